@@ -1,0 +1,30 @@
+// candor: telemetry that users can trust.
+//
+// Everything, with the names that programs use. Needs cpp-httplib; with CANDOR_NO_HTTPLIB defined it is core.hpp, for
+// programs that bring a transport of their own.
+#ifndef CANDOR_CANDOR_HPP
+#define CANDOR_CANDOR_HPP
+
+#include <candor/core.hpp>
+
+#ifndef CANDOR_NO_HTTPLIB
+
+#include <candor/httplib/transport.hpp>
+
+namespace candor {
+
+/// A program's telemetry over HTTP, in real time.
+using telemetry = basic_telemetry<httplib_transport, system_clock>;
+
+}  // namespace candor
+
+namespace candor::rudderstack {
+
+/// A RudderStack client over HTTP, in real time.
+using client = basic_client<httplib_transport, system_clock>;
+
+}  // namespace candor::rudderstack
+
+#endif
+
+#endif

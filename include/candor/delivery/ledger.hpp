@@ -1,0 +1,81 @@
+#ifndef CANDOR_DELIVERY_LEDGER_HPP
+#define CANDOR_DELIVERY_LEDGER_HPP
+
+#include <cstddef>
+#include <cstdint>
+
+#include <candor/delivery/statistics.hpp>
+
+namespace candor::detail {
+
+/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
+/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
+class ledger {
+public:
+    void accept(std::size_t bytes) noexcept {
+        ++accepted_;
+        pending_bytes_ += bytes;
+        waiting_bytes_ += bytes;
+    }
+
+    admission refuse(admission answer) noexcept {
+        ++refused_[answer];
+        return answer;
+    }
+
+    void take(std::uint64_t count, std::size_t bytes) noexcept {
+        taken_ += count;
+        waiting_bytes_ -= bytes;
+    }
+
+    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
+        delivered_ += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+        if (reason != drop_reason::internal && reason != drop_reason::no_account) lost_ += count;
+    }
+
+    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
+    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
+    /// Dropped, and not on purpose.
+    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+
+    /// Accepted and not settled.
+    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
+    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
+
+    /// Accepted and in no batch yet.
+    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
+    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        candor::statistics out;
+        out.accepted = accepted_;
+        out.delivered = delivered_;
+        out.pending = pending();
+        out.dropped = dropped_;
+        out.refused = refused_;
+        return out;
+    }
+
+private:
+    std::uint64_t accepted_ = 0;
+    std::uint64_t taken_ = 0;
+    std::uint64_t settled_ = 0;
+    std::uint64_t delivered_ = 0;
+    std::uint64_t lost_ = 0;
+    std::size_t pending_bytes_ = 0;
+    std::size_t waiting_bytes_ = 0;
+    counts_by<drop_reason, drop_reason_count> dropped_;
+    counts_by<admission, admission_count> refused_;
+};
+
+}  // namespace candor::detail
+
+#endif

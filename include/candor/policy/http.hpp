@@ -1,0 +1,61 @@
+#ifndef CANDOR_POLICY_HTTP_HPP
+#define CANDOR_POLICY_HTTP_HPP
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace candor {
+
+/// One header field of a request or an answer.
+struct http_header {
+    std::string name{};
+    std::string value{};
+};
+
+/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_request {
+    std::string method = "POST";
+    std::string url{};                   ///< absolute, checked when the client was made
+    std::vector<http_header> headers{};  ///< without Host, Content-Length and Content-Encoding
+    std::string body{};                  ///< plain, never compressed
+    bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
+    std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
+    std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+};
+
+/// Why there is no answer.
+enum class transport_error {
+    none,         ///< there is one: `status` is set
+    unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
+    tls,          ///< no trustworthy encrypted connection; never retried in the clear
+    timeout,      ///< a deadline of the request passed
+    broken,       ///< the connection ended before a whole answer came
+    cancelled,    ///< `cancel()` was called
+};
+
+/// An answer, or the reason why there is none.
+struct http_response {
+    int status = 0;
+    std::vector<http_header> headers{};
+    std::string body{};  ///< at most 64 KiB, the rest is not read
+    transport_error error = transport_error::none;
+    std::string message{};  ///< for a person, where `error` is set
+
+    /// The value of the first header of that name (letters of either case), or null.
+    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
+        const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+        for (const auto& h : headers) {
+            if (h.name.size() != name.size()) continue;
+            std::size_t i = 0;
+            while (i < name.size() && lower(h.name[i]) == lower(name[i])) ++i;
+            if (i == name.size()) return &h.value;
+        }
+        return nullptr;
+    }
+};
+
+}  // namespace candor
+
+#endif

@@ -1,0 +1,192 @@
+#ifndef CANDOR_RUDDERSTACK_MESSAGE_HPP
+#define CANDOR_RUDDERSTACK_MESSAGE_HPP
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include <candor/delivery/statistics.hpp>
+#include <candor/event/json_writer.hpp>
+#include <candor/identity/uuid.hpp>
+#include <candor/policy/clock.hpp>
+#include <candor/version.hpp>
+
+/// The six message types of RudderStack's HTTP API (rudderlabs/rudder-server, gateway). In each of them `user_id` or
+/// `anonymous_id` is required; `context` and `integrations` are objects or null; an empty `message_id` gets a random
+/// one, an absent `timestamp` means now; what is empty is left out.
+namespace candor::rudderstack {
+
+/// Somebody did something.
+struct track {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string event{};  ///< required
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Who somebody is.
+struct identify {
+    std::string user_id{};
+    std::string anonymous_id{};
+    nlohmann::json traits{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// A page of a site was looked at.
+struct page {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string name{};
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// A screen of an application was looked at.
+struct screen {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string name{};
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Somebody belongs to a group.
+struct group {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string group_id{};  ///< required
+    nlohmann::json traits{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Somebody has a new id: `user_id`, required as `previous_id` is.
+struct alias {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string previous_id{};  ///< required
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+namespace detail {
+
+using candor::detail::json_writer;
+
+constexpr std::string_view type_name(const track&) noexcept { return "track"; }
+constexpr std::string_view type_name(const identify&) noexcept { return "identify"; }
+constexpr std::string_view type_name(const page&) noexcept { return "page"; }
+constexpr std::string_view type_name(const screen&) noexcept { return "screen"; }
+constexpr std::string_view type_name(const group&) noexcept { return "group"; }
+constexpr std::string_view type_name(const alias&) noexcept { return "alias"; }
+
+/// One of the six types.
+template <class M>
+concept message = requires(const M& m) {
+    type_name(m);
+};
+
+inline bool is_object_or_null(const nlohmann::json& json) { return json.is_null() || json.is_object(); }
+
+/// Whether the message has what the gateway requires: one that lacks it makes the gateway refuse a whole batch.
+template <message M>
+bool is_complete(const M& m) {
+    if (m.user_id.empty() && m.anonymous_id.empty()) return false;
+    if (!is_object_or_null(m.context) || !is_object_or_null(m.integrations)) return false;
+    if constexpr (requires { m.properties; }) {
+        if (!is_object_or_null(m.properties)) return false;
+    }
+    if constexpr (requires { m.traits; }) {
+        if (!is_object_or_null(m.traits)) return false;
+    }
+    if constexpr (requires { m.event; }) return !m.event.empty();
+    if constexpr (requires { m.group_id; }) return !m.group_id.empty();
+    if constexpr (requires { m.previous_id; }) return !m.previous_id.empty() && !m.user_id.empty();
+    return true;
+}
+
+/// The library as `context.library` names it.
+inline constexpr std::string_view library =
+    "\"library\":{\"name\":\"candor\",\"version\":\"" CANDOR_VERSION_STRING "\"}";
+
+/// `{"type":…,"messageId":…`: how every message begins. Throws `std::system_error` where a random id is needed and
+/// the system has no randomness.
+inline void write_start(json_writer& out, std::string_view type, std::string_view message_id) {
+    out.raw("{\"type\":\"");
+    out.raw(type);
+    out.raw("\",\"messageId\":");
+    if (!message_id.empty()) return out.string(message_id);
+    char id[uuid::text_size];
+    uuid::random().write(id);
+    out.string({id, sizeof id});
+}
+
+inline void write_text(json_writer& out, std::string_view key, std::string_view text) noexcept {
+    if (text.empty()) return;
+    out.key(key);
+    out.string(text);
+}
+
+inline void write_object(json_writer& out, std::string_view key, const nlohmann::json& object) noexcept {
+    if (object.is_null() || object.empty()) return;
+    out.key(key);
+    out.value(object);
+}
+
+/// What stands before the times.
+template <message M>
+void write_head(json_writer& out, const M& m) {
+    write_start(out, type_name(m), m.message_id);
+    write_text(out, "anonymousId", m.anonymous_id);
+    write_text(out, "userId", m.user_id);
+    if constexpr (requires { m.event; }) write_text(out, "event", m.event);
+    if constexpr (requires { m.name; }) write_text(out, "name", m.name);
+    if constexpr (requires { m.group_id; }) write_text(out, "groupId", m.group_id);
+    if constexpr (requires { m.previous_id; }) write_text(out, "previousId", m.previous_id);
+}
+
+/// What stands behind them.
+template <message M>
+void write_tail(json_writer& out, const M& m) noexcept {
+    out.raw(",\"context\":{");
+    out.raw(library);
+    if (m.context.is_object()) {
+        for (auto member = m.context.begin(); member != m.context.end(); ++member) {
+            if (member.key() == "library") continue;
+            out.separate();
+            out.string(member.key());
+            out.raw(":");
+            out.value(*member, 1);
+        }
+    }
+    out.raw("}");
+    if constexpr (requires { m.properties; }) write_object(out, "properties", m.properties);
+    if constexpr (requires { m.traits; }) write_object(out, "traits", m.traits);
+    write_object(out, "integrations", m.integrations);
+    out.raw(",\"channel\":\"server\"}");
+}
+
+}  // namespace detail
+
+}  // namespace candor::rudderstack
+
+#endif

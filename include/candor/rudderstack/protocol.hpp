@@ -1,0 +1,212 @@
+#ifndef CANDOR_RUDDERSTACK_PROTOCOL_HPP
+#define CANDOR_RUDDERSTACK_PROTOCOL_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <candor/delivery/protocol.hpp>
+#include <candor/delivery/retry_after.hpp>
+#include <candor/event/packed.hpp>
+#include <candor/event/rfc3339.hpp>
+#include <candor/identity/late_identity.hpp>
+#include <candor/identity/uuid.hpp>
+#include <candor/policy/error.hpp>
+#include <candor/policy/url.hpp>
+#include <candor/privacy/redactor.hpp>
+#include <candor/rudderstack/message.hpp>
+
+namespace candor::rudderstack::detail {
+
+namespace common = candor::detail;
+
+/// What a record begins with. A message that the program built follows as text, without its times, which stand between
+/// head and tail. Of an event its packed values follow: the worker alone knows the account that the message needs.
+struct record_header {
+    std::int64_t original_timestamp = 0;        ///< nanoseconds since 1970
+    const common::event_type* event = nullptr;  ///< null where a text follows
+    uuid message_id{};                          ///< of an event
+    std::uint32_t head_size = 0;                ///< of a text
+
+    [[nodiscard]] std::string_view bytes() const noexcept {
+        return {reinterpret_cast<const char*>(this), sizeof *this};
+    }
+};
+static_assert(std::is_trivially_copyable_v<record_header>);
+
+/// What it takes to make messages of events.
+struct event_context {
+    late_identity identity;  ///< the worker's; the rest does not change
+    uuid invocation;
+    redactor secrets;
+    std::size_t message_bytes;
+};
+
+/// The bytes of an event's message that stand before its properties, whoever the user is.
+constexpr std::size_t event_head_size(std::string_view name) noexcept {
+    return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
+           name.size();
+}
+
+/// Standard base64 (RFC 4648, 4), for Basic authentication.
+inline std::string base64(std::string_view text) {
+    static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); i += 3) {
+        const auto at = [&](std::size_t j) {
+            return j < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[j])) : 0U;
+        };
+        const unsigned bits = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
+        out += digits[bits >> 18];
+        out += digits[bits >> 12 & 63];
+        out += i + 1 < text.size() ? digits[bits >> 6 & 63] : '=';
+        out += i + 2 < text.size() ? digits[bits & 63] : '=';
+    }
+    return out;
+}
+
+/// Throws `configuration_error` unless `text` is a URL to which `/v1/batch` can be added.
+inline url checked_data_plane_url(std::string_view text) {
+    constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
+    auto parsed = parse_url(text);
+    if (!parsed) throw configuration_error{"data_plane_url", text, allowed};
+    if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
+    return *std::move(parsed);
+}
+
+/// Throws `configuration_error` unless `key` can stand in a header.
+inline void check_write_key(std::string_view key) {
+    bool good = !key.empty();
+    for (const char c : key) good = good && c > 0x20 && c < 0x7f && c != ':';
+    if (!good) throw configuration_error{"write_key", key, "printable ASCII without spaces and colons, not empty"};
+}
+
+/// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).
+class protocol {
+public:
+    static constexpr std::size_t envelope_size = sizeof("{\"batch\":[]}") - 1;
+    /// A comma and the longest `sentAt`.
+    static constexpr std::size_t message_overhead = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
+
+    /// `events` outlives the protocol; it may be null where no record is an event. Throws `configuration_error`.
+    protocol(const url& data_plane, std::string_view write_key, event_context* events)
+        : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
+          authorization_{"Basic " + base64(std::string{write_key} + ":")},
+          events_{events} {}
+
+    common::preparation prepare(std::string_view record, std::string& out) {
+        record_header header;
+        std::memcpy(&header, record.data(), sizeof header);
+        record.remove_prefix(sizeof header);
+        if (header.event != nullptr) return prepare_event(header, record, out);
+        const std::size_t start = out.size();
+        out += record.substr(0, header.head_size);
+        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+        const std::size_t sent_at = out.size() - start;
+        out += record.substr(header.head_size);
+        return {sent_at, std::nullopt};
+    }
+
+    /// The Go client's headers, with the node fields of a server that has one node.
+    [[nodiscard]] http_request request() const {
+        return {.method = "POST",
+                .url = url_,
+                .headers = {{"Authorization", authorization_},
+                            {"Content-Type", "application/json"},
+                            {"RS-userAgent", "serverSDK"},
+                            {"RS-nodeCount", "1"},
+                            {"RS-targetNode", "0"}}};
+    }
+
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) const {
+        std::string stamp;
+        append_time(stamp, ",\"sentAt\":\"", sent_at);
+        out += "{\"batch\":[";
+        bool first = true;
+        for (const auto& m : range.messages) {
+            if (!std::exchange(first, false)) out += ',';
+            const std::string_view text = range.text(m);
+            out.append(text.substr(0, m.sent_at)).append(stamp).append(text.substr(m.sent_at));
+        }
+        out += "]}";
+    }
+
+    [[nodiscard]] static common::verdict judge(const http_response& response, wall_time now) {
+        using action = common::verdict::action;
+        if (response.error != transport_error::none) {
+            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
+        }
+        const int status = response.status;
+        if (status >= 200 && status < 300) return {.what = action::deliver};
+        const std::string says = "the data plane answers " + std::to_string(status);
+        if (status == 400) return {.what = action::split, .reason = drop_reason::rejected, .diagnostic = says};
+        if (status == 413) return {.what = action::split, .reason = drop_reason::too_large, .diagnostic = says};
+        if (status == 401 || status == 403 || status == 404) {
+            return {.what = action::drop,
+                    .reason = drop_reason::unauthorized,
+                    .diagnostic = says + ": it does not know the write key, or the source is disabled"};
+        }
+        // A redirect is not followed: it would take the key to another server. Most are a network's login page.
+        const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
+        if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        common::verdict again{.what = action::retry, .diagnostic = says};
+        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
+            again.wait = common::parse_retry_after(*told, now);
+        return again;
+    }
+
+private:
+    common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
+        const common::event_type& event = *header.event;
+        auto& [identity, invocation, secrets, message_bytes] = *events_;
+        identity.resolve(event.refreshes_account);
+        if (identity.internal()) return {0, drop_reason::internal};
+        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
+
+        const std::size_t start = out.size();
+        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
+        append_id(out, "\",\"anonymousId\":\"", invocation);
+        out += '"';
+        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
+        out.append(",\"event\":\"").append(event.name).append("\"");
+        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+        const std::size_t sent_at = out.size() - start;
+        out.append(",\"context\":{").append(library).append("},\"properties\":{");
+        json_writer properties{message_bytes};
+        event.write_properties(properties, packed, invocation, secrets);
+        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
+        out += properties.text();
+        identity.append_properties(event.identity, out, properties.size() == 0);
+        out += "},\"channel\":\"server\"}";
+        return {sent_at, std::nullopt};
+    }
+
+    static void append_id(std::string& out, std::string_view key, const uuid& id) {
+        char text[uuid::text_size];
+        id.write(text);
+        out.append(key).append(text, sizeof text);
+    }
+
+    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
+        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
+    }
+
+    static void append_time(std::string& out, std::string_view key, wall_time time) {
+        char text[common::rfc3339_size];
+        const char* end = common::write_rfc3339(time, text);
+        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+    }
+
+    std::string url_;
+    std::string authorization_;
+    event_context* events_;
+};
+
+static_assert(common::protocol<protocol>);
+
+}  // namespace candor::rudderstack::detail
+
+#endif

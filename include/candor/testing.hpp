@@ -1,0 +1,226 @@
+#ifndef CANDOR_TESTING_HPP
+#define CANDOR_TESTING_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <candor/policy/clock.hpp>
+#include <candor/policy/environment.hpp>
+#include <candor/policy/http.hpp>
+#include <candor/policy/transport.hpp>
+
+/// Policies for tests, candor's and its consumers': no real time passes, nothing is sent, no variable is read.
+namespace candor::testing {
+
+/// How long a test waits, in real time, for another thread to do what it is about to do. A test that passes never
+/// waits this long; one that fails ends after it.
+inline constexpr std::chrono::seconds patience{10};
+
+/// A clock that moves only when told to, or when a thread of the program waits for the worker: `flush` and
+/// `shutdown` then skip to the moment at which the worker wanted to go on, if that lies before their deadline. So a
+/// test of a 30-second backoff takes no time. Thread-safe. It must outlive whoever waits on it, and `advance` must
+/// not run while a client is being destroyed.
+class manual_clock {
+public:
+    /// Starts at 2026-01-02T03:04:05Z, and at the steady clock's time 0.
+    manual_clock() = default;
+    explicit manual_clock(wall_time start) : wall_{start} {}
+
+    [[nodiscard]] steady_time now() const noexcept {
+        const std::lock_guard guard{mutex_};
+        return now_;
+    }
+
+    [[nodiscard]] wall_time wall_now() const noexcept {
+        const std::lock_guard guard{mutex_};
+        return wall_;
+    }
+
+    /// Moves both clocks on and wakes every worker whose wait is over.
+    void advance(std::chrono::nanoseconds by) {
+        std::vector<idler> due;
+        {
+            const std::lock_guard guard{mutex_};
+            due = move_to(now_ + by);
+        }
+        wake(due, nullptr);
+    }
+
+    /// Sets the calendar alone, as an administrator or a time server does.
+    void set_wall(wall_time to) {
+        const std::lock_guard guard{mutex_};
+        wall_ = to;
+    }
+
+    /// Waits until `count` workers have nothing to do. False when that does not come about within `patience`.
+    [[nodiscard]] bool wait_for_idle(std::size_t count = 1) const {
+        std::unique_lock lock{mutex_};
+        return idle_.wait_for(lock, patience, [&] { return idlers_.size() >= count; });
+    }
+
+    /// When the idle worker that wakes first wants to go on; `steady_time::max()` where none does.
+    [[nodiscard]] steady_time next_wake() const {
+        const std::lock_guard guard{mutex_};
+        auto first = steady_time::max();
+        for (const auto& i : idlers_) first = std::min(first, i.until);
+        return first;
+    }
+
+    void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) {
+        {
+            const std::lock_guard guard{mutex_};
+            if (now_ >= deadline) return;
+            idlers_.push_back({deadline, lock.mutex(), &changed});
+        }
+        idle_.notify_all();
+        changed.wait(lock);
+        const std::lock_guard guard{mutex_};
+        std::erase_if(idlers_, [&](const idler& i) { return i.mutex == lock.mutex() && i.changed == &changed; });
+    }
+
+    /// Gives up on a worker that neither idles nor makes progress for two seconds of real time.
+    void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) {
+        std::vector<idler> due;
+        {
+            const std::lock_guard guard{mutex_};
+            if (now_ >= deadline) return;
+            for (const auto& i : idlers_) {
+                if (i.mutex == lock.mutex() && i.until <= deadline) {
+                    due = move_to(i.until);
+                    break;
+                }
+            }
+        }
+        wake(due, lock.mutex());
+        if (changed.wait_for(lock, std::chrono::seconds{2}) == std::cv_status::no_timeout) return;
+        const std::lock_guard guard{mutex_};
+        move_to(std::max(now_, deadline));  // the worker is stuck: give up as a real clock would
+    }
+
+private:
+    struct idler {
+        steady_time until;
+        std::mutex* mutex;
+        std::condition_variable* changed;
+    };
+
+    std::vector<idler> move_to(steady_time to) {
+        wall_ += to - now_;
+        now_ = to;
+        std::vector<idler> due;
+        std::copy_if(idlers_.begin(), idlers_.end(), std::back_inserter(due),
+                     [&](const idler& i) { return i.until <= to; });
+        return due;
+    }
+
+    /// A worker registers under its own mutex, so taking that mutex first means it already waits.
+    static void wake(const std::vector<idler>& due, const std::mutex* held) {
+        for (const auto& i : due) {
+            if (i.mutex != held) const std::lock_guard started{*i.mutex};
+            i.changed->notify_all();
+        }
+    }
+
+    mutable std::mutex mutex_;
+    mutable std::condition_variable idle_;
+    std::vector<idler> idlers_;
+    steady_time now_{};
+    wall_time wall_{std::chrono::sys_days{std::chrono::January / 2 / 2026} + std::chrono::hours{3} +
+                    std::chrono::minutes{4} + std::chrono::seconds{5}};
+};
+
+/// A transport that keeps every request and answers from a script, or 200 when the script is empty. Thread-safe.
+class recording_transport {
+public:
+    /// The next answer that is not yet scripted.
+    void respond(http_response answer) {
+        const std::lock_guard guard{mutex_};
+        script_.push_back({std::move(answer), false});
+    }
+
+    /// The same, with a status and perhaps headers.
+    void respond(int status, std::vector<http_header> headers = {}) {
+        respond(http_response{.status = status, .headers = std::move(headers)});
+    }
+
+    /// The next request fails without an answer.
+    void fail(transport_error error) { respond(http_response{.error = error, .message = "scripted"}); }
+
+    /// The next request is taken and never answered: `send` returns only after `cancel()`.
+    void hang() {
+        const std::lock_guard guard{mutex_};
+        script_.push_back({{}, true});
+    }
+
+    /// What was sent so far, in order.
+    [[nodiscard]] std::vector<http_request> requests() const {
+        const std::lock_guard guard{mutex_};
+        return requests_;
+    }
+
+    /// Waits until `count` requests have come. False when they do not within `patience`.
+    [[nodiscard]] bool wait_for_requests(std::size_t count) const {
+        std::unique_lock lock{mutex_};
+        return changed_.wait_for(lock, patience, [&] { return requests_.size() >= count; });
+    }
+
+    http_response send(const http_request& request) {
+        std::unique_lock lock{mutex_};
+        if (cancelled_) return {.error = transport_error::cancelled};
+        requests_.push_back(request);
+        changed_.notify_all();
+        if (script_.empty()) return {.status = 200};
+        auto [answer, hang] = std::move(script_.front());
+        script_.pop_front();
+        if (!hang) return answer;
+        changed_.wait(lock, [&] { return cancelled_; });
+        return {.error = transport_error::cancelled};
+    }
+
+    void cancel() noexcept {
+        const std::lock_guard guard{mutex_};
+        cancelled_ = true;
+        changed_.notify_all();
+    }
+
+private:
+    struct step {
+        http_response answer;
+        bool hang;
+    };
+
+    mutable std::mutex mutex_;
+    mutable std::condition_variable changed_;
+    std::deque<step> script_;
+    std::vector<http_request> requests_;
+    bool cancelled_ = false;
+};
+
+/// The variables a test gives, and no others.
+class fixed_environment {
+public:
+    fixed_environment() = default;
+    fixed_environment(std::map<std::string, std::string> variables) : variables_{std::move(variables)} {}
+
+    [[nodiscard]] std::optional<std::string> get(const char* name) const {
+        const auto found = variables_.find(name);
+        if (found == variables_.end()) return std::nullopt;
+        return found->second;
+    }
+
+private:
+    std::map<std::string, std::string> variables_;
+};
+
+}  // namespace candor::testing
+
+#endif

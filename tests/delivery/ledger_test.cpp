@@ -1,0 +1,48 @@
+#include <candor/delivery/ledger.hpp>
+
+#include <doctest/doctest.h>
+
+using candor::admission;
+using candor::drop_reason;
+using candor::detail::ledger;
+
+TEST_CASE("messages and bytes go from waiting to pending to settled") {
+    ledger l;
+    for (const std::size_t bytes : {10u, 20u, 30u}) l.accept(bytes);
+    CHECK(l.accepted() == 3);
+    CHECK(l.waiting() == 3);
+    CHECK(l.waiting_bytes() == 60);
+    l.take(2, 30);
+    CHECK(l.waiting() == 1);
+    CHECK(l.waiting_bytes() == 30);
+    CHECK(l.pending() == 3);
+    l.deliver(1, 10);
+    l.drop(1, 20, drop_reason::rejected);
+    CHECK(l.pending() == 1);
+    CHECK(l.pending_bytes() == 30);
+    CHECK(l.settled() == 2);
+
+    const auto s = l.statistics();
+    CHECK(s.accepted == 3);
+    CHECK(s.delivered == 1);
+    CHECK(s.pending == 1);
+    CHECK(s.dropped[drop_reason::rejected] == 1);
+    CHECK(s.accepted == s.delivered + s.pending + s.spooled + s.dropped.total());
+}
+
+TEST_CASE("what is dropped on purpose is not lost") {
+    ledger l;
+    for (int i = 0; i < 3; ++i) l.accept(1);
+    l.drop(1, 1, drop_reason::internal);
+    l.drop(1, 1, drop_reason::no_account);
+    CHECK(l.lost() == 0);
+    l.drop(1, 1, drop_reason::too_large);
+    CHECK(l.lost() == 1);
+}
+
+TEST_CASE("a refusal is counted outside the sum, and handed through") {
+    ledger l;
+    CHECK(l.refuse(admission::full) == admission::full);
+    CHECK(l.statistics().refused[admission::full] == 1);
+    CHECK(l.statistics().accepted == 0);
+}

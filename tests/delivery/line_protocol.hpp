@@ -1,0 +1,51 @@
+// A protocol for tests of the pipeline: a record is a message, a body is its messages line by line, statuses mean what
+// they mean to RudderStack. A record that begins with `internal`, `throw` or `grow` does that.
+#ifndef CANDOR_TESTS_DELIVERY_LINE_PROTOCOL_HPP
+#define CANDOR_TESTS_DELIVERY_LINE_PROTOCOL_HPP
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include <candor/delivery/protocol.hpp>
+
+namespace candor::tests {
+
+class line_protocol {
+public:
+    static constexpr std::size_t envelope_size = 0;
+    static constexpr std::size_t message_overhead = 1;
+
+    detail::preparation prepare(std::string_view record, std::string& out) const {
+        if (record.starts_with("internal")) return {0, drop_reason::internal};
+        out += record;
+        if (record.starts_with("throw")) throw std::runtime_error{"prepare"};
+        if (record.starts_with("grow")) out.append(1000, '+');
+        return {record.size(), std::nullopt};
+    }
+
+    [[nodiscard]] http_request request() const { return {.url = "http://plane"}; }
+
+    void write_body(const detail::message_range& range, wall_time, std::string& out) const {
+        for (const auto& m : range.messages) {
+            if (range.text(m) == "poison") throw std::runtime_error{"write_body"};
+            out.append(range.text(m)).append("\n");
+        }
+    }
+
+    [[nodiscard]] static detail::verdict judge(const http_response& response, wall_time) {
+        using action = detail::verdict::action;
+        if (response.error != transport_error::none) return {.what = action::retry, .diagnostic = "unreachable"};
+        if (response.status == 200) return {.what = action::deliver};
+        if (response.status == 400) return {.what = action::split, .reason = drop_reason::rejected};
+        if (response.status == 401)
+            return {.what = action::drop, .reason = drop_reason::unauthorized, .diagnostic = "401"};
+        if (response.status == 429) return {.what = action::retry, .wait = std::chrono::seconds{20}};
+        return {.what = action::retry, .diagnostic = std::to_string(response.status)};
+    }
+};
+
+}  // namespace candor::tests
+
+#endif

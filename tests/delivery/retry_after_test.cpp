@@ -1,0 +1,48 @@
+#include <candor/delivery/retry_after.hpp>
+
+#include <string>
+
+#include <doctest/doctest.h>
+#include <candor/event/rfc3339.hpp>
+
+using namespace std::chrono_literals;
+using candor::detail::parse_http_date;
+using candor::detail::parse_retry_after;
+
+namespace {
+const candor::wall_time now = std::chrono::sys_days{std::chrono::November / 6 / 1994} + 8h + 49min;
+}
+
+TEST_CASE("seconds are waited, up to 24 hours") {
+    CHECK(parse_retry_after("0", now) == 0ms);
+    CHECK(parse_retry_after("7", now) == 7s);
+    CHECK(parse_retry_after(" 7 ", now) == 7s);
+    CHECK(parse_retry_after("86400", now) == 24h);
+    CHECK(parse_retry_after("86401", now) == 24h);
+    CHECK(parse_retry_after("4294967296", now) == 24h);
+    CHECK(parse_retry_after(std::string(5000, '9'), now) == 24h);
+}
+
+TEST_CASE("a date is waited for, up to 24 hours; one in the past means now") {
+    CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now) == 37s);
+    CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now - 500ms) == 37500ms);
+    CHECK(parse_retry_after("Sun, 06 Nov 1994 08:48:59 GMT", now) == 0ms);
+    CHECK(parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now) == 24h);
+    CHECK(parse_retry_after("Thu, 01 Jan 0000 00:00:00 GMT", now) == 0ms);
+}
+
+TEST_CASE("anything else says nothing") {
+    for (const char* text :
+         {"", " ", "-1", "+1", "1.5", "7s", "0x10", "soon", "Sunday, 06-Nov-94 08:49:37 GMT",
+          "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 32 Nov 1994 08:49:37 GMT",
+          "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
+          "Sun, 06 Nov 1994 08:49:61 GMT", "Sun, -6 Nov 1994 08:49:37 GMT", "Sun, 06 Xyz 1994 08:49:37 GMT"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_retry_after(text, now));
+    }
+}
+
+TEST_CASE("a date is read exactly") {
+    CHECK(candor::detail::to_rfc3339(*parse_http_date("Thu, 29 Feb 2024 23:59:58 GMT")) == "2024-02-29T23:59:58Z");
+    CHECK_FALSE(parse_http_date("Wed, 29 Feb 2023 23:59:58 GMT"));
+}

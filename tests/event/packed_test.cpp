@@ -1,0 +1,217 @@
+#include <candor/event/packed.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
+
+#include <candor/event/fields.hpp>
+#include <candor/identity/uuid.hpp>
+#include <candor/privacy/redactor.hpp>
+
+#include <doctest/doctest.h>
+
+namespace {
+
+using candor::redactor;
+using candor::uuid;
+using candor::detail::event_packer;
+using candor::detail::event_type_of;
+using candor::detail::json_writer;
+using condition = json_writer::condition;
+using namespace std::chrono_literals;
+
+const uuid invocation = *uuid::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
+constexpr std::size_t plenty = 1024 * 1024;
+
+/// The JSON of an event that was packed; the event is gone before it is written.
+template <candor::event Event>
+std::string unpacked(Event event, const redactor& secrets = redactor{}) {
+    event_packer packed{plenty};
+    CHECK(packed.pack(event, invocation, secrets) == condition::good);
+    event = Event{};
+    json_writer out{plenty};
+    event_type_of<Event>.write_properties(out, packed.bytes(), invocation, secrets);
+    CHECK(out.state() == condition::good);
+    return std::string{out.text()};
+}
+
+struct one_of_each {
+    static constexpr std::string_view event_name = "one_of_each";
+    static constexpr bool requires_account = true;
+    static constexpr candor::identity_fields identity = candor::identity_fields::team;
+
+    std::string text{};
+    std::string_view view{};
+    std::int8_t small = 0;
+    std::uint64_t large = 0;
+    bool flag = false;
+    float half = 0;
+    double number = 0;
+    std::chrono::milliseconds duration{};
+    std::chrono::sys_days day{};
+    uuid id{};
+    std::optional<std::string> absent{};
+    std::optional<int> present{};
+    std::vector<bool> flags{};
+    std::vector<std::string> texts{};
+    std::optional<std::vector<std::uint16_t>> numbers{};
+    std::optional<std::string> error{};
+
+    [[nodiscard]] std::string computed() const { return text + "!"; }
+    [[nodiscard]] int fails() const { throw std::runtime_error{"no"}; }
+
+    static constexpr auto fields() {
+        using e = one_of_each;
+        return std::tuple{
+            candor::field("text", &e::text, "Text"),
+            candor::field("view", &e::view, "Text"),
+            candor::field("small", &e::small, "Number"),
+            candor::field("large", &e::large, "Number"),
+            candor::field("flag", &e::flag, "Flag"),
+            candor::field("half", &e::half, "Number"),
+            candor::field("number", &e::number, "Number"),
+            candor::field("duration", &e::duration, "Time"),
+            candor::field("day", &e::day, "Day"),
+            candor::field("id", &e::id, "Id"),
+            candor::field("absent", &e::absent, "Text"),
+            candor::field("present", &e::present, "Number"),
+            candor::field("flags", &e::flags, "Flags"),
+            candor::field("texts", &e::texts, "Texts"),
+            candor::field("numbers", &e::numbers, "Numbers"),
+            candor::field("fails", &e::fails, "Never there"),
+            candor::free_text("error", &e::error, "Error"),
+            candor::field("computed", &e::computed, "Text"),
+            candor::invocation_id("run", "The invocation"),
+        };
+    }
+};
+
+one_of_each example() {
+    return {.text = "a \"b\"",
+            .view = "seen",
+            .small = -128,
+            .large = std::numeric_limits<std::uint64_t>::max(),
+            .flag = true,
+            .half = 0.5F,
+            .number = std::numeric_limits<double>::quiet_NaN(),
+            .duration = 1500ms,
+            .day = std::chrono::January / 2 / 2026,
+            .id = invocation,
+            .present = 7,
+            .flags = {true, false},
+            .texts = {"x", "", "\n"},
+            .numbers = std::vector<std::uint16_t>{1, 65535},
+            .error = "https://user@host failed"};
+}
+
+/// An event with one field, `v`.
+template <class T>
+struct one {
+    static constexpr std::string_view event_name = "one";
+    T value{};
+    static constexpr auto fields() { return std::tuple{candor::field("v", &one::value, "Value")}; }
+};
+
+template <class T>
+struct one_text {
+    static constexpr std::string_view event_name = "one_text";
+    T value{};
+    static constexpr auto fields() { return std::tuple{candor::free_text("v", &one_text::value, "Value")}; }
+};
+
+template <class Event>
+condition state_of(const Event& event, std::size_t limit = 32 * 1024) {
+    event_packer packed{limit};
+    return packed.pack(event, invocation, redactor{});
+}
+
+}  // namespace
+
+TEST_CASE("a value of every type comes out of the pack as it went in") {
+    CHECK(unpacked(example()) ==
+          R"("text":"a \"b\"","view":"seen","small":-128,"large":18446744073709551615,"flag":true,"half":0.5,)"
+          R"("number":null,"duration":1500000000,"day":"2026-01-02T00:00:00Z",)"
+          R"("id":"0f8fad5b-d9cb-469f-a165-70867728950e","present":7,"flags":[true,false],"texts":["x","","\n"],)"
+          R"("numbers":[1,65535],"error":"https://[redacted]@host failed","computed":"a \"b\"!",)"
+          R"("run":"0f8fad5b-d9cb-469f-a165-70867728950e")");
+}
+
+TEST_CASE("an event of empty values comes out with what is there") {
+    CHECK(unpacked(one<std::optional<std::string>>{}).empty());
+    CHECK(unpacked(one<std::optional<std::vector<int>>>{std::vector<int>{}}) == R"("v":[])");
+    CHECK(unpacked(one<std::string>{}) == R"("v":"")");
+    CHECK(unpacked(one_text<std::vector<std::string>>{}) == R"("v":[])");
+}
+
+TEST_CASE("the type of a packed event says what the worker needs to know") {
+    const auto& special = event_type_of<one_of_each>;
+    CHECK(special.name == "one_of_each");
+    CHECK(special.requires_account);
+    CHECK_FALSE(special.refreshes_account);
+    CHECK(special.identity == candor::identity_fields::team);
+    const auto& usual = event_type_of<one<int>>;
+    CHECK_FALSE(usual.requires_account);
+    CHECK(usual.identity == candor::identity_fields::all);
+}
+
+TEST_CASE("at every limit the answer is whether the JSON fits") {
+    const one_of_each event = example();
+    const std::size_t whole = unpacked(event).size();
+    for (std::size_t limit = 0; limit < whole; ++limit) CHECK(state_of(event, limit) == condition::too_large);
+    CHECK(state_of(event, whole + 32) == condition::good);
+}
+
+TEST_CASE("what is said to fit does fit, however the text grows") {
+    for (const std::string_view piece : {"\x01", "\"", "\xff", "\xe4\xbd", "\xf0\x9f\x92", "://a@", "plain"}) {
+        std::string text;
+        while (text.size() < 6000) {
+            text += piece;
+            for (std::size_t limit = text.size(); limit < 7 * text.size(); limit += 1 + text.size() / 2) {
+                event_packer packed{limit};
+                const one_text<std::string> event{text};
+                const auto answer = packed.pack(event, invocation, redactor{});
+                json_writer out{limit};
+                candor::detail::write_packed_properties<one_text<std::string>>(out, packed.bytes(), invocation,
+                                                                               redactor{});
+                CHECK((answer == condition::good) == (out.state() == condition::good));
+            }
+            text += std::string(text.size() / 2, piece.front());
+        }
+    }
+}
+
+TEST_CASE("an event that is too large is refused, however it comes to be so") {
+    CHECK(state_of(one<std::string>{std::string(40'000, 'a')}) == condition::too_large);
+    CHECK(state_of(one<std::string>{std::string(20'000, '"')}) == condition::too_large);
+    CHECK(state_of(one<std::string>{std::string(32'000, 'a')}) == condition::good);
+    CHECK(state_of(one<std::vector<std::string>>{std::vector<std::string>(40, std::string(1000, 'a'))}) ==
+          condition::too_large);
+    CHECK(state_of(one<std::vector<std::int64_t>>{std::vector<std::int64_t>(20'000, 1)}) == condition::too_large);
+    CHECK(state_of(one<std::vector<std::int64_t>>{std::vector<std::int64_t>(15'000, 1)}) == condition::good);
+    CHECK(state_of(one<std::vector<bool>>{std::vector<bool>(1'000'000)}) == condition::too_large);
+    CHECK(state_of(one<std::vector<std::string>>{std::vector<std::string>(10'000)}) == condition::good);
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("a text of 10 MB is refused without being read") {
+    constexpr std::size_t size = 10'000'000;
+    void* unreadable = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    REQUIRE(unreadable != MAP_FAILED);
+    const std::string_view text{static_cast<const char*>(unreadable), size};
+    CHECK(state_of(one<std::string_view>{text}) == condition::too_large);
+    CHECK(state_of(one_text<std::string_view>{text}) == condition::too_large);
+    CHECK(state_of(one<std::vector<std::string_view>>{{"short", text.substr(0, 33'000), text}}) ==
+          condition::too_large);
+    munmap(unreadable, size);
+}
+#endif

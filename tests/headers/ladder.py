@@ -1,0 +1,61 @@
+"""Checks include/candor: a header includes only what stands above it in the ladder of rooms, no cycles among the files of
+one room, an include guard of its path's name, httplib.h only in httplib/, and files that hold one idea."""
+
+import pathlib
+import re
+import sys
+
+LADDER = [
+    "version.hpp", "policy", "consent", "identity", "privacy", "event", "delivery", "rudderstack", "sentry", "otlp",
+    "telemetry.hpp", "command.hpp", "testing.hpp", "core.hpp", "httplib", "candor.hpp", "presets",
+]
+MOST_LINES = 450  # "about 400": room for the comment that a header starts with
+
+include = pathlib.Path(__file__).resolve().parents[2] / "include"
+complaints = []
+graph = {}
+
+
+def room(header):
+    name = header.split("/")[1]
+    if name not in LADDER:
+        complaints.append(f"{header}: {name} is not in the ladder")
+        return len(LADDER)
+    return LADDER.index(name)
+
+
+for path in sorted(include.rglob("*.hpp")):
+    header = str(path.relative_to(include).as_posix())
+    text = path.read_text()
+    graph[header] = re.findall(r"#\s*include <(candor/[^>]+)>", text)
+    for other in graph[header]:
+        if room(other) > room(header):
+            complaints.append(f"{header} includes {other}, which stands below it")
+    if re.search(r'#\s*include "', text):
+        complaints.append(f"{header}: candor's headers are included as <candor/...>")
+    if "#include <httplib.h>" in text and not header.startswith("candor/httplib/"):
+        complaints.append(f"{header} includes httplib.h")
+    guard = re.sub(r"[/.]", "_", header).upper()
+    if not re.search(rf"#ifndef {guard}\n#define {guard}\n", text) or not text.endswith("\n#endif\n"):
+        complaints.append(f"{header}: the include guard is not {guard}, around the whole file")
+    if text.count("\n") > MOST_LINES:
+        complaints.append(f"{header} has {text.count(chr(10))} lines, more than {MOST_LINES}")
+
+
+def visit(header, path):
+    if header in path:
+        complaints.append("a cycle: " + " -> ".join([*path[path.index(header):], header]))
+        return
+    if header not in visited:
+        visited.add(header)
+        for other in graph.get(header, []):
+            visit(other, [*path, header])
+
+
+visited = set()
+for header in graph:
+    visit(header, [])
+
+print(f"{len(graph)} headers")
+print("\n".join(complaints))
+sys.exit(1 if complaints or not graph else 0)

@@ -1,0 +1,340 @@
+#include <candor/telemetry.hpp>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <candor/event/init.hpp>
+#include <candor/event/login.hpp>
+#include <candor/event/sync.hpp>
+#include <candor/testing.hpp>
+#include <nlohmann/json.hpp>
+
+namespace {
+
+using namespace std::chrono_literals;
+using candor::admission;
+using candor::drop_reason;
+using candor::level;
+using candor::testing::fixed_environment;
+using candor::testing::manual_clock;
+using candor::testing::recording_transport;
+using nlohmann::json;
+
+using telemetry = candor::basic_telemetry<recording_transport, manual_clock, fixed_environment>;
+
+struct ping {
+    static constexpr std::string_view event_name = "ping";
+    std::string note{};
+    static constexpr auto fields() { return std::tuple{candor::free_text("note", &ping::note, "Anything")}; }
+};
+
+const candor::product acme{.name = "acme", .version = "1.4.0", .env_prefix = "ACME"};
+
+/// What a program passes that sends.
+candor::telemetry_options options(level chosen = level::all) {
+    return {.product = acme,
+            .level = chosen,
+            .write_key = "k",
+            .data_plane_url = "http://plane",
+            .account =
+                [] {
+                    return std::optional<candor::account>{{"u1", "t1"}};
+                },
+            .internal_team = [](const auto&) { return false; }};
+}
+
+std::vector<json> messages(const recording_transport& transport) {
+    std::vector<json> out;
+    for (const auto& request : transport.requests()) {
+        const json body = json::parse(request.body);
+        for (const auto& message : body.at("batch")) out.push_back(message);
+    }
+    return out;
+}
+
+/// Policies that count every call, for a program that is to make none.
+struct counters {
+    inline static std::atomic<int> calls{0};
+};
+struct counting_transport : recording_transport, counters {
+    counting_transport() { ++calls; }
+    candor::http_response send(const candor::http_request& request) {
+        ++calls;
+        return recording_transport::send(request);
+    }
+    void cancel() noexcept { ++calls; }
+    void check(const candor::url&) const { ++calls; }
+};
+struct counting_clock : counters {
+    counting_clock() { ++calls; }
+    candor::steady_time now() const noexcept { return ++calls, candor::steady_time{}; }
+    candor::wall_time wall_now() const noexcept { return ++calls, candor::wall_time{}; }
+    void idle_until(std::unique_lock<std::mutex>&, std::condition_variable&, candor::steady_time) { ++calls; }
+    void wait_until(std::unique_lock<std::mutex>&, std::condition_variable&, candor::steady_time) { ++calls; }
+};
+struct counting_environment : counters {
+    std::optional<std::string> get(const char*) const { return ++calls, std::nullopt; }
+};
+
+}  // namespace
+
+TEST_CASE("at level none no policy is made or called") {
+    for (const auto chosen : {level::none, level::errors}) {
+        counters::calls = 0;
+        auto o = options(chosen);
+        o.account = [] { return ++counters::calls, std::optional<candor::account>{}; };
+        o.internal_team = [](const auto&) { return ++counters::calls, false; };
+        {
+            candor::basic_telemetry<counting_transport, counting_clock, counting_environment> t{o};
+            CHECK(t.track(ping{}) == admission::disabled);
+            CHECK(t.flush(1s));
+            CHECK_FALSE(t.sends_events());
+            CHECK(t.invocation_id().is_nil());
+            CHECK(t.statistics().refused[admission::disabled] == 1);
+            CHECK(t.statistics().accepted == 0);
+            t.shutdown();
+        }
+        CHECK(counters::calls == 0);
+    }
+}
+
+TEST_CASE("analytics are sent at stats and all, and at no other level") {
+    for (const auto chosen : {level::none, level::errors, level::stats, level::all}) {
+        manual_clock clock;
+        recording_transport transport;
+        {
+            telemetry t{options(chosen), transport, clock};
+            t.track(ping{});
+        }
+        const bool sends = chosen == level::stats || chosen == level::all;
+        CHECK(messages(transport).size() == (sends ? 1 : 0));
+    }
+}
+
+TEST_CASE("a development build sends nothing, except to a data plane that the environment sets") {
+    for (const auto* version : {"", "development"}) {
+        manual_clock clock;
+        recording_transport transport;
+        auto o = options();
+        o.product.version = version;
+        SUBCASE("without") {
+            telemetry t{o, transport, clock};
+            CHECK(t.track(ping{}) == admission::disabled);
+        }
+        SUBCASE("a key alone is no destination") {
+            telemetry t{o, transport, clock, {{{"ACME_RUDDERSTACK_WRITE_KEY", "other"}}}};
+            CHECK(t.track(ping{}) == admission::disabled);
+        }
+        SUBCASE("with") {
+            telemetry t{o, transport, clock, {{{"ACME_RUDDERSTACK_DATA_PLANE_URL", "http://mine"}}}};
+            CHECK(t.track(ping{}) == admission::accepted);
+            CHECK(t.flush(1s));
+            CHECK(transport.requests().at(0).url == "http://mine/v1/batch");
+        }
+    }
+}
+
+TEST_CASE("variables override what the program says, empty ones do not") {
+    manual_clock clock;
+    recording_transport transport;
+    {
+        telemetry t{options(),
+                    transport,
+                    clock,
+                    {{{"ACME_RUDDERSTACK_DATA_PLANE_URL", "http://mine/x"}, {"ACME_RUDDERSTACK_WRITE_KEY", "other"}}}};
+        t.track(ping{});
+    }
+    {
+        telemetry t{options(),
+                    transport,
+                    clock,
+                    {{{"ACME_RUDDERSTACK_DATA_PLANE_URL", ""}, {"ACME_RUDDERSTACK_WRITE_KEY", ""}}}};
+        t.track(ping{});
+    }
+    const auto requests = transport.requests();
+    REQUIRE(requests.size() == 2);
+    CHECK(requests[0].url == "http://mine/x/v1/batch");
+    CHECK(requests[0].headers[0].value == "Basic b3RoZXI6");
+    CHECK(requests[1].url == "http://plane/v1/batch");
+    CHECK(requests[1].headers[0].value == "Basic azo=");
+}
+
+TEST_CASE("what is wrong in the environment turns analytics off with a diagnostic, and never throws") {
+    const std::vector<std::pair<const char*, std::string>> wrong{{"ACME_RUDDERSTACK_DATA_PLANE_URL", "plane"},
+                                                                 {"ACME_RUDDERSTACK_DATA_PLANE_URL", "http://"},
+                                                                 {"ACME_RUDDERSTACK_DATA_PLANE_URL", "http://a\r\nb"},
+                                                                 {"ACME_RUDDERSTACK_DATA_PLANE_URL", "http://a\nb"},
+                                                                 {"ACME_RUDDERSTACK_WRITE_KEY", "a\r\nb"},
+                                                                 {"ACME_RUDDERSTACK_WRITE_KEY", std::string{"a\0b", 3}},
+                                                                 {"ACME_RUDDERSTACK_WRITE_KEY", "a b"}};
+    for (const auto& variable : wrong) {
+        CAPTURE(variable.first);
+        CAPTURE(variable.second);
+        manual_clock clock;
+        recording_transport transport;
+        std::vector<std::string> said;
+        auto o = options();
+        o.diagnostics = [&](std::string_view text) { said.emplace_back(text); };
+        telemetry t{o, transport, clock, {{variable}}};
+        CHECK(t.track(ping{}) == admission::disabled);
+        REQUIRE(said.size() == 1);
+        CHECK(said[0].find("allowed: ") != std::string::npos);
+        CHECK(said[0].find_first_of("\r\n") == std::string::npos);
+    }
+}
+
+TEST_CASE("what the program got wrong is thrown, at every level") {
+    for (const auto chosen : {level::none, level::all}) {
+        manual_clock clock;
+        recording_transport transport;
+        const auto field_of = [&](const auto& change) -> std::string {
+            auto o = options(chosen);
+            change(o);
+            try {
+                telemetry{o, transport, clock};
+                return "";
+            } catch (const candor::configuration_error& error) {
+                return error.field();
+            }
+        };
+        CHECK(field_of([](auto&) {}) == "");
+        CHECK(field_of([](auto& o) { o.product.name = ""; }) == "product.name");
+        CHECK(field_of([](auto& o) { o.product.name = "../acme"; }) == "product.name");
+        CHECK(field_of([](auto& o) { o.data_plane_url = "plane"; }) == "data_plane_url");
+        CHECK(field_of([](auto& o) { o.data_plane_url = "http://"; }) == "data_plane_url");
+        CHECK(field_of([](auto& o) { o.write_key = "a\nb"; }) == "write_key");
+        CHECK(field_of([](auto& o) { o.shutdown_timeout = -1ms; }) == "shutdown_timeout");
+        CHECK(field_of([](auto& o) { o.delivery.flush_interval = 0ms; }) == "delivery.flush_interval");
+        CHECK(field_of([](auto& o) { o.delivery.batch_messages = 0; }) == "delivery.batch_messages");
+        CHECK(field_of([](auto& o) { o.data_plane_url = ""; }) == "");
+    }
+    manual_clock clock;
+    recording_transport transport;
+    auto o = options();
+    o.write_key = "";
+    CHECK_THROWS_AS((telemetry{o, transport, clock}), candor::configuration_error);
+}
+
+TEST_CASE("the account source is asked on the worker, once, and again for a login") {
+    manual_clock clock;
+    recording_transport transport;
+    std::vector<std::thread::id> asked_on;
+    auto o = options();
+    o.account = [&] {
+        asked_on.push_back(std::this_thread::get_id());
+        return std::optional<candor::account>{{"u" + std::to_string(asked_on.size()), "t1"}};
+    };
+    telemetry t{o, transport, clock};
+    for (int i = 0; i < 3; ++i) t.track(ping{});
+    CHECK(t.flush(1s));
+    CHECK(asked_on.size() == 1);
+    CHECK(asked_on[0] != std::this_thread::get_id());
+    t.track(ping{});
+    t.track(candor::login_succeeded{});
+    t.track(ping{});
+    CHECK(t.flush(1s));
+    CHECK(asked_on.size() == 2);
+    const auto sent = messages(transport);
+    REQUIRE(sent.size() == 6);
+    CHECK(sent[3]["userId"] == "u1");
+    CHECK(sent[4]["userId"] == "u2");
+    CHECK(sent[5]["userId"] == "u2");
+}
+
+TEST_CASE("without an account login and sync events are dropped, others are sent; a source that throws is no account") {
+    for (const bool throws : {false, true}) {
+        manual_clock clock;
+        recording_transport transport;
+        std::atomic<int> asked{0};
+        auto o = options();
+        o.account = [&, throws]() -> std::optional<candor::account> {
+            ++asked;
+            if (throws) throw std::runtime_error{"lookup"};
+            return std::nullopt;
+        };
+        telemetry t{o, transport, clock};
+        t.track(candor::sync_started{});
+        t.track(candor::sync_completed{});
+        t.track(candor::init_started{});
+        t.track(ping{});
+        CHECK(t.flush(1s));
+        CHECK(asked == 1);
+        CHECK(t.statistics().dropped[drop_reason::no_account] == 2);
+        const auto sent = messages(transport);
+        REQUIRE(sent.size() == 2);
+        for (const auto& message : sent) {
+            CHECK_FALSE(message.contains("userId"));
+            CHECK(message["anonymousId"] == t.invocation_id().to_string());
+            CHECK_FALSE(message["properties"].contains("team"));
+        }
+    }
+}
+
+TEST_CASE("nothing of an internal team reaches the wire") {
+    manual_clock clock;
+    recording_transport transport;
+    auto o = options();
+    o.internal_team = [](const auto&) { return true; };
+    telemetry t{o, transport, clock};
+    for (int i = 0; i < 5; ++i) t.track(ping{});
+    CHECK(t.flush(1s));
+    CHECK(transport.requests().empty());
+    CHECK(t.statistics().dropped[drop_reason::internal] == 5);
+}
+
+TEST_CASE("a callback may track, and what it throws is contained") {
+    manual_clock clock;
+    recording_transport transport;
+    telemetry* self = nullptr;
+    auto o = options();
+    o.account = [&] {
+        self->track(ping{"from the account source"});
+        return std::optional<candor::account>{{"u1", "t1"}};
+    };
+    telemetry t{o, transport, clock};
+    self = &t;
+    t.track(ping{"first"});
+    CHECK(t.flush(1s));
+    CHECK(t.flush(1s));
+    CHECK(t.statistics().delivered == 2);
+}
+
+TEST_CASE("free text is redacted with the registered secrets and the home directory") {
+    manual_clock clock;
+    recording_transport transport;
+    auto o = options();
+    o.secrets = {"hunter2-token"};
+    telemetry t{o, transport, clock, {{{"HOME", "/home/somebody"}}}};
+    t.track(ping{"cannot open /home/somebody/x with hunter2-token from https://me:pw@example.com/"});
+    CHECK(t.flush(1s));
+    const auto note = messages(transport).at(0)["properties"]["note"].get<std::string>();
+    for (const auto* secret : {"somebody", "hunter2", "pw", "me:"}) CHECK(note.find(secret) == std::string::npos);
+    CHECK(note.find("cannot open ~/x with ") == 0);
+}
+
+TEST_CASE("the program may bring its own invocation id") {
+    manual_clock clock;
+    recording_transport transport;
+    auto o = options();
+    o.invocation_id = candor::uuid::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
+    telemetry t{o, transport, clock};
+    CHECK(t.invocation_id() == *o.invocation_id);
+    telemetry other{options(), transport, clock};
+    CHECK(other.invocation_id() != t.invocation_id());
+    CHECK_FALSE(other.invocation_id().is_nil());
+}
+
+TEST_CASE("after shutdown events are answered closed, and the destructor has nothing left to do") {
+    manual_clock clock;
+    recording_transport transport;
+    telemetry t{options(), transport, clock};
+    t.track(ping{});
+    t.shutdown();
+    CHECK(t.statistics().delivered == 1);
+    CHECK(t.track(ping{}) == admission::closed);
+    CHECK(t.statistics().refused[admission::closed] == 1);
+}
