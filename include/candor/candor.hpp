@@ -9,6 +9,7 @@
 
 #ifndef CANDOR_NO_HTTPLIB
 
+#include <candor/httplib/server.hpp>
 #include <candor/httplib/transport.hpp>
 
 namespace candor {
@@ -24,6 +25,20 @@ namespace candor::rudderstack {
 using client = basic_client<httplib_transport, system_clock>;
 
 }  // namespace candor::rudderstack
+
+namespace candor::sentry {
+
+/// A Sentry client over HTTP, in real time.
+using client = basic_client<httplib_transport, system_clock>;
+
+}  // namespace candor::sentry
+
+namespace candor::otlp {
+
+/// A receiver of workers' metrics over HTTP, in real time.
+using receiver = basic_receiver<httplib_server, system_clock>;
+
+}  // namespace candor::otlp
 
 #endif
 

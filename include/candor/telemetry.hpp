@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,6 +33,13 @@
 #include <candor/policy/transport.hpp>
 #include <candor/privacy/redactor.hpp>
 #include <candor/rudderstack/client.hpp>
+#include <candor/sentry/capture.hpp>
+#include <candor/sentry/crash.hpp>
+#include <candor/sentry/crash_event.hpp>
+#include <candor/sentry/crash_recovery.hpp>
+#include <candor/sentry/reporter.hpp>
+#include <candor/sentry/severity.hpp>
+#include <candor/sentry/terminate.hpp>
 
 namespace candor {
 
@@ -41,10 +49,20 @@ struct telemetry_options {
     candor::level level = level::all;      ///< from `resolve_level`
     std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
     std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread. Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text`, such as tokens in use
-    std::optional<uuid> invocation_id{};   ///< of this run of the program, where it has one already; else random
+    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
+    account_source account{};              ///< on whose behalf; called on the worker thread.
+                                           ///< Empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
+                                           ///< product's configuration file
+    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
+                                           ///< tokens in use
+    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
+    sentry::before_send_hook before_send{};
+    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
+    bool capture_uncaught = false;
+    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
+    bool capture_crashes = false;
+    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
     std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
     delivery_options delivery{};
     diagnostic_sink diagnostics{};  ///< called on the constructing thread and on the worker
@@ -77,14 +95,11 @@ public:
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
-        if (!analytics_) {
-            disabled_.fetch_add(1, std::memory_order_relaxed);
-            return admission::disabled;
-        }
-        auto& [policies, events, shutdown_timeout, delivery] = *analytics_;
+        if (!analytics_) return disabled();
+        auto& [events, delivery] = *analytics_;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
-            .original_timestamp = policies.clock().wall_now().time_since_epoch().count(),
+            .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
             .event = &detail::event_type_of<Event>};
         try {
             header.message_id = uuid::random();
@@ -97,26 +112,60 @@ public:
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
+    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
+    /// more on its way up, is answered `duplicate`. Never blocks on I/O; the exception may be destroyed at once.
+    template <std::derived_from<std::exception> Exception>
+    admission capture(const Exception& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return errors_ ? errors_->capture(exception, sentry::detail::static_type_name<Exception>(), where) : disabled();
+    }
+
+    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
+    admission capture(const std::exception_ptr& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return errors_ ? errors_->capture(exception, where) : disabled();
+    }
+
+    /// Reports a text as an error of that severity.
+    admission capture_message(sentry::severity level, std::string_view text) noexcept {
+        return errors_ ? errors_->capture_message(level, text) : disabled();
+    }
+
+    /// Notes what happened on the way to an error: the last of these go with each error.
+    void add_breadcrumb(std::string_view category, std::string_view message,
+                        sentry::severity level = sentry::severity::info) noexcept {
+        if (errors_) errors_->add_breadcrumb(category, message, level);
+    }
+
     /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
     /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
     bool flush(std::chrono::milliseconds timeout) noexcept {
-        return !analytics_ || analytics_->delivery.flush(timeout);
+        if (!policies_) return true;
+        const auto deadline = detail::after(policies_->clock().now(), timeout);
+        const bool delivered = !analytics_ || analytics_->delivery.flush(timeout);
+        return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later events are answered `closed`.
+    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls are answered `closed`.
     void shutdown() noexcept {
-        if (analytics_) analytics_->delivery.shutdown(analytics_->shutdown_timeout);
+        if (analytics_) analytics_->delivery.close(shutdown_timeout_);
+        if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
+        if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
     }
 
     /// Whether analytics events have a destination.
     [[nodiscard]] bool sends_events() const noexcept { return analytics_.has_value(); }
+
+    /// Whether errors have a destination.
+    [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
 
     /// The UUID of this run of the program; nil where nothing is sent.
     [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->events.invocation : uuid{}; }
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        if (analytics_) out = analytics_->delivery.statistics();
+        if (analytics_) out += analytics_->delivery.statistics();
+        if (errors_) out += errors_->delivery().statistics();
         out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
         return out;
     }
@@ -124,61 +173,122 @@ public:
 private:
     /// All that exists only where events are sent.
     struct analytics {
-        template <class... Lent>
         analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const telemetry_options& options, Lent&... lent)
-            : policies{lent...},
-              events{std::move(context)},
-              shutdown_timeout{options.shutdown_timeout},
+                  const telemetry_options& options, const detail::policies<Transport, Clock>& policies)
+            : events{std::move(context)},
               delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options.delivery,
                                                           options.diagnostics, policies.transport(),
                                                           policies.clock())} {}
 
-        detail::policies<Transport, Clock> policies;
         rudderstack::detail::event_context events;
-        std::chrono::milliseconds shutdown_timeout;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
+
+    admission disabled() noexcept {
+        disabled_.fetch_add(1, std::memory_order_relaxed);
+        return admission::disabled;
+    }
+
+    /// The variable of the product with that name after its prefix.
+    static std::optional<std::string> variable(const product& of, const Environment& variables, const char* suffix) {
+        if (of.env_prefix.empty()) return std::nullopt;
+        return variables.get(of.variable(suffix).c_str());
+    }
+
+    /// The same where it overrides an option: an empty one counts as unset.
+    static std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
+        auto value = variable(of, variables, suffix);
+        if (value && value->empty()) value.reset();
+        return value;
+    }
 
     template <class... Lent>
     void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         check(options);
-        if (!sends_analytics(options.level)) return;
+        shutdown_timeout_ = options.shutdown_timeout;
+        if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
+        if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+    }
 
-        const auto variable = [&](const char* suffix) -> std::optional<std::string> {
-            if (options.product.env_prefix.empty()) return std::nullopt;
-            return variables.get(options.product.variable(suffix).c_str());
-        };
-        const auto override_of = [&](const char* suffix) {
-            auto value = variable(suffix);
-            if (value && value->empty()) value.reset();
-            return value;
-        };
-        const auto data_plane = override_of("RUDDERSTACK_DATA_PLANE_URL");
-        const auto write_key = override_of("RUDDERSTACK_WRITE_KEY");
+    template <class... Lent>
+    detail::policies<Transport, Clock>& policies(Lent&... lent) {
+        if (!policies_) policies_.emplace(lent...);
+        return *policies_;
+    }
+
+    template <class... Lent>
+    void start_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
+        const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
         if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
 
         const auto is_internal = options.internal_team
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics);
+        const bool in_cloud = variable(options.product, variables, "CLOUD").has_value();
         try {
             const url destination =
                 rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url));
             const std::string key = write_key.value_or(options.write_key);
             rudderstack::detail::check_write_key(key);
             const uuid invocation = options.invocation_id ? *options.invocation_id : uuid::random();
-            rudderstack::detail::event_context events{.identity = {invocation, variable("CLOUD").has_value(),
-                                                                   options.account, is_internal, options.diagnostics},
-                                                      .invocation = invocation,
-                                                      .secrets = redactor::make(variables, options.secrets),
-                                                      .message_bytes = options.delivery.message_bytes};
-            analytics_.emplace(destination, key, std::move(events), options, lent...);
+            rudderstack::detail::event_context events{
+                .identity = {invocation, in_cloud, options.account, is_internal, options.diagnostics},
+                .invocation = invocation,
+                .secrets = redactor::make(variables, options.secrets),
+                .message_bytes = options.delivery.message_bytes};
+            analytics_.emplace(destination, key, std::move(events), options, policies(lent...));
         } catch (const configuration_error& error) {
-            // The options alone were found good, so without a variable it is their combination that is the program's.
+            // The options alone were found good, so without a variable it is their
+            // combination that is the program's.
             if (!data_plane && !write_key) throw;
             detail::report(options.diagnostics,
                            "analytics are off: a variable of the environment set " + std::string{error.what()});
         }
+    }
+
+    template <class... Lent>
+    void start_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
+        if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
+        try {
+            const auto& lent_or_own = policies(lent...);
+            errors_.emplace(
+                sentry::detail::reporter_settings{
+                    .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
+                    .release = options.product.name + "@" + options.product.version,
+                    .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
+                    .before_send = options.before_send,
+                    .secrets = redactor::make(variables, options.secrets),
+                    .diagnostics = options.diagnostics},
+                lent_or_own.transport(), lent_or_own.clock());
+            if (options.capture_crashes) start_crash_handler(options, variables);
+            if (options.capture_uncaught) {
+                terminations_.emplace([this](const std::exception_ptr& exception) {
+                    errors_->capture_termination(exception, sentry::source_location{});
+                    shutdown();
+                });
+            }
+        } catch (const configuration_error& error) {
+            if (!dsn) throw;
+            detail::report(options.diagnostics,
+                           "errors are not sent: a variable of the environment set " + std::string{error.what()});
+        }
+    }
+
+    /// Reports what earlier runs left, and leaves a record if this one crashes.
+    void start_crash_handler(const telemetry_options& options, const Environment& variables) {
+        const auto state = state_directory(variables, options.product.name);
+        if (!state) return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
+        const auto directory = *state / "telemetry";
+        sentry::recover_crashes(directory, [this](const sentry::crash_record& crash) {
+            const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
+            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
+        });
+        crashes_.emplace(sentry::crash_options{
+            .directory = directory, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+        if (!crashes_->problem().empty())
+            detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
 
     /// Throws for what is wrong whatever the environment says.
@@ -189,10 +299,16 @@ private:
         detail::check(options.delivery);
         if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
         if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
+        if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
     }
 
     std::atomic<std::uint64_t> disabled_{0};
+    std::chrono::milliseconds shutdown_timeout_{};
+    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
     std::optional<analytics> analytics_;
+    std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
+    std::optional<sentry::crash_handler> crashes_;
+    std::optional<sentry::terminate_handler> terminations_;
 };
 
 }  // namespace candor

@@ -5,17 +5,20 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/http.hpp>
+#include <candor/policy/server.hpp>
 #include <candor/policy/transport.hpp>
 
 /// Policies for tests, candor's and its consumers': no real time passes, nothing is sent, no variable is read.
@@ -219,6 +222,35 @@ public:
 
 private:
     std::map<std::string, std::string> variables_;
+};
+
+/// A server without a socket: a test hands it a request, on its own thread, and gets the service's answer.
+class manual_server {
+public:
+    manual_server(const server_options& options, http_service& service) : options_{options}, service_{service} {}
+
+    /// As a server does it, but for compression. Status 0 after `stop`.
+    http_response receive(const http_request_head& head, std::string_view body = {}) {
+        const std::lock_guard guard{mutex_};
+        if (stopped_) return {};
+        if (auto answer = service_.begin(head)) return std::move(*answer);
+        if (body.size() > options_.body_limit) return service_.refuse(head, body_error::too_large);
+        return service_.complete(head, body);
+    }
+
+    /// The one of the options, or 4318.
+    [[nodiscard]] std::uint16_t port() const noexcept { return options_.port == 0 ? 4318 : options_.port; }
+
+    void stop() noexcept {
+        const std::lock_guard guard{mutex_};
+        stopped_ = true;
+    }
+
+private:
+    const server_options options_;
+    http_service& service_;
+    std::mutex mutex_;
+    bool stopped_ = false;
 };
 
 }  // namespace candor::testing

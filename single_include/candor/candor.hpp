@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -35,17 +36,21 @@
 #include <compare>
 #include <concepts>
 #include <condition_variable>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <exception>
 #include <filesystem>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -63,6 +68,7 @@
 #include <thread>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -247,23 +253,43 @@ std::optional<std::filesystem::path> home_directory(const Environment& environme
 #endif
 }
 
+namespace detail {
+
+/// A directory of the product: under the one that the variable `xdg` names, else under that path in the home directory,
+/// on Windows under the one that `windows` names.
+template <environment Environment>
+std::optional<std::filesystem::path> product_directory(const Environment& environment, std::string_view product_name,
+                                                       const char* xdg, [[maybe_unused]] const char* in_home,
+                                                       [[maybe_unused]] const char* windows) {
+    if (!is_file_name(product_name)) return std::nullopt;
+    auto base = absolute_path(environment, xdg);
+    if (!base) {
+#ifdef _WIN32
+        base = absolute_path(environment, windows);
+#else
+        base = home_directory(environment);
+        if (base) *base /= in_home;
+#endif
+    }
+    if (base) *base /= product_name;
+    return base;
+}
+
+}  // namespace detail
+
 /// The product's configuration directory: `$XDG_CONFIG_HOME/<name>`; without that variable `~/.config/<name>`, on
 /// Windows `%APPDATA%\<name>`. Nothing where no variable leads there, or the name is no plain file name. Neither
 /// creates the directory nor looks whether it exists.
 template <environment Environment>
 std::optional<std::filesystem::path> config_directory(const Environment& environment, std::string_view product_name) {
-    if (!detail::is_file_name(product_name)) return std::nullopt;
-    auto base = detail::absolute_path(environment, "XDG_CONFIG_HOME");
-    if (!base) {
-#ifdef _WIN32
-        base = detail::absolute_path(environment, "APPDATA");
-#else
-        base = home_directory(environment);
-        if (base) *base /= ".config";
-#endif
-    }
-    if (base) *base /= product_name;
-    return base;
+    return detail::product_directory(environment, product_name, "XDG_CONFIG_HOME", ".config", "APPDATA");
+}
+
+/// Where the product keeps what it needs from one run to the next: `$XDG_STATE_HOME/<name>`; without that variable
+/// `~/.local/state/<name>`, on Windows `%LOCALAPPDATA%\<name>`. On the same terms.
+template <environment Environment>
+std::optional<std::filesystem::path> state_directory(const Environment& environment, std::string_view product_name) {
+    return detail::product_directory(environment, product_name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA");
 }
 
 /// What came of reading a file.
@@ -632,13 +658,16 @@ enum class admission {
     invalid,        ///< lacks what its type needs, such as a user id
     closed,         ///< `shutdown` was called
     out_of_memory,  ///< no memory or no thread could be had
+    sampled,        ///< left out by the sample rate, or by `before_send` before it was queued
+    duplicate,      ///< the same exception was captured before, further in
 };
 
-inline constexpr std::size_t admission_count = 8;
+inline constexpr std::size_t admission_count = 10;
 
 [[nodiscard]] constexpr std::string_view to_string(admission a) noexcept {
     constexpr std::array<std::string_view, admission_count> names{"accepted", "disabled", "full",   "too_large",
-                                                                  "too_deep", "invalid",  "closed", "out_of_memory"};
+                                                                  "too_deep", "invalid",  "closed", "out_of_memory",
+                                                                  "sampled",  "duplicate"};
     return names[static_cast<std::size_t>(a)];
 }
 
@@ -651,13 +680,16 @@ enum class drop_reason {
     unauthorized,  ///< the server does not take this key, or has no such source
     shutdown,      ///< time was up
     failed,        ///< it could not be made into a message: out of memory, or a callback threw
+    vetoed,        ///< `before_send` said no
+    rate_limited,  ///< the server takes no more for now
 };
 
-inline constexpr std::size_t drop_reason_count = 7;
+inline constexpr std::size_t drop_reason_count = 9;
 
 [[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{
-        "internal", "no_account", "too_large", "rejected", "unauthorized", "shutdown", "failed"};
+    constexpr std::array<std::string_view, drop_reason_count> names{"internal", "no_account",   "too_large",
+                                                                    "rejected", "unauthorized", "shutdown",
+                                                                    "failed",   "vetoed",       "rate_limited"};
     return names[static_cast<std::size_t>(r)];
 }
 
@@ -1516,6 +1548,2338 @@ struct sync_completed {
 
 }  // namespace candor
 
+// ---- candor/delivery/options.hpp
+
+namespace candor {
+
+/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
+///
+/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
+/// while they run; what they throw is contained.
+struct delivery_options {
+    std::size_t batch_messages = 250;                ///< a request carries at most so many
+    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
+    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
+    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
+    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
+    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
+    std::chrono::milliseconds connect_timeout{3000};
+    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
+    bool compress = true;                               ///< gzip, where the transport can
+
+    /// A message has arrived: its JSON, without `sentAt`.
+    std::function<void(std::string_view message)> on_delivered{};
+    /// A message was given up. Its JSON is empty where it was given up before it was made.
+    std::function<void(std::string_view message, drop_reason)> on_dropped{};
+};
+
+namespace detail {
+
+inline void check_positive(std::string_view field, std::size_t value) {
+    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
+}
+
+inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
+    if (value <= value.zero())
+        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
+}
+
+inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
+    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
+}
+
+/// Throws `configuration_error` for the first option that cannot work.
+inline void check(const delivery_options& options) {
+    check_positive("delivery.batch_messages", options.batch_messages);
+    check_positive("delivery.batch_bytes", options.batch_bytes);
+    check_positive("delivery.message_bytes", options.message_bytes);
+    check_positive("delivery.queue_messages", options.queue_messages);
+    check_positive("delivery.queue_bytes", options.queue_bytes);
+    check_positive("delivery.flush_interval", options.flush_interval);
+    check_positive("delivery.connect_timeout", options.connect_timeout);
+    check_positive("delivery.request_timeout", options.request_timeout);
+    constexpr std::size_t largest_message = 1024 * 1024;
+    if (options.message_bytes > largest_message)
+        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
+    if (options.message_bytes > options.batch_bytes)
+        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
+                                  "at least delivery.message_bytes"};
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+// ---- candor/delivery/worker_thread.hpp
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace candor::detail {
+
+/// Starts a thread that takes none of the program's signals: they go to the program's own threads, and one that waits
+/// for SIGTERM with `sigwait` gets it. Throws `std::system_error` where no thread can be had.
+template <class Function>
+std::thread start_worker_thread(Function function) {
+#if defined(_WIN32)
+    return std::thread{std::move(function)};
+#else
+    // A new thread inherits the mask. Signals of a fault in the thread itself cannot be held back sensibly.
+    sigset_t all, before;
+    sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct restore {
+        const sigset_t& mask;
+        ~restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+    } const restored{before};
+    return std::thread{std::move(function)};
+#endif
+}
+
+}  // namespace candor::detail
+
+// ---- candor/policy/signal_guard.hpp
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <cerrno>
+#endif
+
+namespace candor::detail {
+
+/// While it lives, what this thread does raises one signal without effect: SIGPIPE at a write to a connection that is
+/// closed, SIGXFSZ at one past the limit of a file's size. The host's own disposition of the signal, which would end
+/// it, is not ours to change. The call that raised it fails as ever. Not thread-safe; does nothing on Windows.
+class signal_guard {
+public:
+    signal_guard(const signal_guard&) = delete;
+    signal_guard& operator=(const signal_guard&) = delete;
+
+#ifdef _WIN32
+    explicit signal_guard(int) noexcept {}
+#else
+    explicit signal_guard(int signal) noexcept : signal_{signal} {
+        sigemptyset(&set_);
+        sigaddset(&set_, signal_);
+        was_pending_ = pending();
+        ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    }
+
+    ~signal_guard() {
+        const int kept = errno;
+        if (!was_pending_ && pending()) {
+#ifdef __APPLE__
+            int raised = 0;
+            sigwait(&set_, &raised);
+#else
+            const timespec at_once{};
+            while (::sigtimedwait(&set_, nullptr, &at_once) == -1 && errno == EINTR) {
+            }
+#endif
+        }
+        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+        errno = kept;
+    }
+
+private:
+    [[nodiscard]] bool pending() const noexcept {
+        sigset_t raised;
+        sigemptyset(&raised);
+        ::sigpending(&raised);
+        return sigismember(&raised, signal_) == 1;
+    }
+
+    int signal_;
+    sigset_t set_{};
+    sigset_t before_{};
+    bool was_pending_ = false;
+#endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/replace_file.hpp
+
+#ifdef _WIN32
+#include <io.h>
+
+#include <random>
+#else
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor {
+
+namespace detail {
+
+/// What the name of a file that is to replace another begins with; six random characters follow.
+inline constexpr std::string_view replacement_prefix = ".candor-replacement-";
+
+inline std::string cannot_be_written(int error) {
+    return "cannot be written: " + std::generic_category().message(error);
+}
+
+#ifdef _WIN32
+
+inline std::string write_and_rename(const std::filesystem::path& path, std::string_view content) {
+    std::filesystem::path temporary = path.parent_path() / replacement_prefix;
+    temporary += std::to_string(std::random_device{}());
+    std::FILE* file = nullptr;
+    if (const auto error = ::_wfopen_s(&file, temporary.c_str(), L"wbx"); error != 0) return cannot_be_written(error);
+    int error = 0;
+    if (std::fwrite(content.data(), 1, content.size(), file) != content.size() || std::fflush(file) != 0 ||
+        ::_commit(::_fileno(file)) != 0)
+        error = errno;
+    if (std::fclose(file) != 0 && error == 0) error = errno;
+    std::error_code failed{error, std::generic_category()};
+    if (!failed) std::filesystem::rename(temporary, path, failed);
+    if (!failed) return {};
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    return "cannot be written: " + failed.message();
+}
+
+#else
+
+/// A descriptor, closed at the end.
+struct owned_descriptor {
+    explicit owned_descriptor(int fd) noexcept : value{fd} {}
+    owned_descriptor(const owned_descriptor&) = delete;
+    owned_descriptor& operator=(const owned_descriptor&) = delete;
+    ~owned_descriptor() {
+        if (value >= 0) ::close(value);
+    }
+    int value;
+};
+
+inline std::filesystem::path directory_of(const std::filesystem::path& path) {
+    return path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+}
+
+/// Writes all of `content` and waits until it is on the disk. Returns 0 or what went wrong.
+inline int write_and_sync(int fd, std::string_view content) noexcept {
+    const signal_guard guard{SIGXFSZ};
+    while (!content.empty()) {
+        const ssize_t written = ::write(fd, content.data(), content.size());
+        if (written > 0) {
+            content.remove_prefix(static_cast<std::size_t>(written));
+        } else if (written == 0 || errno != EINTR) {
+            return written == 0 ? EIO : errno;
+        }
+    }
+    while (::fsync(fd) != 0) {
+        if (errno == EINVAL) return 0;  // a file system that cannot
+        if (errno != EINTR) return errno;
+    }
+    return 0;
+}
+
+/// Writes a temporary file beside `path` and gives it that name. Returns 0 or what went wrong, and leaves nothing
+/// behind then.
+inline int write_and_rename(const std::filesystem::path& path, std::string_view content, mode_t mode) {
+    auto name = (directory_of(path) / replacement_prefix).native() + "XXXXXX";
+    const owned_descriptor file{
+        ::mkostemp(name.data(), O_CLOEXEC)};  // of mode 0600, and never one that is there already
+    if (file.value < 0) return errno;
+    int error = 0;
+    // The lock says that somebody is at work here: `sweep_replacements` leaves the file alone.
+    if (::flock(file.value, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) error = EAGAIN;
+    if (error == 0 && mode != 0600 && ::fchmod(file.value, mode) != 0) error = errno;
+    if (error == 0) error = write_and_sync(file.value, content);
+    if (error == 0 && ::rename(name.c_str(), path.c_str()) != 0) error = errno;
+    if (error != 0) ::unlink(name.c_str());
+    return error;
+}
+
+#endif
+
+}  // namespace detail
+
+/// Makes `content` the whole content of the file at `path`, at once: whoever opens it finds the old content or the new,
+/// never a part of either, also where this process or the machine stops half-way. Returns what went wrong, for a person
+/// and to be read after the path ("cannot be written: No space left on device"), and the old file is then as it was, or
+/// an empty string.
+///
+/// The content is written to a file of its own in the same directory, readable by its owner only, synced and renamed. A
+/// file that was there passes its permissions on. A symbolic link that was there is replaced; where it led is not
+/// touched. Anything else than a file or a link is refused. Throws only `std::bad_alloc`. Thread-safe.
+[[nodiscard]] inline std::string replace_file(const std::filesystem::path& path, std::string_view content) {
+#ifdef _WIN32
+    std::error_code error;
+    const auto type = std::filesystem::symlink_status(path, error).type();
+    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular &&
+        type != std::filesystem::file_type::symlink)
+        return "is not a regular file";
+    return detail::write_and_rename(path, content);
+#else
+    if (path.native().find('\0') != std::string::npos) return "has a NUL in it";
+    mode_t mode = 0600;
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) == 0) {
+        if (S_ISREG(found.st_mode)) {
+            mode = found.st_mode & 0777;
+        } else if (!S_ISLNK(found.st_mode)) {
+            return S_ISDIR(found.st_mode) ? "is a directory" : "is not a regular file";
+        }
+    }
+    int error = 0;
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        error = detail::write_and_rename(path, content, mode);
+        if (error != EAGAIN && error != ENOENT) break;  // those two: swept away between its creation and its lock
+    }
+    if (error != 0) return detail::cannot_be_written(error);
+    const detail::owned_descriptor directory{
+        ::open(detail::directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (directory.value >= 0)
+        static_cast<void>(::fsync(directory.value));  // the name lasts, too, where that can be had
+    return {};
+#endif
+}
+
+/// Removes what `replace_file` has left in a directory where the process was killed in the middle of it. Leaves alone
+/// what another process is writing just now. Looks at a bounded number of entries. What fails is ignored: the next run
+/// may succeed. Throws only `std::bad_alloc`.
+inline void sweep_replacements(const std::filesystem::path& directory) {
+#ifdef _WIN32
+    static_cast<void>(directory);  // nothing tells whether a process is at work there
+#else
+    constexpr int most_entries = 10'000;
+    struct closer {
+        void operator()(DIR* open) const noexcept { ::closedir(open); }
+    };
+    const std::unique_ptr<DIR, closer> entries{::opendir(directory.c_str())};
+    for (int i = 0; entries && i < most_entries; ++i) {
+        const dirent* entry = ::readdir(entries.get());
+        if (entry == nullptr) break;
+        const std::string_view name{entry->d_name};
+        if (!name.starts_with(detail::replacement_prefix) || name.size() != detail::replacement_prefix.size() + 6)
+            continue;
+        const int parent = ::dirfd(entries.get());
+        const detail::owned_descriptor file{
+            ::openat(parent, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
+        struct stat found {};
+        if (file.value < 0 || ::fstat(file.value, &found) != 0 || !S_ISREG(found.st_mode)) continue;
+        if (found.st_uid != ::geteuid() || ::flock(file.value, LOCK_EX | LOCK_NB) != 0) continue;
+        ::unlinkat(parent, entry->d_name, 0);
+    }
+#endif
+}
+
+}  // namespace candor
+
+// ---- candor/otlp/metrics_file.hpp
+
+namespace candor::otlp {
+
+/// The file in which a person watches a table. Replaced as a whole each time (`replace_file`): a reader never sees a
+/// part of a table.
+class metrics_file {
+public:
+    /// Writes `text`, the first table, to `path`; a relative one is below the working directory of this moment. Removes
+    /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
+    /// be written.
+    explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
+        if (const auto problem = replace_file(path_, text); !problem.empty()) refuse(path, problem);
+        sweep_replacements(path_.parent_path());
+    }
+
+    /// Replaces the file's content, and says whether it is there now. Where it is not, that is counted, `diagnostic`
+    /// hears of it unless it was so last time already, and the old content stands; the next call tries again. One
+    /// thread at a time. Throws only `std::bad_alloc`.
+    bool write(std::string_view text, const diagnostic_sink& diagnostic = {}) {
+        const auto problem = replace_file(path_, text);
+        if (!problem.empty()) {
+            failures_.fetch_add(1, std::memory_order_relaxed);
+            if (!failed_)
+                candor::detail::report(diagnostic,
+                                       "the metrics file " + candor::detail::printable_path(path_) + " " + problem);
+        }
+        failed_ = !problem.empty();
+        return !failed_;
+    }
+
+    /// How often `write` has failed. Thread-safe.
+    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
+
+    /// Where the file is: an absolute path.
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+private:
+    [[noreturn]] static void refuse(const std::filesystem::path& path, const std::string& problem) {
+        const auto text = path.u8string();
+        throw configuration_error{"metrics_file",
+                                  {reinterpret_cast<const char*>(text.data()), text.size()},
+                                  "a path where a file can be written; this one " + problem};
+    }
+
+    static std::filesystem::path absolute(const std::filesystem::path& path) {
+        if (!path.has_filename() ||
+            path.native().find(std::filesystem::path::value_type{}) != std::filesystem::path::string_type::npos)
+            refuse(path, "is no file's name");
+        std::error_code error;
+        auto whole = std::filesystem::absolute(path, error);
+        if (error) refuse(path, "cannot be found: " + error.message());
+        return whole;
+    }
+
+    std::filesystem::path path_;
+    std::atomic<std::uint64_t> failures_{0};
+    bool failed_ = false;
+};
+
+}  // namespace candor::otlp
+
+// ---- candor/event/json_writer.hpp
+
+namespace candor::detail {
+
+/// Writes JSON (RFC 8259) into a buffer of its own that never grows past a limit. What it writes is always valid:
+/// bytes that are not UTF-8 become U+FFFD, control characters are escaped, NaN and infinities are `null`.
+///
+/// It never throws. What does not fit is not written, and `state()` says why; everything after that is ignored, so
+/// a caller checks once, at the end. A value must leave room for the longest of its kind, so one may be refused up to
+/// 32 bytes before the limit. The first kilobytes live in the object: a usual event allocates nothing.
+class json_writer {
+public:
+    enum class condition { good, too_large, too_deep, out_of_memory };
+
+    /// How deeply arrays and objects of a `nlohmann::json` may nest.
+    static constexpr int max_depth = 64;
+
+    explicit json_writer(std::size_t limit) noexcept
+        : end_{inline_ + (limit < sizeof inline_ ? limit : sizeof inline_)}, limit_{limit} {}
+    json_writer(const json_writer&) = delete;
+    json_writer& operator=(const json_writer&) = delete;
+
+    [[nodiscard]] condition state() const noexcept { return state_; }
+    [[nodiscard]] std::string_view text() const noexcept { return {begin_, size()}; }
+    [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(out_ - begin_); }
+    [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
+
+    /// Text that is JSON already.
+    void raw(std::string_view json) noexcept {
+        if (!reserve(json.size())) return;
+        copy(json);
+    }
+
+    /// `,"name":`, without the comma after an opening bracket or at the start. The name must need no escaping.
+    void key(std::string_view name) noexcept {
+        if (!reserve(name.size() + 4)) return;
+        comma();
+        *out_++ = '"';
+        copy(name);
+        *out_++ = '"';
+        *out_++ = ':';
+    }
+
+    void boolean(bool value) noexcept { raw(value ? std::string_view{"true"} : std::string_view{"false"}); }
+
+    template <std::integral Integer>
+    void number(Integer value) noexcept {
+        if (!reserve(24)) return;
+        out_ = std::to_chars(out_, out_ + 24, value).ptr;
+    }
+
+    /// The shortest text that reads back as the same value, where the library has that; else 17 digits.
+    void number(double value) noexcept {
+        if (!std::isfinite(value)) return raw("null");
+        if (!reserve(32)) return;
+#if defined(__cpp_lib_to_chars)
+        out_ = std::to_chars(out_, out_ + 32, value).ptr;
+#else
+        out_ = nlohmann::detail::to_chars(out_, out_ + 32, value);  // std::snprintf would follow the locale
+#endif
+    }
+
+    /// A string in quotes.
+    void string(std::string_view text) noexcept {
+        if (!reserve(text.size() + 2)) return;
+        *out_++ = '"';
+        while (!text.empty()) {
+            const std::size_t plain = copy_plain(text);
+            text.remove_prefix(plain);
+            if (text.empty()) break;
+            // The worst a byte can become is six; the room for the rest and the closing quote must stay.
+            if (!reserve(text.size() + 7)) return;
+            text.remove_prefix(static_cast<unsigned char>(text.front()) < 0x80 ? escape(text.front()) : utf8(text));
+        }
+        *out_++ = '"';
+    }
+
+    /// A value as the program built it. Objects keep nlohmann's order.
+    void value(const nlohmann::json& json, int depth = 0) noexcept {
+        using type = nlohmann::json::value_t;
+        if (state_ != condition::good) return;
+        switch (json.type()) {
+            case type::object:
+                if (depth == max_depth) return fail(condition::too_deep);
+                raw("{");
+                members(json, depth);
+                return raw("}");
+            case type::array:
+                if (depth == max_depth) return fail(condition::too_deep);
+                raw("[");
+                for (const auto& element : json) {
+                    separate();
+                    value(element, depth + 1);
+                    if (state_ != condition::good) return;
+                }
+                return raw("]");
+            case type::string:
+                return string(*json.get_ptr<const std::string*>());
+            case type::boolean:
+                return boolean(*json.get_ptr<const bool*>());
+            case type::number_integer:
+                return number(*json.get_ptr<const std::int64_t*>());
+            case type::number_unsigned:
+                return number(*json.get_ptr<const std::uint64_t*>());
+            case type::number_float:
+                return number(*json.get_ptr<const double*>());
+            default:
+                return raw("null");  // null, binary, discarded
+        }
+    }
+
+    /// The members of an object without its braces. Other values have none.
+    void members(const nlohmann::json& object, int depth = 0) noexcept {
+        if (!object.is_object()) return;
+        for (auto member = object.begin(); member != object.end(); ++member) {
+            separate();
+            string(member.key());
+            raw(":");
+            value(*member, depth + 1);
+            if (state_ != condition::good) return;
+        }
+    }
+
+    /// A comma, unless a bracket was just opened or nothing is written yet.
+    void separate() noexcept {
+        if (reserve(1)) comma();
+    }
+
+private:
+    void comma() noexcept {
+        if (out_ != begin_ && out_[-1] != '{' && out_[-1] != '[') *out_++ = ',';
+    }
+
+    void copy(std::string_view text) noexcept {
+        if (!text.empty()) std::memcpy(out_, text.data(), text.size());
+        out_ += text.size();
+    }
+
+    void fail(condition why) noexcept {
+        if (state_ == condition::good) state_ = why;
+    }
+
+    bool reserve(std::size_t more) noexcept {
+        if (state_ == condition::good && static_cast<std::size_t>(end_ - out_) >= more) return true;
+        return grow(more);
+    }
+
+    bool grow(std::size_t more) noexcept {
+        if (state_ != condition::good) return false;
+        const std::size_t used = size();
+        if (more > limit_ - used) return fail(condition::too_large), false;
+        std::size_t capacity = (used + more) * 2;
+        if (capacity > limit_) capacity = limit_;
+        std::unique_ptr<char[]> larger{new (std::nothrow) char[capacity]};
+        if (!larger) return fail(condition::out_of_memory), false;
+        std::memcpy(larger.get(), begin_, used);
+        heap_ = std::move(larger);
+        begin_ = heap_.get();
+        out_ = begin_ + used;
+        end_ = begin_ + capacity;
+        return true;
+    }
+
+    /// Copies the bytes up to the first one that needs care, eight at a time, and returns how many.
+    std::size_t copy_plain(std::string_view text) noexcept {
+        constexpr std::uint64_t ones = 0x0101010101010101;
+        constexpr std::uint64_t highs = 0x8080808080808080;
+        std::size_t done = 0;
+        for (; text.size() - done >= 8; done += 8) {
+            std::uint64_t word;
+            std::memcpy(&word, text.data() + done, 8);
+            const std::uint64_t quote = word ^ (ones * '"');
+            const std::uint64_t backslash = word ^ (ones * '\\');
+            // A byte's high bit is set where it is below 0x20, equal to one of the two, or above 0x7f.
+            const std::uint64_t care = ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & highs;
+            if (care != 0) break;
+            std::memcpy(out_ + done, &word, 8);
+        }
+        for (; done < text.size(); ++done) {
+            const auto byte = static_cast<unsigned char>(text[done]);
+            if (byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\') break;
+            out_[done] = text[done];
+        }
+        out_ += done;
+        return done;
+    }
+
+    std::size_t escape(char c) noexcept {
+        static constexpr char hex[] = "0123456789abcdef";
+        *out_++ = '\\';
+        switch (c) {
+            case '"':
+            case '\\':
+                *out_++ = c;
+                break;
+            case '\n':
+                *out_++ = 'n';
+                break;
+            case '\r':
+                *out_++ = 'r';
+                break;
+            case '\t':
+                *out_++ = 't';
+                break;
+            default:
+                copy("u00");
+                *out_++ = hex[(c >> 4) & 15];
+                *out_++ = hex[c & 15];
+        }
+        return 1;
+    }
+
+    /// Copies one well-formed sequence, or replaces the longest part of one that is not (Unicode 15, table 3-7 and
+    /// "U+FFFD substitution of maximal subparts"). Returns how many bytes of `text` that was.
+    std::size_t utf8(std::string_view text) noexcept {
+        const auto at = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
+        const unsigned char lead = at(0);
+        std::size_t length = 0;
+        unsigned char low = 0x80, high = 0xbf;
+        if (lead >= 0xc2 && lead <= 0xdf) {
+            length = 2;
+        } else if (lead >= 0xe0 && lead <= 0xef) {
+            length = 3;
+            if (lead == 0xe0) low = 0xa0;
+            if (lead == 0xed) high = 0x9f;
+        } else if (lead >= 0xf0 && lead <= 0xf4) {
+            length = 4;
+            if (lead == 0xf0) low = 0x90;
+            if (lead == 0xf4) high = 0x8f;
+        }
+        std::size_t good = length == 0 ? 0 : 1;
+        while (good != 0 && good < length && at(good) >= low && at(good) <= high) {
+            low = 0x80;
+            high = 0xbf;
+            ++good;
+        }
+        if (good != 0 && good == length) {
+            copy(text.substr(0, length));
+            return length;
+        }
+        copy("\xef\xbf\xbd");
+        return good == 0 ? 1 : good;
+    }
+
+    char inline_[2048];
+    std::unique_ptr<char[]> heap_;
+    char* begin_ = inline_;
+    char* out_ = inline_;
+    char* end_;
+    std::size_t limit_;
+    condition state_ = condition::good;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/otlp/json_members.hpp
+
+/// What is read of a metrics request in JSON, and the numbers that it has in protobuf
+/// (open-telemetry/opentelemetry-proto:opentelemetry/proto/metrics/v1/metrics.proto and the files it imports).
+namespace candor::detail {
+
+/// What the value of a member must be. The scalars are named for what they become in protobuf.
+enum class otlp_form : std::uint8_t {
+    text,
+    bytes,
+    boolean,
+    varint,
+    fixed64,
+    sfixed64,
+    uint32,
+    floating,
+    temporality,
+    object,
+    opaque,  ///< an object that is known by name only
+    list,    ///< an array of objects
+};
+
+/// A kind of object: an index of `otlp_members`.
+enum class otlp_object : std::uint8_t {
+    request,
+    resource_metrics,
+    resource,
+    scope_metrics,
+    scope,
+    metric,
+    gauge,
+    sum,
+    point,
+    key_value,
+    value,
+    array,
+    map,
+};
+
+/// A member that is read.
+struct otlp_member {
+    std::string_view name;
+    std::uint8_t field;  ///< its number in protobuf, at most 15
+    otlp_form form;
+    const char* problem;                      ///< when the value is of another form
+    otlp_object kind = otlp_object::request;  ///< of an object, or of a list's
+    /// Of what has braces or brackets: members of one slot replace each other. There are two.
+    std::size_t slot = 0;
+};
+
+inline constexpr otlp_member otlp_request_members[] = {
+    {"resourceMetrics", 1, otlp_form::list, "resourceMetrics is not an array of objects",
+     otlp_object::resource_metrics},
+};
+inline constexpr otlp_member otlp_resource_metrics_members[] = {
+    {"resource", 1, otlp_form::object, "resource is not an object", otlp_object::resource},
+    {"scopeMetrics", 2, otlp_form::list, "scopeMetrics is not an array of objects", otlp_object::scope_metrics, 1},
+};
+inline constexpr otlp_member otlp_resource_members[] = {
+    {"attributes", 1, otlp_form::list, "attributes is not an array of objects", otlp_object::key_value},
+};
+inline constexpr otlp_member otlp_scope_metrics_members[] = {
+    {"scope", 1, otlp_form::object, "scope is not an object", otlp_object::scope},
+    {"metrics", 2, otlp_form::list, "metrics is not an array of objects", otlp_object::metric, 1},
+};
+inline constexpr otlp_member otlp_scope_members[] = {
+    {"name", 1, otlp_form::text, "name is not a string"},
+    {"version", 2, otlp_form::text, "version is not a string"},
+};
+inline constexpr otlp_member otlp_metric_members[] = {
+    {"name", 1, otlp_form::text, "name is not a string"},
+    {"unit", 3, otlp_form::text, "unit is not a string"},
+    {"gauge", 5, otlp_form::object, "gauge is not an object", otlp_object::gauge},
+    {"sum", 7, otlp_form::object, "sum is not an object", otlp_object::sum},
+    {"histogram", 9, otlp_form::opaque, "histogram is not an object"},
+    {"exponentialHistogram", 10, otlp_form::opaque, "exponentialHistogram is not an object"},
+    {"summary", 11, otlp_form::opaque, "summary is not an object"},
+};
+inline constexpr otlp_member otlp_gauge_members[] = {
+    {"dataPoints", 1, otlp_form::list, "dataPoints is not an array of objects", otlp_object::point},
+};
+inline constexpr otlp_member otlp_sum_members[] = {
+    {"dataPoints", 1, otlp_form::list, "dataPoints is not an array of objects", otlp_object::point},
+    {"aggregationTemporality", 2, otlp_form::temporality, "aggregationTemporality is not one of its numbers or names"},
+    {"isMonotonic", 3, otlp_form::boolean, "isMonotonic is not true or false"},
+};
+inline constexpr otlp_member otlp_point_members[] = {
+    {"attributes", 7, otlp_form::list, "attributes is not an array of objects", otlp_object::key_value},
+    {"startTimeUnixNano", 2, otlp_form::fixed64, "startTimeUnixNano is not an unsigned 64-bit integer"},
+    {"timeUnixNano", 3, otlp_form::fixed64, "timeUnixNano is not an unsigned 64-bit integer"},
+    {"asInt", 6, otlp_form::sfixed64, "asInt is not a 64-bit integer"},
+    {"asDouble", 4, otlp_form::floating, "asDouble is not a number"},
+    {"flags", 8, otlp_form::uint32, "flags is not an unsigned 32-bit integer"},
+};
+inline constexpr otlp_member otlp_key_value_members[] = {
+    {"key", 1, otlp_form::text, "key is not a string"},
+    {"value", 2, otlp_form::object, "value is not an object", otlp_object::value},
+};
+inline constexpr otlp_member otlp_value_members[] = {
+    {"stringValue", 1, otlp_form::text, "stringValue is not a string"},
+    {"boolValue", 2, otlp_form::boolean, "boolValue is not true or false"},
+    {"intValue", 3, otlp_form::varint, "intValue is not a 64-bit integer"},
+    {"doubleValue", 4, otlp_form::floating, "doubleValue is not a number"},
+    {"arrayValue", 5, otlp_form::object, "arrayValue is not an object", otlp_object::array},
+    {"kvlistValue", 6, otlp_form::object, "kvlistValue is not an object", otlp_object::map},
+    {"bytesValue", 7, otlp_form::bytes, "bytesValue is not a string"},
+};
+inline constexpr otlp_member otlp_array_members[] = {
+    {"values", 1, otlp_form::list, "values is not an array of objects", otlp_object::value},
+};
+inline constexpr otlp_member otlp_map_members[] = {
+    {"values", 1, otlp_form::list, "values is not an array of objects", otlp_object::key_value},
+};
+
+inline constexpr std::span<const otlp_member> otlp_members[] = {
+    otlp_request_members, otlp_resource_metrics_members, otlp_resource_members, otlp_scope_metrics_members,
+    otlp_scope_members,   otlp_metric_members,           otlp_gauge_members,    otlp_sum_members,
+    otlp_point_members,   otlp_key_value_members,        otlp_value_members,    otlp_array_members,
+    otlp_map_members,
+};
+
+}  // namespace candor::detail
+
+// ---- candor/otlp/json_text.hpp
+
+namespace candor::detail {
+
+/// Goes over a JSON text for nlohmann's parser, which takes a string byte by byte, most of its time in a text of
+/// strings. A string that is plain (ASCII, nothing escaped, no control character) is given as an empty one, and where
+/// it stands is noted: what is left to the parser is the structure, and what needs a closer look.
+class json_text_iterator {
+public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = const char&;
+
+    /// At the start of the text. After the end of each string `plain` is what it says, or has no data when the parser
+    /// was given the string itself. Both outlive the iterator.
+    json_text_iterator(std::string_view text, std::string_view& plain) noexcept
+        : at_{text.data()}, end_{text.data() + text.size()}, plain_{&plain} {}
+
+    /// At the end.
+    [[nodiscard]] json_text_iterator end() const noexcept {
+        auto out = *this;
+        out.at_ = end_;
+        return out;
+    }
+
+    reference operator*() const noexcept { return *at_; }
+
+    json_text_iterator& operator++() noexcept {
+        const char passed = *at_++;
+        switch (place_) {
+            case place::outside:
+                if (passed == '"') open();
+                break;
+            case place::inside:
+                if (passed == '"') place_ = place::outside;
+                if (passed == '\\') place_ = place::escaped;
+                break;
+            case place::escaped:
+                place_ = place::inside;
+                break;
+        }
+        return *this;
+    }
+    json_text_iterator operator++(int) noexcept {
+        const auto before = *this;
+        ++*this;
+        return before;
+    }
+
+    bool operator==(const json_text_iterator& other) const noexcept { return at_ == other.at_; }
+
+private:
+    enum class place : std::uint8_t { outside, inside, escaped };
+
+    /// After the quote that begins a string.
+    void open() noexcept {
+        place_ = place::inside;
+        const char* close = at_;
+        while (close != end_ && static_cast<signed char>(*close) >= ' ' && *close != '"' && *close != '\\') ++close;
+        *plain_ = {};
+        if (close == end_ || *close != '"') return;
+        *plain_ = {at_, static_cast<std::size_t>(close - at_)};
+        at_ = close;
+    }
+
+    const char* at_;
+    const char* end_;
+    std::string_view* plain_;
+    place place_ = place::outside;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/otlp/metrics.hpp
+
+/// The parts of an OTLP metrics request that a visitor sees, whichever encoding it came in
+/// (open-telemetry/opentelemetry-proto:opentelemetry/proto/metrics/v1/metrics.proto). A text is valid during the
+/// decoder's run only, a span of attributes during the visitor's call only.
+namespace candor::otlp {
+
+/// What a value says. A number or a text of the table is one of the first four; the others are passed over.
+enum class value_kind : std::uint8_t { none, string, boolean, integer, floating, array, map, bytes };
+
+/// The value of an attribute, or of a data point (there `integer`, `floating` or `none`).
+struct any_value {
+    value_kind kind = value_kind::none;
+    std::string_view string{};
+    bool boolean = false;
+    std::int64_t integer = 0;
+    double floating = 0;
+};
+
+struct attribute {
+    std::string_view key{};
+    any_value value{};
+};
+
+enum class metric_kind : std::uint8_t { none, gauge, sum, histogram, exponential_histogram, summary };
+
+/// Whether a point says what was added since the last one, or the whole since its start.
+enum class aggregation_temporality : std::uint8_t { unspecified, delta, cumulative };
+
+/// A metric, without its points.
+struct metric_descriptor {
+    std::string_view name{};
+    std::string_view unit{};
+    metric_kind kind = metric_kind::none;
+    aggregation_temporality temporality = aggregation_temporality::unspecified;  ///< of a sum
+    bool monotonic = false;                                                      ///< of a sum
+};
+
+/// A data point of a gauge or a sum.
+struct number_point {
+    std::uint64_t start_time = 0;  ///< nanoseconds since 1970; 0 where the sender does not know
+    std::uint64_t time = 0;        ///< nanoseconds since 1970
+    any_value value{};
+    bool no_value = false;  ///< flag bit 0: the series has ended, there is no value
+    std::span<const attribute> attributes{};
+};
+
+/// Who listens to a decoder. The calls of one request come in this order, whatever the order of its members:
+/// `resource`; then for each of its scopes `scope`; then for each of that scope's metrics `metric` and, of a gauge or a
+/// sum, `point` for each of its points. `finish` is the last call, and comes only when the whole request was
+/// well-formed: until then nothing that was said counts.
+template <class V>
+concept visitor = requires(V& v, std::span<const attribute> attributes, std::string_view text,
+                           const metric_descriptor& m, const number_point& p) {
+    v.resource(attributes);
+    v.scope(text, text);  // name and version
+    v.metric(m);
+    v.point(p);
+    v.finish();
+};
+
+/// What came of decoding a request: well-formed, or what is wrong with it, in words that quote nothing of it.
+struct decoded {
+    const char* problem = nullptr;  ///< a literal; null where the request was well-formed
+
+    explicit operator bool() const noexcept { return problem == nullptr; }
+};
+
+/// How deep messages, groups, arrays and objects may nest, in either encoding.
+inline constexpr int max_depth = 64;
+
+/// How many attributes a resource or a point may have: they are held at once, at 32 times what they take on the wire.
+inline constexpr std::size_t max_attributes = 4096;
+
+}  // namespace candor::otlp
+
+// ---- candor/otlp/wire.hpp
+
+namespace candor::otlp {
+
+/// How a field is written (protobuf.dev, "Encoding"). 6 and 7 do not exist.
+enum class wire_type : std::uint8_t { varint, fixed64, bytes, group_start, group_end, fixed32 };
+
+/// A cursor over the fields of one protobuf message.
+///
+///     wire_reader in{body};
+///     while (in.next()) {
+///         switch (in.field()) {
+///             case 1: name = in.bytes(); break;
+///             case 2: count = in.varint(); break;
+///             default: in.skip();
+///         }
+///     }
+///     if (in.problem() != nullptr) …  // what was read so far does not count
+///
+/// After each `next()` that is true, exactly one of the getters or `skip()` is called. A getter asks for its wire type:
+/// another one is a problem. After a problem `next()` is false and getters give zero or nothing.
+///
+/// It neither allocates nor throws, and never reads outside of the bytes, which must outlive it and what it gives. A
+/// message that is not well-formed is refused wherever that shows: a varint of more than ten bytes or of more than 64
+/// bits, a tag or a length of more than five bytes or of more than 32 bits, field number 0, a wire type that does not
+/// exist, a field that goes past the end, a group that does not end or that was not begun, messages and groups nested
+/// more than `max_depth` deep. Text is not checked to be UTF-8.
+class wire_reader {
+public:
+    /// Of a message within others `depth` says how many are open, this one among them.
+    explicit wire_reader(std::string_view message, int depth = 1) noexcept
+        : at_{message.data()}, end_{message.data() + message.size()}, depth_{depth} {
+        if (depth > max_depth) fail(too_deep);
+    }
+
+    /// Goes to the next field. False at the end, and after a problem.
+    [[nodiscard]] bool next() noexcept {
+        if (at_ == end_) return false;
+        // One byte is the tag of any field up to 15; here, of any that is known.
+        const auto byte = static_cast<unsigned char>(*at_);
+        if (byte >= 8 && byte < 0x80 && (byte & 7) < 3) [[likely]] {
+            ++at_;
+            tag_ = byte;
+            return true;
+        }
+        return read_tag() && (type() != wire_type::group_end || fail("a group ends that was not begun"));
+    }
+
+    [[nodiscard]] int depth() const noexcept { return depth_; }
+    [[nodiscard]] std::uint32_t field() const noexcept { return tag_ >> 3; }
+    [[nodiscard]] wire_type type() const noexcept { return static_cast<wire_type>(tag_ & 7); }
+
+    [[nodiscard]] std::uint64_t varint() noexcept { return is(wire_type::varint) ? read_varint() : 0; }
+    [[nodiscard]] std::uint64_t fixed64() noexcept { return is(wire_type::fixed64) ? read_fixed64() : 0; }
+    [[nodiscard]] double floating() noexcept { return std::bit_cast<double>(fixed64()); }
+
+    /// Bytes, a text or a message.
+    [[nodiscard]] std::string_view bytes() noexcept { return is(wire_type::bytes) ? read_bytes() : std::string_view{}; }
+
+    /// Passes over the field, whatever it is, a group with all that is in it.
+    void skip() noexcept {
+        if (type() == wire_type::group_start) {
+            pass_group();
+        } else {
+            pass_simple();
+        }
+    }
+
+    /// Passes over all fields from here to the end. False after a problem.
+    [[nodiscard]] bool skip_all() noexcept {
+        while (next()) skip();
+        return problem_ == nullptr;
+    }
+
+    /// What is wrong with the message, a literal; null as long as nothing is.
+    [[nodiscard]] const char* problem() const noexcept { return problem_; }
+
+private:
+    static constexpr const char* truncated = "a field goes past the end of its message";
+    static constexpr const char* too_deep = "messages or groups are nested too deep";
+
+    /// Nothing is read any more. False.
+    bool fail(const char* problem) noexcept {
+        at_ = end_;
+        problem_ = problem;
+        return false;
+    }
+
+    bool is(wire_type wanted) noexcept { return type() == wanted || fail("a known field has the wrong wire type"); }
+
+    bool read_tag() noexcept {
+        tag_ = read_short_varint();
+        if (problem_ != nullptr) return false;
+        if (field() == 0) return fail("a field has the number 0");
+        if (type() > wire_type::fixed32) return fail("a field has a wire type that does not exist");
+        return true;
+    }
+
+    std::uint64_t read_varint() noexcept {
+        std::uint64_t value = 0;
+        for (int shift = 0; shift < 64; shift += 7) {
+            if (at_ == end_) return fail(truncated), 0;
+            const auto byte = static_cast<unsigned char>(*at_++);
+            if (shift == 63 && byte > 1) break;
+            value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
+            if (byte < 0x80) return value;
+        }
+        return fail("a varint has more than 64 bits"), 0;
+    }
+
+    /// A tag or a length: at most 32 bits in at most five bytes.
+    std::uint32_t read_short_varint() noexcept {
+        if (at_ != end_ && static_cast<unsigned char>(*at_) < 0x80) [[likely]]
+            return static_cast<unsigned char>(*at_++);
+        const char* const start = at_;
+        const auto value = read_varint();
+        if (problem_ == nullptr && (at_ - start > 5 || value > 0xffff'ffff)) {
+            fail("a tag or a length has more than 32 bits");
+        }
+        return problem_ == nullptr ? static_cast<std::uint32_t>(value) : 0;
+    }
+
+    std::uint64_t read_fixed64() noexcept {
+        std::array<unsigned char, 8> bytes{};
+        if (left() < bytes.size()) return fail(truncated), 0;
+        std::memcpy(bytes.data(), at_, bytes.size());
+        at_ += bytes.size();
+        if constexpr (std::endian::native == std::endian::big) std::reverse(bytes.begin(), bytes.end());
+        return std::bit_cast<std::uint64_t>(bytes);
+    }
+
+    std::string_view read_bytes() noexcept {
+        const std::size_t size = read_short_varint();
+        if (size > left()) return fail(truncated), std::string_view{};
+        at_ += size;
+        return {at_ - size, size};
+    }
+
+    void pass_simple() noexcept {
+        switch (type()) {
+            case wire_type::varint:
+                read_varint();
+                break;
+            case wire_type::fixed64:
+                pass(8);
+                break;
+            case wire_type::bytes:
+                read_bytes();
+                break;
+            default:
+                pass(4);
+        }
+    }
+
+    void pass(std::size_t size) noexcept {
+        if (left() < size) {
+            fail(truncated);
+        } else {
+            at_ += size;
+        }
+    }
+
+    void pass_group() noexcept {
+        std::array<std::uint32_t, max_depth> open{};
+        std::size_t count = 0;
+        do {
+            if (type() == wire_type::group_start) {
+                if (depth_ + static_cast<int>(count) >= max_depth) {
+                    fail(too_deep);
+                } else {
+                    open[count++] = field();
+                }
+            } else if (type() == wire_type::group_end) {
+                if (open[--count] != field()) fail("a group ends as another");
+            } else {
+                pass_simple();
+            }
+        } while (problem_ == nullptr && count > 0 && read_tag());
+    }
+
+    [[nodiscard]] std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - at_); }
+
+    const char* at_;
+    const char* end_;
+    const char* problem_ = nullptr;
+    std::uint32_t tag_ = 0;
+    int depth_;
+};
+
+}  // namespace candor::otlp
+
+// ---- candor/otlp/protobuf.hpp
+
+namespace candor::detail {
+
+/// Decodes one request. Members come in any order, but the visitor is promised one: each message that has something to
+/// say first is walked twice, and the first walk passes over what the second reads. The numbers are those of
+/// open-telemetry/opentelemetry-proto:opentelemetry/proto/metrics/v1/metrics.proto and the files it imports.
+template <otlp::visitor V>
+class protobuf_decoder {
+public:
+    explicit protobuf_decoder(V& visitor) noexcept : visitor_{visitor} {}
+
+    otlp::decoded decode(std::string_view body) {
+        wire_reader in{body};
+        while (in.next()) {
+            if (in.field() != 1) {
+                in.skip();
+            } else if (!resource_metrics(in.bytes(), in.depth() + 1)) {
+                break;
+            }
+        }
+        if (!well_formed(in)) return {problem_};
+        visitor_.finish();
+        return {};
+    }
+
+private:
+    using wire_reader = otlp::wire_reader;
+    using value_kind = otlp::value_kind;
+    using metric_kind = otlp::metric_kind;
+
+    /// After the last field: says whether all went well, here and in the messages below.
+    bool well_formed(const wire_reader& in) noexcept {
+        if (problem_ == nullptr) problem_ = in.problem();
+        return problem_ == nullptr;
+    }
+
+    bool resource_metrics(std::string_view content, int depth) {
+        wire_reader in{content, depth};
+        attributes_.clear();
+        auto scan = in;
+        while (scan.next()) {
+            switch (scan.field()) {
+                case 1:
+                    if (!resource(scan.bytes(), scan.depth() + 1)) return false;
+                    break;
+                case 2:
+                    static_cast<void>(scan.bytes());
+                    break;
+                default:
+                    scan.skip();
+            }
+        }
+        if (!well_formed(scan)) return false;
+        visitor_.resource(attributes_);
+        while (in.next()) {
+            if (in.field() != 2) {
+                in.skip();
+            } else if (!scope_metrics(in.bytes(), in.depth() + 1)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool resource(std::string_view content, int depth) {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            if (in.field() != 1) {
+                in.skip();
+            } else if (!next_attribute(in.bytes(), in.depth() + 1)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool scope_metrics(std::string_view content, int depth) {
+        wire_reader in{content, depth};
+        std::string_view name;
+        std::string_view version;
+        auto scan = in;
+        while (scan.next()) {
+            switch (scan.field()) {
+                case 1:
+                    if (!scope(scan.bytes(), scan.depth() + 1, name, version)) return false;
+                    break;
+                case 2:
+                    static_cast<void>(scan.bytes());
+                    break;
+                default:
+                    scan.skip();
+            }
+        }
+        if (!well_formed(scan)) return false;
+        visitor_.scope(name, version);
+        while (in.next()) {
+            if (in.field() != 2) {
+                in.skip();
+            } else if (!metric(in.bytes(), in.depth() + 1)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool scope(std::string_view content, int depth, std::string_view& name, std::string_view& version) noexcept {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            switch (in.field()) {
+                case 1:
+                    name = in.bytes();
+                    break;
+                case 2:
+                    version = in.bytes();
+                    break;
+                default:
+                    in.skip();
+            }
+        }
+        return well_formed(in);
+    }
+
+    static metric_kind kind_of_field(std::uint32_t number) noexcept {
+        switch (number) {
+            case 5:
+                return metric_kind::gauge;
+            case 7:
+                return metric_kind::sum;
+            case 9:
+                return metric_kind::histogram;
+            case 10:
+                return metric_kind::exponential_histogram;
+            case 11:
+                return metric_kind::summary;
+            default:
+                return metric_kind::none;
+        }
+    }
+
+    /// A metric has one kind of data: the last that comes takes the place of another before it, and merges with its
+    /// own.
+    bool metric(std::string_view content, int depth) {
+        wire_reader in{content, depth};
+        otlp::metric_descriptor m;
+        int count = 0;
+        int first_heard = 0;
+        auto scan = in;
+        while (scan.next()) {
+            const auto kind = kind_of_field(scan.field());
+            if (kind != metric_kind::none) {
+                ++count;
+                if (kind != m.kind) {
+                    m = {.name = m.name, .unit = m.unit, .kind = kind};
+                    first_heard = count;
+                }
+                if (!data_head(scan.bytes(), scan.depth() + 1, m)) return false;
+            } else if (scan.field() == 1) {
+                m.name = scan.bytes();
+            } else if (scan.field() == 3) {
+                m.unit = scan.bytes();
+            } else {
+                scan.skip();
+            }
+        }
+        if (!well_formed(scan)) return false;
+        visitor_.metric(m);
+        count = 0;
+        while (in.next()) {
+            const auto kind = kind_of_field(in.field());
+            if (kind == metric_kind::none) {
+                in.skip();
+                continue;
+            }
+            ++count;
+            const auto data = in.bytes();
+            if ((kind == metric_kind::gauge || kind == metric_kind::sum) &&
+                !points(data, in.depth() + 1, count >= first_heard)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    /// Reads what a sum says of all its points, which may stand after them. Of the other kinds of data but a gauge no
+    /// field is known: they need only be messages.
+    bool data_head(std::string_view content, int depth, otlp::metric_descriptor& m) noexcept {
+        wire_reader in{content, depth};
+        if (m.kind != metric_kind::gauge && m.kind != metric_kind::sum) return in.skip_all() || well_formed(in);
+        while (in.next()) {
+            if (in.field() == 1) {
+                static_cast<void>(in.bytes());
+            } else if (in.field() == 2 && m.kind == metric_kind::sum) {
+                m.temporality = temporality(in.varint());
+            } else if (in.field() == 3 && m.kind == metric_kind::sum) {
+                m.monotonic = in.varint() != 0;
+            } else {
+                in.skip();
+            }
+        }
+        return well_formed(in);
+    }
+
+    static otlp::aggregation_temporality temporality(std::uint64_t number) noexcept {
+        switch (static_cast<std::uint32_t>(number)) {  // an enum has 32 bits
+            case 1:
+                return otlp::aggregation_temporality::delta;
+            case 2:
+                return otlp::aggregation_temporality::cumulative;
+            default:
+                return otlp::aggregation_temporality::unspecified;
+        }
+    }
+
+    bool points(std::string_view content, int depth, bool heard) {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            if (in.field() != 1) {
+                in.skip();
+                continue;
+            }
+            attributes_.clear();
+            otlp::number_point p;
+            if (!point(in.bytes(), in.depth() + 1, p)) return false;
+            p.attributes = attributes_;
+            if (heard) visitor_.point(p);
+        }
+        return well_formed(in);
+    }
+
+    bool point(std::string_view content, int depth, otlp::number_point& p) {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            switch (in.field()) {
+                case 2:
+                    p.start_time = in.fixed64();
+                    break;
+                case 3:
+                    p.time = in.fixed64();
+                    break;
+                case 4:
+                    p.value = {.kind = value_kind::floating, .floating = in.floating()};
+                    break;
+                case 6:
+                    p.value = {.kind = value_kind::integer, .integer = static_cast<std::int64_t>(in.fixed64())};
+                    break;
+                case 7:
+                    if (!next_attribute(in.bytes(), in.depth() + 1)) return false;
+                    break;
+                case 8:
+                    p.no_value = (in.varint() & 1) != 0;
+                    break;
+                default:
+                    in.skip();
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool next_attribute(std::string_view content, int depth) {
+        if (attributes_.size() == otlp::max_attributes) {
+            problem_ = "a resource or a point has too many attributes";
+            return false;
+        }
+        return key_value(content, depth, attributes_.emplace_back());
+    }
+
+    /// Reads an attribute of the one form that nearly all have: a key and a text, in this order, both short enough for
+    /// a length of one byte. Such as that may stand five to a point, and are most of what there is to read.
+    static bool short_text(std::string_view content, otlp::attribute& a) noexcept {
+        const auto byte = [content](std::size_t at) -> std::size_t {
+            return at < content.size() ? static_cast<unsigned char>(content[at]) : 0xff;
+        };
+        const std::size_t key = byte(1);
+        const std::size_t text = byte(key + 5);
+        if (key >= 0x80 || text >= 0x7e || byte(0) != 0x0a || byte(key + 2) != 0x12 || byte(key + 3) != text + 2 ||
+            byte(key + 4) != 0x0a || content.size() != key + text + 6) {
+            return false;
+        }
+        a.key = content.substr(2, key);
+        a.value.kind = value_kind::string;
+        a.value.string = content.substr(key + 6);
+        return true;
+    }
+
+    bool key_value(std::string_view content, int depth, otlp::attribute& a) noexcept {
+        if (depth < otlp::max_depth && short_text(content, a)) return true;
+        wire_reader in{content, depth};
+        while (in.next()) {
+            switch (in.field()) {
+                case 1:
+                    a.key = in.bytes();
+                    break;
+                case 2:
+                    if (!value(in.bytes(), in.depth() + 1, a.value)) return false;
+                    break;
+                default:
+                    in.skip();
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool value(std::string_view content, int depth, otlp::any_value& v) noexcept {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            switch (in.field()) {
+                case 1:
+                    v = {.kind = value_kind::string, .string = in.bytes()};
+                    break;
+                case 2:
+                    v = {.kind = value_kind::boolean, .boolean = in.varint() != 0};
+                    break;
+                case 3:
+                    v = {.kind = value_kind::integer, .integer = static_cast<std::int64_t>(in.varint())};
+                    break;
+                case 4:
+                    v = {.kind = value_kind::floating, .floating = in.floating()};
+                    break;
+                case 5:
+                    v = {.kind = value_kind::array};
+                    if (!array(in.bytes(), in.depth() + 1)) return false;
+                    break;
+                case 6:
+                    v = {.kind = value_kind::map};
+                    if (!map(in.bytes(), in.depth() + 1)) return false;
+                    break;
+                case 7:
+                    static_cast<void>(in.bytes());
+                    v = {.kind = value_kind::bytes};
+                    break;
+                default:
+                    in.skip();
+            }
+        }
+        return well_formed(in);
+    }
+
+    // What an array or a map holds is read for its form only. The reader bounds how deep that goes.
+
+    bool array(std::string_view content, int depth) noexcept {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            otlp::any_value ignored;
+            if (in.field() != 1) {
+                in.skip();
+            } else if (!value(in.bytes(), in.depth() + 1, ignored)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    bool map(std::string_view content, int depth) noexcept {
+        wire_reader in{content, depth};
+        while (in.next()) {
+            otlp::attribute ignored;
+            if (in.field() != 1) {
+                in.skip();
+            } else if (!key_value(in.bytes(), in.depth() + 1, ignored)) {
+                return false;
+            }
+        }
+        return well_formed(in);
+    }
+
+    V& visitor_;
+    std::vector<otlp::attribute> attributes_;  ///< of the resource or the point that is being read
+    const char* problem_ = nullptr;
+};
+
+}  // namespace candor::detail
+
+namespace candor::otlp {
+
+/// Decodes an ExportMetricsServiceRequest in protobuf and tells the visitor what is in it, as it goes: what was said
+/// counts once the visitor's `finish` is called. Not well-formed is what `wire_reader` refuses, a known field with the
+/// wrong wire type, and more than `max_attributes` attributes of one resource or point.
+///
+/// A field that occurs again counts as protobuf has it: the last of a scalar and of a oneof's members, all of a message
+/// merged. Histograms and summaries are known by name only.
+///
+/// Takes time linear in the size of the body, which must not change meanwhile, and memory for the attributes of one
+/// point. Throws `std::bad_alloc` and what the visitor throws. Independent calls may run at the same time.
+template <visitor V>
+decoded decode_protobuf(std::string_view body, V& visitor) {
+    return candor::detail::protobuf_decoder<V>{visitor}.decode(body);
+}
+
+}  // namespace candor::otlp
+
+// ---- candor/otlp/tape.hpp
+
+namespace candor::detail {
+
+/// Protobuf in the making, for our own reader.
+class otlp_tape {
+public:
+    [[nodiscard]] const std::string& bytes() const noexcept { return bytes_; }
+    [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+
+    void varint(std::uint8_t field, std::uint64_t number) {
+        tag(field, otlp::wire_type::varint);
+        append(number);
+    }
+
+    void fixed64(std::uint8_t field, std::uint64_t number) {
+        tag(field, otlp::wire_type::fixed64);
+        auto all = std::bit_cast<std::array<char, 8>>(number);
+        if constexpr (std::endian::native == std::endian::big) std::reverse(all.begin(), all.end());
+        bytes_.append(all.data(), all.size());
+    }
+
+    void text(std::uint8_t field, std::string_view content) {
+        tag(field, otlp::wire_type::bytes);
+        append(content.size());
+        bytes_.append(content);
+    }
+
+    /// Begins a message whose length will be known at its end. Gives what `close` asks for.
+    [[nodiscard]] std::size_t open(std::uint8_t field) {
+        tag(field, otlp::wire_type::bytes);
+        bytes_.append(length_size, '\0');
+        return bytes_.size();
+    }
+
+    /// False when a message is too long for a length in protobuf.
+    [[nodiscard]] bool close(std::size_t start) {
+        const std::uint64_t length = bytes_.size() - start;
+        if (length > std::numeric_limits<std::uint32_t>::max()) return false;
+        if (length < 0x80) {
+            bytes_[start - length_size] = static_cast<char>(length);
+            bytes_.erase(start - length_size + 1, length_size - 1);
+        } else {
+            write_length(start - length_size, length);
+        }
+        return true;
+    }
+
+    /// Makes whole fields, as written here, one field that nobody knows.
+    void blank(std::size_t begin, std::size_t end) {
+        bytes_[begin] = unknown_field << 3 | static_cast<char>(otlp::wire_type::bytes);
+        const auto rest = end - begin - 2;
+        if (rest < 0x80) {
+            bytes_[begin + 1] = static_cast<char>(rest);
+        } else {
+            write_length(begin + 1, end - begin - 1 - length_size);
+        }
+    }
+
+private:
+    static constexpr std::size_t length_size = 5;
+    static constexpr char unknown_field = 15;
+
+    void tag(std::uint8_t field, otlp::wire_type type) {
+        bytes_ += static_cast<char>(field << 3 | static_cast<std::uint8_t>(type));
+    }
+
+    void append(std::uint64_t number) {
+        for (; number >= 0x80; number >>= 7) bytes_ += static_cast<char>(number | 0x80);
+        bytes_ += static_cast<char>(number);
+    }
+
+    void write_length(std::size_t at, std::uint64_t length) {
+        for (std::size_t i = 0; i < length_size; ++i) {
+            const bool more = i + 1 < length_size;
+            bytes_[at + i] = static_cast<char>((length >> (7 * i) & 0x7f) | (more ? 0x80 : 0));
+        }
+    }
+
+    std::string bytes_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/otlp/json.hpp
+
+namespace candor::detail {
+
+/// The handler of nlohmann's SAX interface that writes what it hears as protobuf: members come in any order, and what
+/// is done about that is done once, in protobuf_decoder. Less is held than the text takes.
+class otlp_json_handler {
+public:
+    /// For `json_text_iterator` to say here what the string of the next call says.
+    [[nodiscard]] std::string_view& plain() noexcept { return plain_; }
+
+    [[nodiscard]] const std::string& protobuf() const noexcept { return tape_.bytes(); }
+    [[nodiscard]] const char* problem() const noexcept { return problem_; }
+
+    bool null() { return open_ > 0 || fail(no_object); }  // as if the member were not there
+    bool boolean(bool flag) {
+        const auto* m = scalar();
+        if (m == nullptr) return ignored();
+        if (m->form != otlp_form::boolean) return fail(m->problem);
+        tape_.varint(m->field, flag ? 1 : 0);
+        return true;
+    }
+    bool number_integer(std::int64_t number) {
+        const auto* m = scalar();
+        return m == nullptr ? ignored() : integer(*m, number);
+    }
+    bool number_unsigned(std::uint64_t number) {
+        const auto* m = scalar();
+        return m == nullptr ? ignored() : integer(*m, number);
+    }
+    bool number_float(double number, const std::string&) {
+        const auto* m = scalar();
+        if (m == nullptr) return ignored();
+        if (m->form == otlp_form::floating) return floating(*m, number);
+        // 10.0 and 1e3 are integers too, as long as a double tells them apart from their neighbours.
+        constexpr double exact = 9007199254740992;
+        if (std::trunc(number) != number || number <= -exact || number >= exact) return fail(m->problem);
+        return integer(*m, static_cast<std::int64_t>(number));
+    }
+    bool string(const std::string& text) {
+        const auto* m = scalar();
+        return m == nullptr ? ignored() : string(*m, said(text));
+    }
+    bool binary(const nlohmann::json::binary_t&) { return fail(not_json); }  // not of JSON
+
+    bool start_object(std::size_t) {
+        if (++depth_ > otlp::max_depth) return fail("arrays and objects are nested too deep");
+        if (skipped_ > 0) return true;
+        if (open_ == 0) {
+            frames_[open_++] = {.kind = otlp_object::request};
+            return true;
+        }
+        auto& top = frames_[open_ - 1];
+        const auto* m = top.list != nullptr ? top.list : member_;
+        if (m == nullptr) return skip();
+        if (top.list == nullptr && m->form != otlp_form::object) {
+            if (m->form != otlp_form::opaque) return fail(m->problem);
+            replace(top, *m, tape_.size());
+            tape_.text(m->field, {});
+            top.said[m->slot].end = tape_.size();
+            return skip();
+        }
+        if (top.list == nullptr) replace(top, *m, tape_.size());
+        frames_[open_++] = {.kind = m->kind, .start = tape_.open(m->field), .slot = m->slot};
+        return true;
+    }
+
+    bool start_array(std::size_t) {
+        if (++depth_ > otlp::max_depth) return fail("arrays and objects are nested too deep");
+        if (skipped_ > 0) return true;
+        if (open_ == 0) return fail(no_object);
+        auto& top = frames_[open_ - 1];
+        if (top.list != nullptr) return fail(top.list->problem);
+        if (member_ == nullptr) return skip();
+        if (member_->form != otlp_form::list) return fail(member_->problem);
+        replace(top, *member_, tape_.size());
+        frames_[open_++] = {.list = member_, .slot = member_->slot};
+        return true;
+    }
+
+    bool end_object() {
+        --depth_;
+        if (skipped_ > 0) return end_of_skipped();
+        const auto ended = frames_[--open_];
+        if (open_ == 0) return true;
+        if (!tape_.close(ended.start)) return fail("the request is too large");
+        if (frames_[open_ - 1].list == nullptr) frames_[open_ - 1].said[ended.slot].end = tape_.size();
+        return true;
+    }
+
+    bool end_array() {
+        --depth_;
+        if (skipped_ > 0) return end_of_skipped();
+        const auto slot = frames_[--open_].slot;
+        frames_[open_ - 1].said[slot].end = tape_.size();
+        return true;
+    }
+
+    bool key(const std::string& text) {
+        if (skipped_ > 0) return true;
+        const auto name = said(text);
+        const auto members = otlp_members[static_cast<std::size_t>(frames_[open_ - 1].kind)];
+        member_ = find(members, name);
+        if (member_ == nullptr && name.find('_') != name.npos) member_ = find_snake_case(members, name);
+        return true;
+    }
+
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) { return fail(not_json); }
+
+private:
+    static constexpr const char* not_json = "the request is not JSON";
+    static constexpr const char* no_object = "the request is not an object";
+
+    /// A part of the tape: what a member with braces or brackets has said.
+    struct part {
+        std::size_t begin = 0;
+        std::size_t end = 0;
+    };
+
+    /// An object or an array that is open and read.
+    struct frame {
+        otlp_object kind = otlp_object::request;
+        const otlp_member* list = nullptr;  ///< of an array, the member that it is
+        std::size_t start = 0;              ///< of an object, where its fields start
+        std::size_t slot = 0;               ///< among its parent's parts
+        std::array<part, 2> said{};         ///< of an object
+    };
+
+    bool fail(const char* problem) noexcept {
+        if (problem_ == nullptr) problem_ = problem;
+        return false;
+    }
+
+    [[nodiscard]] std::string_view said(const std::string& text) const noexcept {
+        return plain_.data() != nullptr ? plain_ : std::string_view{text};
+    }
+
+    bool ignored() noexcept { return problem_ == nullptr; }
+
+    bool skip() noexcept {
+        skipped_ = depth_;
+        return true;
+    }
+
+    bool end_of_skipped() noexcept {
+        if (depth_ < skipped_) skipped_ = 0;
+        return true;
+    }
+
+    /// The member that a scalar is of; null when it is not to be read, or nothing may stand here.
+    const otlp_member* scalar() noexcept {
+        if (skipped_ > 0) return nullptr;
+        if (open_ == 0) {
+            fail(no_object);
+            return nullptr;
+        }
+        const auto* list = frames_[open_ - 1].list;
+        if (list == nullptr) return member_;
+        fail(list->problem);
+        return nullptr;
+    }
+
+    /// Of members that replace each other the last counts.
+    void replace(frame& top, const otlp_member& m, std::size_t begin) {
+        auto& said = top.said[m.slot];
+        if (said.begin < said.end) tape_.blank(said.begin, said.end);
+        said = {begin, begin};
+    }
+
+    static const otlp_member* find(std::span<const otlp_member> members, std::string_view name) noexcept {
+        for (const auto& m : members) {
+            if (m.name == name) return &m;
+        }
+        return nullptr;
+    }
+
+    static const otlp_member* find_snake_case(std::span<const otlp_member> members, std::string_view name) noexcept {
+        std::array<char, 32> camel_case{};
+        std::size_t size = 0;
+        if (name.size() > camel_case.size()) return nullptr;
+        for (std::size_t i = 0; i < name.size(); ++i) {
+            const bool raised = name[i] == '_' && i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z';
+            camel_case[size++] = raised ? static_cast<char>(name[++i] - 'a' + 'A') : name[i];
+        }
+        return find(members, {camel_case.data(), size});
+    }
+
+    template <class Integer>
+    bool integer(const otlp_member& m, Integer number) {
+        switch (m.form) {
+            case otlp_form::varint:
+            case otlp_form::sfixed64:
+                if (!std::in_range<std::int64_t>(number)) break;
+                if (m.form == otlp_form::varint) {
+                    tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                } else {
+                    tape_.fixed64(m.field, static_cast<std::uint64_t>(number));
+                }
+                return true;
+            case otlp_form::fixed64:
+                if (!std::in_range<std::uint64_t>(number)) break;
+                tape_.fixed64(m.field, static_cast<std::uint64_t>(number));
+                return true;
+            case otlp_form::uint32:
+                if (!std::in_range<std::uint32_t>(number)) break;
+                tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                return true;
+            case otlp_form::temporality:
+                if (!std::in_range<std::int32_t>(number)) break;
+                tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                return true;
+            case otlp_form::floating:
+                return floating(m, static_cast<double>(number));
+            default:
+                break;
+        }
+        return fail(m.problem);
+    }
+
+    bool floating(const otlp_member& m, double number) {
+        tape_.fixed64(m.field, std::bit_cast<std::uint64_t>(number));
+        return true;
+    }
+
+    bool string(const otlp_member& m, std::string_view text) {
+        switch (m.form) {
+            case otlp_form::text:
+                tape_.text(m.field, text);
+                return true;
+            case otlp_form::bytes:
+                tape_.text(m.field, {});
+                return true;  // nobody is told which
+            case otlp_form::varint:
+            case otlp_form::fixed64:
+            case otlp_form::sfixed64:
+            case otlp_form::uint32:
+                return decimal(m, text);
+            case otlp_form::floating:
+                if (text == "NaN") return floating(m, std::numeric_limits<double>::quiet_NaN());
+                if (text == "Infinity") return floating(m, std::numeric_limits<double>::infinity());
+                if (text == "-Infinity") return floating(m, -std::numeric_limits<double>::infinity());
+                return fail(m.problem);
+            case otlp_form::temporality:
+                if (text == "AGGREGATION_TEMPORALITY_UNSPECIFIED") return integer(m, 0);
+                if (text == "AGGREGATION_TEMPORALITY_DELTA") return integer(m, 1);
+                if (text == "AGGREGATION_TEMPORALITY_CUMULATIVE") return integer(m, 2);
+                return fail(m.problem);
+            default:
+                return fail(m.problem);
+        }
+    }
+
+    bool decimal(const otlp_member& m, std::string_view text) {
+        std::int64_t number = 0;
+        if (parse(text, number)) return integer(m, number);
+        std::uint64_t large = 0;
+        return parse(text, large) ? integer(m, large) : fail(m.problem);
+    }
+
+    template <class Integer>
+    static bool parse(std::string_view text, Integer& number) noexcept {
+        const char* const end = text.data() + text.size();
+        const auto [at, error] = std::from_chars(text.data(), end, number);
+        return error == std::errc{} && at == end;
+    }
+
+    otlp_tape tape_;
+    std::array<frame, otlp::max_depth> frames_{};
+    std::size_t open_ = 0;                 ///< how many frames are
+    const otlp_member* member_ = nullptr;  ///< whose value comes next; null when it is skipped
+    int depth_ = 0;                        ///< how many arrays and objects are open
+    int skipped_ = 0;                      ///< the depth where skipping began; 0 when nothing is skipped
+    std::string_view plain_{};
+    const char* problem_ = nullptr;
+};
+
+}  // namespace candor::detail
+
+namespace candor::otlp {
+
+/// Decodes an ExportMetricsServiceRequest in JSON (opentelemetry-proto:docs/specification.md, "JSON Protobuf Encoding")
+/// and tells the visitor what is in it once the text has been read to its end.
+///
+/// 64-bit integers are numbers or decimal strings, exact; floating-point numbers are numbers or one of "NaN",
+/// "Infinity", "-Infinity". Members are lowerCamelCase or snake_case, a temporality is its number or its name. Members
+/// that are not read may be anything; `null` is as if the member were not there; of members of the same name, and of
+/// the kinds of data of one metric, the last counts. Not well-formed is what is not JSON in UTF-8, a member of the
+/// wrong type, more than `max_depth` open arrays and objects, and more than `max_attributes` attributes.
+///
+/// Takes time linear in the size of the body, and memory for what is read of it. Throws `std::bad_alloc` and what the
+/// visitor throws. Independent calls may run at the same time.
+template <visitor V>
+decoded decode_json(std::string_view body, V& visitor) {
+    candor::detail::otlp_json_handler handler;
+    const candor::detail::json_text_iterator text{body, handler.plain()};
+    if (!nlohmann::json::sax_parse(text, text.end(), &handler)) return {handler.problem()};
+    return decode_protobuf(handler.protobuf(), visitor);
+}
+
+}  // namespace candor::otlp
+
+// ---- candor/otlp/name_index.hpp
+
+namespace candor::otlp::detail {
+
+/// One more word for a hash.
+constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t word) noexcept {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    return hash ^ (hash >> 32);
+}
+
+/// The bytes at `from` as a number.
+template <class Word>
+[[nodiscard]] inline Word load(const char* from) noexcept {
+    Word word;
+    std::memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/// A hash of a text: quick for the twenty to forty bytes that names have, and best in its high bits. Texts of one hash
+/// can be made: whoever keeps a list bounds it.
+[[nodiscard]] inline std::uint64_t hash_text(std::uint64_t seed, std::string_view text) noexcept {
+    const char* at = text.data();
+    std::size_t left = text.size();
+    std::uint64_t hash = mix(seed, left);
+    if (left >= 8) {
+        for (; left > 8; left -= 8, at += 8) hash = mix(hash, load<std::uint64_t>(at));
+        return mix(hash, load<std::uint64_t>(at + left - 8));  // it may overlap with the one before
+    }
+    if (left >= 4) return mix(hash, std::uint64_t{load<std::uint32_t>(at)} << 32 | load<std::uint32_t>(at + left - 4));
+    std::uint64_t last = 0;
+    for (; left > 0; --left) last = last << 8 | static_cast<unsigned char>(*at++);
+    return mix(hash, last);
+}
+
+/// Whether the text at `other`, of the same size, is the same: as `std::memcmp` says, but without a call.
+[[nodiscard]] inline bool equal_text(std::string_view text, const char* other) noexcept {
+    const char* at = text.data();
+    std::size_t left = text.size();
+    if (left < 8) {
+        for (; left > 0; --left) {
+            if (*at++ != *other++) return false;
+        }
+        return true;
+    }
+    for (; left > 8; left -= 8, at += 8, other += 8) {
+        if (load<std::uint64_t>(at) != load<std::uint64_t>(other)) return false;
+    }
+    return load<std::uint64_t>(at + left - 8) == load<std::uint64_t>(other + left - 8);
+}
+
+/// Finds positions in a list of the owner's by the hash of what is there: open addressing, never more than half full.
+/// Not thread-safe.
+class name_index {
+public:
+    static constexpr std::uint32_t none = 0xffff'ffff;
+
+    /// The position that was inserted with `hash` and for which `equal(position)` is true, or `none`.
+    template <class Equal>
+    [[nodiscard]] std::uint32_t find(std::uint64_t hash, Equal equal) const {
+        if (size_ == 0) return none;
+        const std::size_t mask = slots_.size() - 1;
+        for (std::size_t i = hash >> shift_;; i = (i + 1) & mask) {
+            const slot& s = slots_[i];
+            if (s.generation != generation_) return none;
+            if (s.hash == hash && equal(s.position)) return s.position;
+        }
+    }
+
+    /// Makes room, so that `insert` does not throw until there are `count`.
+    void reserve(std::size_t count) {
+        if (count * 2 <= slots_.size()) return;
+        std::size_t capacity = 64;
+        int bits = 6;
+        for (; capacity < count * 2; capacity *= 2) ++bits;
+        const std::vector<slot> old = [&] {
+            std::vector<slot> larger(capacity);
+            larger.swap(slots_);
+            return larger;
+        }();
+        shift_ = 64 - bits;
+        for (const slot& s : old) {
+            if (s.generation == generation_) place(s);
+        }
+    }
+
+    void insert(std::uint64_t hash, std::uint32_t position) {
+        reserve(size_ + 1);
+        place({hash, position, generation_});
+        ++size_;
+    }
+
+    /// Forgets all, and keeps its memory. Takes the same time however much that is.
+    void clear() noexcept {
+        size_ = 0;
+        if (++generation_ == 0) {  // after four thousand million times
+            for (slot& s : slots_) s = {};
+            generation_ = 1;
+        }
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+private:
+    struct slot {
+        std::uint64_t hash = 0;
+        std::uint32_t position = 0;
+        std::uint32_t generation = 0;  ///< taken where it is that of the index
+    };
+
+    void place(const slot& s) noexcept {
+        const std::size_t mask = slots_.size() - 1;
+        std::size_t i = s.hash >> shift_;
+        while (slots_[i].generation == generation_) i = (i + 1) & mask;
+        slots_[i] = s;
+    }
+
+    std::vector<slot> slots_{};
+    std::size_t size_ = 0;
+    int shift_ = 0;  ///< leaves as many bits of a hash as `slots_` needs
+    std::uint32_t generation_ = 1;
+};
+
+}  // namespace candor::otlp::detail
+
+// ---- candor/otlp/series.hpp
+
+namespace candor::otlp::detail {
+
+/// The sum, or the nearest there is in 64 bits.
+constexpr std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
+    using limits = std::numeric_limits<std::int64_t>;
+    if (b > 0 && a > limits::max() - b) return limits::max();
+    if (b < 0 && a < limits::min() - b) return limits::min();
+    return a + b;
+}
+
+/// What the streams of one metric come to.
+enum class combination : std::uint8_t {
+    sum,       ///< of counters
+    earliest,  ///< of start times: the least
+    latest,    ///< of end times: the greatest
+    longest,   ///< of durations: the greatest
+};
+
+/// One metric of one row: what any number of senders have said of it, in bounded memory.
+///
+/// Each sender that OTLP tells apart is a stream (opentelemetry.io/docs/specs/otel/metrics/data-model, "Resets and
+/// Gaps" and "Overlap"): the values within a stream replace each other or add up, and the streams are combined. A
+/// sender that starts anew is a new stream, so at most `max_streams` are kept: when a further one comes, the one heard
+/// from least lately becomes part of a base value. A sum must not take a stream into its base and then hear from it
+/// again, so it does that only with one that was last heard from before the new one began; a sender that has stopped
+/// and started again is so. Not thread-safe.
+class series {
+public:
+    /// How many senders of one metric of one row are told apart at one time.
+    static constexpr std::size_t max_streams = 64;
+    /// The same for times, of which hardly one is corrected later.
+    static constexpr std::size_t max_streams_of_times = 8;
+
+    enum class outcome : std::uint8_t {
+        changed,
+        unchanged,  ///< the value was known, or the point is older than what is known
+        full,       ///< too many senders at one time, or no memory to tell a further one apart
+    };
+
+    /// A point of a stream. Times are nanoseconds since 1970; 0 where the sender does not know.
+    struct point {
+        std::uint64_t id = 0;  ///< of the stream
+        std::uint64_t start_time = 0;
+        std::uint64_t time = 0;
+        std::int64_t value = 0;
+    };
+
+    explicit series(combination how) noexcept : base_{neutral(how)}, how_{how} {}
+
+    /// The whole since the start of the stream.
+    outcome replace(const point& p) noexcept {
+        stream* known = find(p.id);
+        if (known == nullptr) return begin(p);
+        if (p.time != 0 && p.time < known->time) return outcome::unchanged;
+        known->time = std::max(known->time, p.time);
+        return set(*known, p.value);
+    }
+
+    /// What has been added since the last point of the stream. A difference between two times is small beside a time:
+    /// one of times that is more than half of what is known is a time by itself, of a sync that follows.
+    outcome add(const point& p) noexcept {
+        if (how_ == combination::sum) {
+            const auto before = base_;
+            base_ = saturating_add(base_, p.value);
+            return base_ == before ? outcome::unchanged : outcome::changed;
+        }
+        stream* known = find(p.id);
+        if (known == nullptr) return begin(p);
+        known->time = std::max(known->time, p.time);
+        const bool whole = is_time() && p.value > known->value / 2;
+        return set(*known, whole ? combine(known->value, p.value) : saturating_add(known->value, p.value));
+    }
+
+    /// What is known of all streams; nothing where no stream has a time or duration, and zero for a sum.
+    [[nodiscard]] std::optional<std::int64_t> value() const noexcept {
+        auto all = combine(base_, first_.id == 0 ? neutral(how_) : first_.value);
+        for (const auto& s : more_) all = combine(all, s.value);
+        if (how_ != combination::sum && all == neutral(how_)) return std::nullopt;
+        return all;
+    }
+
+    /// The value of one stream.
+    [[nodiscard]] std::optional<std::int64_t> value_of(std::uint64_t id) const noexcept {
+        if (first_.id == id) return first_.value;
+        for (const auto& s : more_) {
+            if (s.id == id) return s.value;
+        }
+        return std::nullopt;
+    }
+
+private:
+    struct stream {
+        std::uint64_t id = 0;  ///< 0: none
+        std::uint64_t time = 0;
+        std::int64_t value = 0;
+    };
+
+    static constexpr std::int64_t neutral(combination how) noexcept {
+        if (how == combination::sum) return 0;
+        if (how == combination::earliest) return std::numeric_limits<std::int64_t>::max();
+        return std::numeric_limits<std::int64_t>::min();
+    }
+
+    [[nodiscard]] bool is_time() const noexcept { return how_ == combination::earliest || how_ == combination::latest; }
+
+    [[nodiscard]] std::int64_t combine(std::int64_t a, std::int64_t b) const noexcept {
+        if (how_ == combination::sum) return saturating_add(a, b);
+        return how_ == combination::earliest ? std::min(a, b) : std::max(a, b);
+    }
+
+    static outcome set(stream& s, std::int64_t value) noexcept {
+        if (s.value == value) return outcome::unchanged;
+        s.value = value;
+        return outcome::changed;
+    }
+
+    /// The stream, which is then the first: of several, most are those of a sender's earlier runs.
+    [[nodiscard]] stream* find(std::uint64_t id) noexcept {
+        if (first_.id == id) return &first_;
+        for (auto& s : more_) {
+            if (s.id != id) continue;
+            std::swap(s, first_);
+            return &first_;
+        }
+        return nullptr;
+    }
+
+    outcome begin(const point& p) noexcept {
+        const stream added{p.id, p.time, p.value};
+        if (first_.id == 0) {
+            first_ = added;
+        } else if (more_.size() + 1 < (is_time() ? max_streams_of_times : max_streams)) {
+            try {
+                more_.push_back(first_);
+            } catch (const std::bad_alloc&) {
+                return outcome::full;
+            }
+            first_ = added;
+        } else {
+            auto& oldest = *std::min_element(more_.begin(), more_.end(),
+                                             [](const stream& a, const stream& b) { return a.time < b.time; });
+            if (first_.time < oldest.time) std::swap(first_, oldest);
+            // Of a sender that does not know when it began, nobody knows whether the base holds it already.
+            if (how_ == combination::sum && (p.start_time == 0 || p.start_time < std::max(oldest.time, base_until_)))
+                return outcome::full;
+            base_ = combine(base_, oldest.value);
+            base_until_ = std::max(base_until_, oldest.time);
+            oldest = std::exchange(first_, added);
+        }
+        return outcome::changed;
+    }
+
+    stream first_{};  ///< the one heard from last; most metrics have one sender, and no allocation for it
+    std::vector<stream> more_{};
+    std::int64_t base_;
+    std::uint64_t base_until_ = 0;  ///< the last time of a stream in the base
+    combination how_;
+};
+
+}  // namespace candor::otlp::detail
+
+// ---- candor/otlp/staging.hpp
+
+namespace candor::otlp::detail {
+
+/// The metrics that a table is made of.
+enum class table_metric : std::uint8_t { resources, errors, panics, start_time, end_time, duration, none };
+
+inline constexpr std::size_t table_metric_count = 6;
+
+[[nodiscard]] constexpr table_metric to_table_metric(std::string_view name) noexcept {
+    constexpr std::string_view prefix = "sync.table.";
+    constexpr std::array<std::string_view, table_metric_count> names{"resources",  "errors",   "panics",
+                                                                     "start_time", "end_time", "duration"};
+    if (!name.starts_with(prefix)) return table_metric::none;
+    const auto found = std::find(names.begin(), names.end(), name.substr(prefix.size()));
+    return static_cast<table_metric>(found - names.begin());
+}
+
+/// What a point's value says of `metric`, durations in nanoseconds. Nothing where it makes no sense: a number with a
+/// fraction (of a duration's milliseconds it may have one), a time or a duration below zero, and what does not fit.
+[[nodiscard]] inline std::optional<std::int64_t> table_value(table_metric metric, const any_value& value) noexcept {
+    constexpr std::int64_t nanoseconds = 1'000'000;  // in a millisecond
+    const bool is_duration = metric == table_metric::duration;
+    const bool may_be_negative = metric < table_metric::start_time;
+    std::int64_t number = 0;
+    if (value.kind == value_kind::integer) {
+        number = value.integer;
+        if (is_duration) {
+            if (number < 0 || number > std::numeric_limits<std::int64_t>::max() / nanoseconds) return std::nullopt;
+            number *= nanoseconds;
+        }
+    } else if (value.kind == value_kind::floating) {
+        constexpr double beyond = 9223372036854775808.0;
+        const double scaled = is_duration ? std::round(value.floating * nanoseconds) : value.floating;
+        if (!(scaled >= -beyond && scaled < beyond) || scaled != std::trunc(scaled)) return std::nullopt;
+        number = static_cast<std::int64_t>(scaled);
+    } else {
+        return std::nullopt;
+    }
+    return number < 0 && !may_be_negative ? std::nullopt : std::optional{number};
+}
+
+/// A hash of an attribute. What the decoders pass over, such as the elements of an array, is not in it.
+[[nodiscard]] inline std::uint64_t hash_attribute(std::uint64_t seed, const attribute& a) noexcept {
+    std::uint64_t hash = mix(hash_text(seed, a.key), static_cast<std::uint64_t>(a.value.kind));
+    if (a.value.kind == value_kind::string) return hash_text(hash, a.value.string);
+    if (a.value.kind == value_kind::integer) return mix(hash, static_cast<std::uint64_t>(a.value.integer));
+    if (a.value.kind == value_kind::floating) return mix(hash, std::bit_cast<std::uint64_t>(a.value.floating));
+    return mix(hash, a.value.boolean ? 1 : 0);
+}
+
+/// What one request says of a table, until it is known to be well-formed. Names are kept once each, and whoever applies
+/// the request notes the row of each: a row is looked for once a name and not once a point. Nothing refers to the
+/// request.
+class staging {
+public:
+    struct name {
+        std::uint64_t hash = 0;
+        std::size_t begin = 0;  ///< of the table's name in `text_`; the client id follows it
+        std::uint32_t table_size = 0;
+        std::uint32_t client_size = 0;
+        std::uint32_t row = name_index::none;
+    };
+    struct point {
+        series::point what{};
+        std::uint32_t name = 0;  ///< its position in `names`
+        table_metric metric = table_metric::none;
+        bool is_delta = false;
+        bool changed = false;  ///< filled in when it is applied
+    };
+
+    std::vector<point> points{};
+
+    [[nodiscard]] const std::vector<name>& names() const noexcept { return names_; }
+    [[nodiscard]] std::uint32_t row(const point& p) const noexcept { return names_[p.name].row; }
+    [[nodiscard]] std::string_view table(const name& n) const noexcept {
+        return {text_.data() + n.begin, n.table_size};
+    }
+    [[nodiscard]] std::string_view client_id(const name& n) const noexcept {
+        return {text_.data() + n.begin + n.table_size, n.client_size};
+    }
+
+    /// The position of a pair of names, which is added where it is new; `name_index::none` where there are `most`
+    /// others.
+    std::uint32_t intern(std::uint64_t seed, std::string_view table_name, std::string_view client, std::size_t most) {
+        const auto is_it = [&](std::uint32_t i) {
+            const name& n = names_[i];
+            const char* text = text_.data() + n.begin;
+            return n.table_size == table_name.size() && n.client_size == client.size() &&
+                   equal_text(table_name, text) && equal_text(client, text + table_name.size());
+        };
+        // Many senders tell the points of every metric in the same order: then there is nothing to search for.
+        std::uint32_t at = expected_;
+        if (at >= names_.size() || !is_it(at)) {
+            // Two hashes side by side take less time than one after the other.
+            const std::uint64_t hash = mix(hash_text(seed, table_name), hash_text(~seed, client));
+            at = index_.find(hash, is_it);
+            if (at == name_index::none) {
+                if (names_.size() >= most) return at;
+                at = add(hash, table_name, client);
+            } else {
+                expected_ = name_index::none - 1;  // not this one
+                return at;
+            }
+        }
+        expected_ = at + 1;
+        return at;
+    }
+
+    /// The points of a further metric follow.
+    void next_metric() noexcept { expected_ = 0; }
+
+    /// The first name whose row is not known. All before it have one.
+    [[nodiscard]] std::size_t first_unknown() const noexcept { return known_; }
+
+    /// Notes the row of a name, for one after the other.
+    void set_row(std::size_t at, std::uint32_t row) noexcept {
+        names_[at].row = row;
+        if (at == known_ && row != name_index::none) ++known_;
+    }
+
+    /// Makes it ready for another request of the same table, and says whether it is worth keeping. Its memory stays,
+    /// and its names, whose rows are known by now: the next request is likely to have the same.
+    bool recycle() noexcept {
+        constexpr std::size_t most = 8 * 1024 * 1024;
+        if (points.capacity() * sizeof(point) + names_.capacity() * sizeof(name) + text_.capacity() > most)
+            return false;
+        points.clear();
+        expected_ = 0;
+        if (known_ == names_.size()) return true;
+        names_.clear();  // there are some without a row: of a request that was malformed, or had too many
+        index_.clear();
+        text_.clear();
+        known_ = 0;
+        return true;
+    }
+
+private:
+    std::uint32_t add(std::uint64_t hash, std::string_view table_name, std::string_view client) {
+        const auto at = static_cast<std::uint32_t>(names_.size());
+        names_.push_back({hash, text_.size(), static_cast<std::uint32_t>(table_name.size()),
+                          static_cast<std::uint32_t>(client.size())});
+        text_.append(table_name).append(client);
+        index_.insert(hash, at);
+        return at;
+    }
+
+    std::vector<name> names_{};
+    name_index index_{};
+    std::string text_{};
+    std::size_t known_ = 0;
+    std::uint32_t expected_ = 0;
+};
+
+}  // namespace candor::otlp::detail
+
 // ---- candor/policy/clock.hpp
 
 namespace candor {
@@ -1578,6 +3942,332 @@ public:
 
 }  // namespace candor
 
+// ---- candor/otlp/table.hpp
+
+namespace candor::otlp {
+
+/// What became of one table's sync, as its workers say.
+struct row {
+    std::string table{};
+    std::string client_id{};  ///< empty where the worker names none
+    std::int64_t resources = 0;
+    std::int64_t errors = 0;
+    std::int64_t panics = 0;
+    std::optional<wall_time> start_time{};               ///< the earliest, where several workers share the row
+    std::optional<wall_time> end_time{};                 ///< the latest
+    std::optional<std::chrono::nanoseconds> duration{};  ///< the longest
+
+    /// Whether the sync is under way: no end is known, nor, where nobody tells times, a duration.
+    [[nodiscard]] bool running() const noexcept { return !end_time && (start_time || !duration); }
+};
+
+/// A duration that a worker has reported. The views are valid during the callback.
+struct duration_seen {
+    std::string_view table{};
+    std::string_view client_id{};
+    std::chrono::nanoseconds duration{};
+};
+
+/// How a table is kept.
+struct table_options {
+    /// How many rows, that is pairs of a table and a client id, there may be. Points of further ones are rejected.
+    std::size_t max_rows = 10'000;
+    /// How many bytes a table's name may have, and a client id. Points with a longer one are rejected.
+    std::size_t max_name_bytes = 256;
+    /// Called for each duration that arrives, unless it repeats what its sender said before: on the thread that took
+    /// the request in, perhaps on several at once, under no lock, so it may ask the table. What it throws is swallowed.
+    std::function<void(const duration_seen&)> on_duration{};
+};
+
+/// Why a data point does not count.
+enum class rejection { no_table_name, name_too_long, no_temporality, bad_value, too_many_rows, too_many_senders };
+
+inline constexpr std::size_t rejection_count = 6;
+
+/// The reason in words for the sender, with the option that sets a limit.
+[[nodiscard]] constexpr std::string_view to_string(rejection r) noexcept {
+    constexpr std::array<std::string_view, rejection_count> texts{
+        "a data point has no sync.table.name, or one that is not a text",
+        "a sync.table.name or sync.client.id is longer than the receiver's max_name_bytes",
+        "a sum is neither delta nor cumulative",
+        "a value is not a whole number in the range of its metric",
+        "the receiver has its max_rows rows already",
+        "too many senders report the same metric of the same table at once",
+    };
+    return texts[static_cast<std::size_t>(r)];
+}
+
+/// A number of points for each reason.
+using rejections = counts_by<rejection, rejection_count>;
+
+/// What all rows come to. The sums stop at the ends of 64 bits.
+struct table_totals {
+    std::size_t rows = 0;
+    std::size_t running = 0;
+    std::int64_t resources = 0;
+    std::int64_t errors = 0;
+    std::int64_t panics = 0;
+};
+
+/// What workers report through OTLP of the tables that they sync. Thread-safe.
+///
+/// It reads the sums `sync.table.resources`, `.errors`, `.panics`, `.duration` (milliseconds), `.start_time` and
+/// `.end_time` (nanoseconds since 1970; 0 says nothing), with the attributes `sync.table.name` and `sync.client.id` (or
+/// `sync.table.client_id`), and passes over all other metrics. A cumulative point replaces what its stream said before,
+/// unless it is older; a stream is told by resource, scope, metric, attributes and start time, so that a worker that
+/// starts again adds to what it had done. A delta point adds up. `detail::series` says how the streams of one row come
+/// together. Memory is bounded by `max_rows`, however many points come.
+class table {
+public:
+    class update;
+
+    explicit table(table_options options = {}) : options_{std::move(options)}, seed_{random_seed()} {}
+    table(const table&) = delete;
+    table& operator=(const table&) = delete;
+
+    /// Every row at one moment, in the order in which they first came.
+    [[nodiscard]] std::vector<row> rows() const {
+        const std::lock_guard lock{mutex_};
+        std::vector<row> out;
+        out.reserve(entries_.size());
+        for (const auto& e : entries_) out.push_back(e.numbers(row{.table = e.table, .client_id = e.client_id}));
+        return out;
+    }
+
+    /// The sums over all rows at one moment.
+    [[nodiscard]] table_totals totals() const {
+        const std::lock_guard lock{mutex_};
+        table_totals out{.rows = entries_.size()};
+        for (const auto& e : entries_) {
+            const row r = e.numbers({});
+            if (r.running()) ++out.running;
+            out.resources = detail::saturating_add(out.resources, r.resources);
+            out.errors = detail::saturating_add(out.errors, r.errors);
+            out.panics = detail::saturating_add(out.panics, r.panics);
+        }
+        return out;
+    }
+
+    /// The points that did not count since the beginning.
+    [[nodiscard]] rejections rejected() const {
+        const std::lock_guard lock{mutex_};
+        return rejected_;
+    }
+
+private:
+    using column = detail::table_metric;
+
+    struct entry {
+        std::string table{};
+        std::string client_id{};
+        std::uint64_t hash = 0;
+        std::array<detail::series, detail::table_metric_count> metrics{
+            detail::series{detail::combination::sum},    detail::series{detail::combination::sum},
+            detail::series{detail::combination::sum},    detail::series{detail::combination::earliest},
+            detail::series{detail::combination::latest}, detail::series{detail::combination::longest}};
+
+        [[nodiscard]] detail::series& operator[](column m) noexcept { return metrics[static_cast<std::size_t>(m)]; }
+        [[nodiscard]] auto value(column m) const noexcept { return metrics[static_cast<std::size_t>(m)].value(); }
+
+        /// `r` with the numbers of this entry.
+        [[nodiscard]] row numbers(row r) const noexcept {
+            r.resources = value(column::resources).value_or(0);
+            r.errors = value(column::errors).value_or(0);
+            r.panics = value(column::panics).value_or(0);
+            if (const auto t = value(column::start_time)) r.start_time = wall_time{std::chrono::nanoseconds{*t}};
+            if (const auto t = value(column::end_time)) r.end_time = wall_time{std::chrono::nanoseconds{*t}};
+            if (const auto d = value(column::duration)) r.duration = std::chrono::nanoseconds{*d};
+            return r;
+        }
+    };
+
+    static std::uint64_t random_seed() noexcept {
+        std::uint64_t seed = 0;
+        try {
+            const auto bytes = candor::detail::random_pool::of_this_thread().take();
+            std::memcpy(&seed, bytes.data(), sizeof seed);
+        } catch (const std::exception&) {  // no randomness from the system, and a table works without
+        }
+        return seed;
+    }
+
+    /// Notes the row of each name, for which new ones are made while there may be more. Changes nothing where it
+    /// throws. The lock is held.
+    void find_rows(detail::staging& staged) {
+        const std::size_t begin = staged.first_unknown(), end = staged.names().size();
+        std::vector<std::uint32_t> found(end - begin);
+        std::vector<entry> added;
+        for (std::size_t i = begin; i < end; ++i) {
+            const auto& n = staged.names()[i];
+            const auto table_name = staged.table(n), client_id = staged.client_id(n);
+            auto& at = found[i - begin];
+            at = index_.find(n.hash, [&](std::uint32_t row) {
+                return entries_[row].table == table_name && entries_[row].client_id == client_id;
+            });
+            if (at != detail::name_index::none || entries_.size() + added.size() >= options_.max_rows) continue;
+            at = static_cast<std::uint32_t>(entries_.size() + added.size());
+            added.push_back({std::string{table_name}, std::string{client_id}, n.hash});
+        }
+        const std::size_t count = entries_.size() + added.size();
+        if (count > entries_.capacity()) entries_.reserve(std::max(count, entries_.capacity() * 2));
+        index_.reserve(count);
+        // Nothing throws from here on.
+        for (auto& e : added) {
+            index_.insert(e.hash, static_cast<std::uint32_t>(entries_.size()));
+            entries_.push_back(std::move(e));
+        }
+        for (std::size_t i = begin; i < end; ++i) staged.set_row(i, found[i - begin]);
+    }
+
+    mutable std::mutex mutex_;
+    const table_options options_;
+    const std::uint64_t seed_;  ///< of the hashes: senders cannot choose names that collide
+    std::vector<entry> entries_{};
+    detail::name_index index_{};  ///< of `entries_`
+    rejections rejected_{};
+    detail::staging spare_{};  ///< of the last update, for the next one
+};
+
+/// Takes one request in: the visitor to hand to a decoder. What it is told counts when `finish` is called, all at once;
+/// without that nothing of it counts. One object a request and one thread at a time; the table outlives it. Members
+/// throw only `std::bad_alloc`, and the table is then as it was before.
+class table::update {
+public:
+    explicit update(table& owner) : owner_{owner}, seed_{owner.seed_} {
+        const std::lock_guard lock{owner_.mutex_};
+        std::swap(staged_, owner_.spare_);
+    }
+    update(const update&) = delete;
+    update& operator=(const update&) = delete;
+
+    ~update() {
+        if (!staged_.recycle()) return;
+        const std::lock_guard lock{owner_.mutex_};
+        std::swap(staged_, owner_.spare_);
+    }
+
+    void resource(std::span<const attribute> attributes) noexcept { resource_ = detail::mix(seed_, sum(attributes)); }
+
+    void scope(std::string_view name, std::string_view version) noexcept {
+        scope_ = detail::hash_text(detail::hash_text(resource_, name), version);
+    }
+
+    void metric(const metric_descriptor& m) noexcept {
+        metric_ = m.kind == metric_kind::sum ? detail::to_table_metric(m.name) : detail::table_metric::none;
+        temporality_ = m.temporality;
+        stream_ = detail::hash_text(scope_, m.unit);
+        staged_.next_metric();
+    }
+
+    void point(const number_point& p) {
+        if (metric_ == detail::table_metric::none || p.no_value) return;
+        std::string_view table_name, client_id, other_client_id;
+        std::uint64_t others = 0;
+        for (const auto& a : p.attributes) {
+            if (std::string_view* known = known_attribute(a, table_name, client_id, other_client_id)) {
+                *known = a.value.string;
+            } else {
+                others += detail::hash_attribute(seed_, a);
+            }
+        }
+        if (client_id.empty()) {
+            client_id = other_client_id;
+        } else if (!other_client_id.empty()) {
+            others += detail::hash_text(seed_, other_client_id);
+        }
+        if (table_name.empty()) return reject(rejection::no_table_name);
+        if (std::max(table_name.size(), client_id.size()) > owner_.options_.max_name_bytes)
+            return reject(rejection::name_too_long);
+        if (temporality_ == aggregation_temporality::unspecified) return reject(rejection::no_temporality);
+        const auto value = detail::table_value(metric_, p.value);
+        if (!value) return reject(rejection::bad_value);
+        const bool is_time = metric_ == column::start_time || metric_ == column::end_time;
+        if (is_time && *value == 0) return;
+
+        const auto name = staged_.intern(seed_, table_name, client_id, owner_.options_.max_rows);
+        if (name == detail::name_index::none) return reject(rejection::too_many_rows);
+        const bool is_delta = temporality_ == aggregation_temporality::delta;
+        // Each delta point has a start time of its own, the end of the one before it.
+        const std::uint64_t id = detail::mix(detail::mix(stream_, others), is_delta ? ~std::uint64_t{} : p.start_time);
+        staged_.points.push_back({{id | 1, p.start_time, p.time, *value}, name, metric_, is_delta});
+    }
+
+    void finish() {
+        {
+            const std::lock_guard lock{owner_.mutex_};
+            owner_.find_rows(staged_);
+            for (auto& p : staged_.points) apply(p, staged_.row(p));
+            owner_.rejected_ += rejected_;
+        }
+        if (owner_.options_.on_duration) tell_durations();
+    }
+
+    /// How many points do not count, for OTLP's partial_success. Complete after `finish`.
+    [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_.total(); }
+
+    /// Why they do not: a literal that says the most frequent reason. Empty where all count.
+    [[nodiscard]] std::string_view reason() const noexcept {
+        const auto most = std::max_element(rejected_.begin(), rejected_.end(),
+                                           [](const auto& a, const auto& b) { return a.second < b.second; });
+        return most->second == 0 ? std::string_view{} : to_string(most->first);
+    }
+
+private:
+    /// A hash of attributes in any order.
+    [[nodiscard]] std::uint64_t sum(std::span<const attribute> attributes) const noexcept {
+        std::uint64_t out = 0;
+        for (const auto& a : attributes) out += detail::hash_attribute(seed_, a);
+        return out;
+    }
+
+    static std::string_view* known_attribute(const attribute& a, std::string_view& table_name,
+                                             std::string_view& client_id, std::string_view& other_client_id) noexcept {
+        if (a.value.kind != value_kind::string) return nullptr;
+        if (a.key == "sync.table.name") return &table_name;
+        if (a.key == "sync.client.id") return &client_id;
+        if (a.key == "sync.table.client_id") return &other_client_id;
+        return nullptr;
+    }
+
+    void reject(rejection why) noexcept { ++rejected_[why]; }
+
+    /// The lock is held.
+    void apply(detail::staging::point& p, std::uint32_t row) noexcept {
+        if (row == detail::name_index::none) return reject(rejection::too_many_rows);
+        detail::series& s = owner_.entries_[row][p.metric];
+        const auto outcome = p.is_delta ? s.add(p.what) : s.replace(p.what);
+        if (outcome == detail::series::outcome::full) return reject(rejection::too_many_senders);
+        p.changed = outcome == detail::series::outcome::changed;
+        if (p.changed && p.metric == column::duration) p.what.value = s.value_of(p.what.id).value_or(p.what.value);
+    }
+
+    void tell_durations() const noexcept {
+        for (const auto& p : staged_.points) {
+            if (!p.changed || p.metric != column::duration) continue;
+            const auto& name = staged_.names()[p.name];
+            try {
+                owner_.options_.on_duration(
+                    {staged_.table(name), staged_.client_id(name), std::chrono::nanoseconds{p.what.value}});
+            } catch (...) {  // the program's callback: what it throws must not stop the receiver
+            }
+        }
+    }
+
+    table& owner_;
+    const std::uint64_t seed_;
+    std::uint64_t resource_ = 0;  ///< hashes, each of what it names and all above it
+    std::uint64_t scope_ = 0;
+    std::uint64_t stream_ = 0;
+    detail::table_metric metric_ = detail::table_metric::none;
+    aggregation_temporality temporality_ = aggregation_temporality::unspecified;
+    detail::staging staged_{};
+    rejections rejected_{};
+};
+
+static_assert(visitor<table::update>);
+
+}  // namespace candor::otlp
+
 // ---- candor/policy/http.hpp
 
 namespace candor {
@@ -1587,6 +4277,26 @@ struct http_header {
     std::string name{};
     std::string value{};
 };
+
+namespace detail {
+
+/// Whether two ASCII texts are the same but for the case of their letters.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lower(a[i]) != lower(b[i])) return false;
+    return true;
+}
+
+/// The value of the first header of that name, or null.
+inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
+    for (const auto& h : headers)
+        if (equal_ignoring_case(h.name, name)) return &h.value;
+    return nullptr;
+}
+
+}  // namespace detail
 
 /// A request as a protocol makes it. Plain data; a transport only moves it.
 struct http_request {
@@ -1619,18 +4329,917 @@ struct http_response {
 
     /// The value of the first header of that name (letters of either case), or null.
     [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
-        const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-        for (const auto& h : headers) {
-            if (h.name.size() != name.size()) continue;
-            std::size_t i = 0;
-            while (i < name.size() && lower(h.name[i]) == lower(name[i])) ++i;
-            if (i == name.size()) return &h.value;
-        }
-        return nullptr;
+        return detail::find_header(headers, name);
     }
 };
 
 }  // namespace candor
+
+// ---- candor/policy/server.hpp
+
+namespace candor {
+
+/// What stands before the body of a request that came in.
+struct http_request_head {
+    std::string method{};
+    std::string target{};  ///< as sent: path and query
+    std::vector<http_header> headers{};
+
+    /// The value of the first header of that name (letters of either case), or null.
+    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
+        return detail::find_header(headers, name);
+    }
+};
+
+/// Why a server has no body for its service.
+enum class body_error {
+    too_large,    ///< over the limit, as it came or decompressed
+    undecodable,  ///< the head, the framing or the compression is broken
+    encoding,     ///< a Content-Encoding that this server does not know
+    overloaded,   ///< too much is being received already
+};
+
+/// What a server asks for its answers. Called on threads of the server, on several at once; the answer's `status`,
+/// `headers` (without Content-Length, Connection and Date) and `body` are sent. It must not stop the server.
+class http_service {
+public:
+    /// A head has come. An answer here ends the exchange: the body is not read.
+    virtual std::optional<http_response> begin(const http_request_head& head) noexcept = 0;
+
+    /// The whole body has come, decompressed. It is valid during the call.
+    virtual http_response complete(const http_request_head& head, std::string_view body) noexcept = 0;
+
+    /// There is no body to be had. The connection is closed after the answer. Where the head is what is broken, what
+    /// there is of it.
+    virtual http_response refuse(const http_request_head& head, body_error why) noexcept = 0;
+
+protected:
+    ~http_service() = default;
+};
+
+/// What a server needs to know.
+struct server_options {
+    std::string address = "127.0.0.1";                  ///< an IP address or `localhost`, which is 127.0.0.1
+    std::uint16_t port = 0;                             ///< 0 takes a free one
+    std::size_t body_limit = 64 * 1024 * 1024;          ///< bytes of a body, as it comes and decompressed
+    std::size_t max_connections = 256;                  ///< at once
+    std::chrono::milliseconds request_timeout{10'000};  ///< from the first byte of a request to the last of its answer
+    std::chrono::milliseconds idle_timeout{60'000};     ///< of a connection without a request
+};
+
+/// A server that gives each request to a service.
+///
+/// 1. The constructor binds, listens and serves; the port is never given up in between. It throws
+///    `configuration_error` for an option that cannot work, and where the address cannot be had. The service outlives
+///    the server.
+/// 2. `port()` is the port it listens on.
+/// 3. `stop()` takes no further request; what has been received whole is still given to the service, and nothing is
+///    once it has returned. That takes at most a second, and the time that the service takes for a request. May be
+///    called more than once, but not by the service. The destructor stops as well.
+/// 4. Nothing a client does blocks another, makes memory grow without bound or gets out as an exception.
+template <class S>
+concept server = std::constructible_from<S, const server_options&, http_service&> && requires(S& s, const S& c) {
+    { c.port() }
+    noexcept->std::same_as<std::uint16_t>;
+    { s.stop() }
+    noexcept->std::same_as<void>;
+};
+
+}  // namespace candor
+
+// ---- candor/otlp/service.hpp
+
+namespace candor::otlp {
+
+namespace detail {
+
+/// How a request is encoded, and its answer too.
+enum class encoding : std::uint8_t { protobuf, json };
+
+/// What a Content-Type says, its parameters aside.
+inline std::optional<encoding> parse_content_type(std::string_view text) noexcept {
+    text = text.substr(0, text.find(';'));
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    if (candor::detail::equal_ignoring_case(text, "application/x-protobuf")) return encoding::protobuf;
+    if (candor::detail::equal_ignoring_case(text, "application/json")) return encoding::json;
+    return std::nullopt;
+}
+
+/// What a path is for; its query says nothing.
+enum class signal : std::uint8_t { metrics, other };
+
+inline std::optional<signal> parse_target(std::string_view target) noexcept {
+    target = target.substr(0, target.find('?'));
+    if (target == "/v1/metrics") return signal::metrics;
+    if (target == "/v1/traces" || target == "/v1/logs") return signal::other;
+    return std::nullopt;
+}
+
+/// Whether a Host header names a server that listens on `address`: by that address or as this machine's own, with any
+/// port or none. A page that has a name of its own lead here gives that name (DNS rebinding), so a name is known or
+/// refused; an address is not a name, and a server that listens on all of them has every one.
+inline bool is_own_host(std::string_view host, std::string_view address) noexcept {
+    const auto name =
+        host.substr(0, host.starts_with('[') ? std::min(host.find(']'), host.size() - 1) + 1 : host.find(':'));
+    auto port = host.substr(name.size());
+    if (!port.empty()) {
+        if (port.front() != ':' || port.find_first_not_of("0123456789", 1) != port.npos) return false;
+    }
+    const bool is_bracketed = name.size() > 2 && name.front() == '[' && name.back() == ']';
+    const auto bare = is_bracketed ? name.substr(1, name.size() - 2) : name;
+    if (address == "0.0.0.0" || address == "::") {
+        if (is_bracketed || (!bare.empty() && bare.find_first_not_of("0123456789.") == bare.npos)) return true;
+    }
+    if (is_bracketed) return bare == "::1" || candor::detail::equal_ignoring_case(bare, address);
+    return bare == "127.0.0.1" || candor::detail::equal_ignoring_case(bare, "localhost") || bare == address;
+}
+
+/// A message of protobuf, of the few kinds of fields that answers have.
+class protobuf_message {
+public:
+    /// Left out where it is 0, as protobuf has it.
+    protobuf_message& number(int field, std::uint64_t value) {
+        if (value == 0) return *this;
+        bytes_ += static_cast<char>(field << 3);
+        return varint(value);
+    }
+
+    protobuf_message& text(int field, std::string_view value) {
+        if (value.empty()) return *this;
+        bytes_ += static_cast<char>(field << 3 | 2);
+        varint(value.size());
+        bytes_ += value;
+        return *this;
+    }
+
+    [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
+
+private:
+    protobuf_message& varint(std::uint64_t value) {
+        for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
+        bytes_ += static_cast<char>(value);
+        return *this;
+    }
+
+    std::string bytes_;
+};
+
+}  // namespace detail
+
+/// How requests were answered.
+struct service_statistics {
+    std::uint64_t accepted = 0;  ///< metrics, perhaps but for some points
+    std::uint64_t dropped = 0;   ///< traces and logs: answered 200, and that was all
+    std::uint64_t refused = 0;   ///< answered with an error
+};
+
+/// OTLP/HTTP from a request to its answer, without a socket
+/// (open-telemetry/opentelemetry-proto:docs/specification.md, "OTLP/HTTP"). Metrics go into a table, traces and logs
+/// are accepted and dropped. A request counts as soon as all of it has been decoded; one that cannot be changes
+/// nothing.
+///
+/// No page in a browser gets anything in: one that is not of this machine is refused for its Host or its Origin, and
+/// no answer has a CORS header. Answers quote nothing of a request. Thread-safe.
+class service final : public http_service {
+public:
+    /// `address` is that of the server. The table outlives the service.
+    service(table& metrics, std::string address) : table_{metrics}, address_{std::move(address)} {}
+
+    std::optional<http_response> begin(const http_request_head& head) noexcept override {
+        return guarded([&]() -> std::optional<http_response> {
+            const auto* host = head.header("Host");
+            if (host != nullptr && !detail::is_own_host(*host, address_))
+                return failure(head, 403, "the Host is not a name of this receiver");
+            if (!detail::parse_target(head.target))
+                return failure(head, 404, "there are /v1/metrics, /v1/traces and /v1/logs");
+            if (head.method != "POST") {
+                auto out = failure(head, 405, "the method is not POST");
+                out.headers.push_back({"Allow", "POST"});
+                return out;
+            }
+            if (head.header("Origin") != nullptr) return failure(head, 403, "web pages may not report");
+            if (!encoding_of(head))
+                return failure(head, 415, "the Content-Type is neither application/x-protobuf nor application/json");
+            return std::nullopt;
+        });
+    }
+
+    http_response complete(const http_request_head& head, std::string_view body) noexcept override {
+        return *guarded([&]() -> std::optional<http_response> {
+            const auto encoding = answer_encoding(head);
+            if (detail::parse_target(head.target) != detail::signal::metrics) {
+                auto out = success(encoding, 0, {});
+                count(dropped_);
+                return out;
+            }
+            table::update update{table_};
+            const auto result =
+                encoding == detail::encoding::json ? decode_json(body, update) : decode_protobuf(body, update);
+            if (!result) return failure(head, 400, result.problem);
+            count(accepted_);
+            try {
+                return success(encoding, update.rejected(), update.reason());
+            } catch (...) {  // it counts now, and would count twice if the sender came again
+                return http_response{.status = 200};
+            }
+        });
+    }
+
+    http_response refuse(const http_request_head& head, body_error why) noexcept override {
+        return *guarded([&]() -> std::optional<http_response> {
+            switch (why) {
+                case body_error::too_large:
+                    return failure(head, 413, "the body is larger than the receiver takes");
+                case body_error::undecodable:
+                    return failure(head, 400, "the request or the compression of its body is malformed");
+                case body_error::encoding:
+                    return failure(head, 415, "the Content-Encoding is not one that the receiver knows");
+                case body_error::overloaded:
+                    break;
+            }
+            return overloaded(answer_encoding(head));
+        });
+    }
+
+    [[nodiscard]] service_statistics statistics() const noexcept {
+        return {.accepted = accepted_.load(std::memory_order_relaxed),
+                .dropped = dropped_.load(std::memory_order_relaxed),
+                .refused = refused_.load(std::memory_order_relaxed)};
+    }
+
+private:
+    using counter = std::atomic<std::uint64_t>;
+
+    static constexpr std::size_t most_of_an_answer = 1024;
+
+    static void count(counter& of) noexcept { of.fetch_add(1, std::memory_order_relaxed); }
+
+    static std::optional<detail::encoding> encoding_of(const http_request_head& head) noexcept {
+        const auto* type = head.header("Content-Type");
+        return type == nullptr ? std::nullopt : detail::parse_content_type(*type);
+    }
+
+    /// The request's, or what a person can read.
+    static detail::encoding answer_encoding(const http_request_head& head) noexcept {
+        return encoding_of(head).value_or(detail::encoding::json);
+    }
+
+    /// Where something throws, above all for want of memory, the sender is to come again.
+    template <class Answer>
+    std::optional<http_response> guarded(Answer answer) noexcept {
+        try {
+            return answer();
+        } catch (...) {
+            try {
+                return overloaded(detail::encoding::protobuf);
+            } catch (...) {
+                return http_response{.status = 503};
+            }
+        }
+    }
+
+    static http_response answer(int status, detail::encoding encoding, std::string body) {
+        const bool is_json = encoding == detail::encoding::json;
+        return {.status = status,
+                .headers = {{"Content-Type", is_json ? "application/json" : "application/x-protobuf"}},
+                .body = std::move(body)};
+    }
+
+    /// An ExportMetricsServiceResponse. Those for traces and logs look the same when nothing was rejected.
+    static http_response success(detail::encoding encoding, std::uint64_t rejected, std::string_view reason) {
+        if (encoding == detail::encoding::protobuf) {
+            const auto partial = detail::protobuf_message{}.number(1, rejected).text(2, reason).take();
+            return answer(200, encoding, detail::protobuf_message{}.text(1, partial).take());
+        }
+        candor::detail::json_writer body{most_of_an_answer};
+        body.raw("{");
+        if (rejected > 0) {
+            body.key("partialSuccess");
+            body.raw("{");
+            body.key("rejectedDataPoints");
+            body.string(std::to_string(rejected));  // 64 bits are a string in JSON
+            body.key("errorMessage");
+            body.string(reason);
+            body.raw("}");
+        }
+        body.raw("}");
+        return answer(200, encoding, std::string{body.text()});
+    }
+
+    http_response failure(const http_request_head& head, int status, std::string_view message) {
+        return failure(answer_encoding(head), status, message);
+    }
+
+    /// A google.rpc.Status (googleapis/googleapis:google/rpc/status.proto).
+    http_response failure(detail::encoding encoding, int status, std::string_view message) {
+        count(refused_);
+        if (encoding == detail::encoding::protobuf)
+            return answer(status, encoding,
+                          detail::protobuf_message{}.number(1, rpc_code(status)).text(2, message).take());
+        candor::detail::json_writer body{most_of_an_answer};
+        body.raw("{");
+        body.key("code");
+        body.number(rpc_code(status));
+        body.key("message");
+        body.string(message);
+        body.raw("}");
+        return answer(status, encoding, std::string{body.text()});
+    }
+
+    http_response overloaded(detail::encoding encoding) {
+        auto out = failure(encoding, 503, "the receiver has too much to do");
+        out.headers.push_back({"Retry-After", "1"});
+        return out;
+    }
+
+    /// What google/rpc/code.proto has for it.
+    static std::uint64_t rpc_code(int status) noexcept {
+        switch (status) {
+            case 403:
+                return 7;  // PERMISSION_DENIED
+            case 404:
+                return 5;  // NOT_FOUND
+            case 405:
+                return 12;  // UNIMPLEMENTED
+            case 503:
+                return 14;  // UNAVAILABLE
+            default:
+                return 3;  // INVALID_ARGUMENT
+        }
+    }
+
+    table& table_;
+    const std::string address_;
+    counter accepted_{0};
+    counter dropped_{0};
+    counter refused_{0};
+};
+
+}  // namespace candor::otlp
+
+// ---- candor/event/rfc3339.hpp
+
+namespace candor::detail {
+
+/// The most bytes that `write_rfc3339` writes.
+inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
+
+/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
+/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
+inline char* write_rfc3339(wall_time time, char* out) noexcept {
+    const auto put = [&out](unsigned value, int digits) {
+        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+        out += digits;
+    };
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+    const auto day = std::chrono::floor<std::chrono::days>(seconds);
+    const std::chrono::year_month_day date{day};
+    const auto of_day = static_cast<unsigned>((seconds - day).count());
+
+    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.month()), 2);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.day()), 2);
+    *out++ = 'T';
+    put(of_day / 3600, 2);
+    *out++ = ':';
+    put(of_day / 60 % 60, 2);
+    *out++ = ':';
+    put(of_day % 60, 2);
+    const auto fraction =
+        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
+    if (fraction != 0) {
+        *out++ = '.';
+        put(fraction, 9);
+        while (out[-1] == '0') --out;
+    }
+    *out++ = 'Z';
+    return out;
+}
+
+/// The same as a string.
+inline std::string to_rfc3339(wall_time time) {
+    char text[rfc3339_size];
+    return {text, write_rfc3339(time, text)};
+}
+
+}  // namespace candor::detail
+
+// ---- candor/otlp/display_width.hpp
+
+namespace candor::otlp::detail {
+
+/// The first character of a text in UTF-8. Of size 0 where there is none, or no well-formed one (Unicode 15, table
+/// 3-7).
+struct character {
+    char32_t code = 0;
+    std::size_t size = 0;
+};
+
+[[nodiscard]] constexpr character first_character(std::string_view text) noexcept {
+    if (text.empty()) return {};
+    const auto lead = static_cast<unsigned char>(text[0]);
+    if (lead < 0x80) return {lead, 1};
+    const std::size_t size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return {};
+    char32_t code = lead & (0xffU >> (size + 1));
+    for (std::size_t i = 1; i < size; ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        if ((byte & 0xc0) != 0x80) return {};
+        code = code << 6 | (byte & 0x3fU);
+    }
+    const bool too_long = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
+    if (too_long || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return {};
+    return {code, size};
+}
+
+struct code_range {
+    char32_t first;
+    char32_t last;
+};
+
+/// Characters of two columns: East Asian Width W and F (Unicode 15.0, EastAsianWidth.txt). These ranges and those below
+/// run across code points that are not assigned.
+inline constexpr code_range wide_characters[] = {
+    {0x1100, 0x115f},   {0x231a, 0x231b},   {0x2329, 0x232a},   {0x23e9, 0x23ec},   {0x23f0, 0x23f0},
+    {0x23f3, 0x23f3},   {0x25fd, 0x25fe},   {0x2614, 0x2615},   {0x2648, 0x2653},   {0x267f, 0x267f},
+    {0x2693, 0x2693},   {0x26a1, 0x26a1},   {0x26aa, 0x26ab},   {0x26bd, 0x26be},   {0x26c4, 0x26c5},
+    {0x26ce, 0x26ce},   {0x26d4, 0x26d4},   {0x26ea, 0x26ea},   {0x26f2, 0x26f3},   {0x26f5, 0x26f5},
+    {0x26fa, 0x26fa},   {0x26fd, 0x26fd},   {0x2705, 0x2705},   {0x270a, 0x270b},   {0x2728, 0x2728},
+    {0x274c, 0x274c},   {0x274e, 0x274e},   {0x2753, 0x2755},   {0x2757, 0x2757},   {0x2795, 0x2797},
+    {0x27b0, 0x27b0},   {0x27bf, 0x27bf},   {0x2b1b, 0x2b1c},   {0x2b50, 0x2b50},   {0x2b55, 0x2b55},
+    {0x2e80, 0x3029},   {0x302e, 0x303e},   {0x3041, 0x3096},   {0x309b, 0x3247},   {0x3250, 0x4dbf},
+    {0x4e00, 0xa4c6},   {0xa960, 0xa97c},   {0xac00, 0xd7a3},   {0xf900, 0xfaff},   {0xfe10, 0xfe19},
+    {0xfe30, 0xfe6b},   {0xff01, 0xff60},   {0xffe0, 0xffe6},   {0x16fe0, 0x16fe3}, {0x16ff0, 0x1b2fb},
+    {0x1f004, 0x1f004}, {0x1f0cf, 0x1f0cf}, {0x1f18e, 0x1f18e}, {0x1f191, 0x1f19a}, {0x1f200, 0x1f320},
+    {0x1f32d, 0x1f335}, {0x1f337, 0x1f37c}, {0x1f37e, 0x1f393}, {0x1f3a0, 0x1f3ca}, {0x1f3cf, 0x1f3d3},
+    {0x1f3e0, 0x1f3f0}, {0x1f3f4, 0x1f3f4}, {0x1f3f8, 0x1f43e}, {0x1f440, 0x1f440}, {0x1f442, 0x1f4fc},
+    {0x1f4ff, 0x1f53d}, {0x1f54b, 0x1f54e}, {0x1f550, 0x1f567}, {0x1f57a, 0x1f57a}, {0x1f595, 0x1f596},
+    {0x1f5a4, 0x1f5a4}, {0x1f5fb, 0x1f64f}, {0x1f680, 0x1f6c5}, {0x1f6cc, 0x1f6cc}, {0x1f6d0, 0x1f6d2},
+    {0x1f6d5, 0x1f6df}, {0x1f6eb, 0x1f6ec}, {0x1f6f4, 0x1f6fc}, {0x1f7e0, 0x1f7f0}, {0x1f90c, 0x1f93a},
+    {0x1f93c, 0x1f945}, {0x1f947, 0x1f9ff}, {0x1fa70, 0x1faf8}, {0x20000, 0x3fffd},
+};
+
+/// Characters of no column of their own: nonspacing and enclosing marks (general categories Mn and Me), the vowels and
+/// final consonants of Hangul, which join the syllable before them, and U+200C and U+200D.
+inline constexpr code_range joining_characters[] = {
+    {0x0300, 0x036f},   {0x0483, 0x0489},   {0x0591, 0x05bd},   {0x05bf, 0x05bf},   {0x05c1, 0x05c2},
+    {0x05c4, 0x05c5},   {0x05c7, 0x05c7},   {0x0610, 0x061a},   {0x064b, 0x065f},   {0x0670, 0x0670},
+    {0x06d6, 0x06dc},   {0x06df, 0x06e4},   {0x06e7, 0x06e8},   {0x06ea, 0x06ed},   {0x0711, 0x0711},
+    {0x0730, 0x074a},   {0x07a6, 0x07b0},   {0x07eb, 0x07f3},   {0x07fd, 0x07fd},   {0x0816, 0x0819},
+    {0x081b, 0x0823},   {0x0825, 0x0827},   {0x0829, 0x082d},   {0x0859, 0x085b},   {0x0898, 0x089f},
+    {0x08ca, 0x08e1},   {0x08e3, 0x0902},   {0x093a, 0x093a},   {0x093c, 0x093c},   {0x0941, 0x0948},
+    {0x094d, 0x094d},   {0x0951, 0x0957},   {0x0962, 0x0963},   {0x0981, 0x0981},   {0x09bc, 0x09bc},
+    {0x09c1, 0x09c4},   {0x09cd, 0x09cd},   {0x09e2, 0x09e3},   {0x09fe, 0x0a02},   {0x0a3c, 0x0a3c},
+    {0x0a41, 0x0a51},   {0x0a70, 0x0a71},   {0x0a75, 0x0a75},   {0x0a81, 0x0a82},   {0x0abc, 0x0abc},
+    {0x0ac1, 0x0ac8},   {0x0acd, 0x0acd},   {0x0ae2, 0x0ae3},   {0x0afa, 0x0b01},   {0x0b3c, 0x0b3c},
+    {0x0b3f, 0x0b3f},   {0x0b41, 0x0b44},   {0x0b4d, 0x0b56},   {0x0b62, 0x0b63},   {0x0b82, 0x0b82},
+    {0x0bc0, 0x0bc0},   {0x0bcd, 0x0bcd},   {0x0c00, 0x0c00},   {0x0c04, 0x0c04},   {0x0c3c, 0x0c3c},
+    {0x0c3e, 0x0c40},   {0x0c46, 0x0c56},   {0x0c62, 0x0c63},   {0x0c81, 0x0c81},   {0x0cbc, 0x0cbc},
+    {0x0cbf, 0x0cbf},   {0x0cc6, 0x0cc6},   {0x0ccc, 0x0ccd},   {0x0ce2, 0x0ce3},   {0x0d00, 0x0d01},
+    {0x0d3b, 0x0d3c},   {0x0d41, 0x0d44},   {0x0d4d, 0x0d4d},   {0x0d62, 0x0d63},   {0x0d81, 0x0d81},
+    {0x0dca, 0x0dca},   {0x0dd2, 0x0dd6},   {0x0e31, 0x0e31},   {0x0e34, 0x0e3a},   {0x0e47, 0x0e4e},
+    {0x0eb1, 0x0eb1},   {0x0eb4, 0x0ebc},   {0x0ec8, 0x0ece},   {0x0f18, 0x0f19},   {0x0f35, 0x0f35},
+    {0x0f37, 0x0f37},   {0x0f39, 0x0f39},   {0x0f71, 0x0f7e},   {0x0f80, 0x0f84},   {0x0f86, 0x0f87},
+    {0x0f8d, 0x0fbc},   {0x0fc6, 0x0fc6},   {0x102d, 0x1030},   {0x1032, 0x1037},   {0x1039, 0x103a},
+    {0x103d, 0x103e},   {0x1058, 0x1059},   {0x105e, 0x1060},   {0x1071, 0x1074},   {0x1082, 0x1082},
+    {0x1085, 0x1086},   {0x108d, 0x108d},   {0x109d, 0x109d},   {0x1160, 0x11ff},   {0x135d, 0x135f},
+    {0x1712, 0x1714},   {0x1732, 0x1733},   {0x1752, 0x1753},   {0x1772, 0x1773},   {0x17b4, 0x17b5},
+    {0x17b7, 0x17bd},   {0x17c6, 0x17c6},   {0x17c9, 0x17d3},   {0x17dd, 0x17dd},   {0x180b, 0x180d},
+    {0x180f, 0x180f},   {0x1885, 0x1886},   {0x18a9, 0x18a9},   {0x1920, 0x1922},   {0x1927, 0x1928},
+    {0x1932, 0x1932},   {0x1939, 0x193b},   {0x1a17, 0x1a18},   {0x1a1b, 0x1a1b},   {0x1a56, 0x1a56},
+    {0x1a58, 0x1a60},   {0x1a62, 0x1a62},   {0x1a65, 0x1a6c},   {0x1a73, 0x1a7f},   {0x1ab0, 0x1b03},
+    {0x1b34, 0x1b34},   {0x1b36, 0x1b3a},   {0x1b3c, 0x1b3c},   {0x1b42, 0x1b42},   {0x1b6b, 0x1b73},
+    {0x1b80, 0x1b81},   {0x1ba2, 0x1ba5},   {0x1ba8, 0x1ba9},   {0x1bab, 0x1bad},   {0x1be6, 0x1be6},
+    {0x1be8, 0x1be9},   {0x1bed, 0x1bed},   {0x1bef, 0x1bf1},   {0x1c2c, 0x1c33},   {0x1c36, 0x1c37},
+    {0x1cd0, 0x1cd2},   {0x1cd4, 0x1ce0},   {0x1ce2, 0x1ce8},   {0x1ced, 0x1ced},   {0x1cf4, 0x1cf4},
+    {0x1cf8, 0x1cf9},   {0x1dc0, 0x1dff},   {0x200c, 0x200d},   {0x20d0, 0x20f0},   {0x2cef, 0x2cf1},
+    {0x2d7f, 0x2d7f},   {0x2de0, 0x2dff},   {0x302a, 0x302d},   {0x3099, 0x309a},   {0xa66f, 0xa672},
+    {0xa674, 0xa67d},   {0xa69e, 0xa69f},   {0xa6f0, 0xa6f1},   {0xa802, 0xa802},   {0xa806, 0xa806},
+    {0xa80b, 0xa80b},   {0xa825, 0xa826},   {0xa82c, 0xa82c},   {0xa8c4, 0xa8c5},   {0xa8e0, 0xa8f1},
+    {0xa8ff, 0xa8ff},   {0xa926, 0xa92d},   {0xa947, 0xa951},   {0xa980, 0xa982},   {0xa9b3, 0xa9b3},
+    {0xa9b6, 0xa9b9},   {0xa9bc, 0xa9bd},   {0xa9e5, 0xa9e5},   {0xaa29, 0xaa2e},   {0xaa31, 0xaa32},
+    {0xaa35, 0xaa36},   {0xaa43, 0xaa43},   {0xaa4c, 0xaa4c},   {0xaa7c, 0xaa7c},   {0xaab0, 0xaab0},
+    {0xaab2, 0xaab4},   {0xaab7, 0xaab8},   {0xaabe, 0xaabf},   {0xaac1, 0xaac1},   {0xaaec, 0xaaed},
+    {0xaaf6, 0xaaf6},   {0xabe5, 0xabe5},   {0xabe8, 0xabe8},   {0xabed, 0xabed},   {0xd7b0, 0xd7ff},
+    {0xfb1e, 0xfb1e},   {0xfe00, 0xfe0f},   {0xfe20, 0xfe2f},   {0x101fd, 0x101fd}, {0x102e0, 0x102e0},
+    {0x10376, 0x1037a}, {0x10a01, 0x10a0f}, {0x10a38, 0x10a3f}, {0x10ae5, 0x10ae6}, {0x10d24, 0x10d27},
+    {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11001, 0x11001},
+    {0x11038, 0x11046}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x1107f, 0x11081}, {0x110b3, 0x110b6},
+    {0x110b9, 0x110ba}, {0x110c2, 0x110c2}, {0x11100, 0x11102}, {0x11127, 0x1112b}, {0x1112d, 0x11134},
+    {0x11173, 0x11173}, {0x11180, 0x11181}, {0x111b6, 0x111be}, {0x111c9, 0x111cc}, {0x111cf, 0x111cf},
+    {0x1122f, 0x11231}, {0x11234, 0x11234}, {0x11236, 0x11237}, {0x1123e, 0x1123e}, {0x11241, 0x11241},
+    {0x112df, 0x112df}, {0x112e3, 0x112ea}, {0x11300, 0x11301}, {0x1133b, 0x1133c}, {0x11340, 0x11340},
+    {0x11366, 0x11374}, {0x11438, 0x1143f}, {0x11442, 0x11444}, {0x11446, 0x11446}, {0x1145e, 0x1145e},
+    {0x114b3, 0x114b8}, {0x114ba, 0x114ba}, {0x114bf, 0x114c0}, {0x114c2, 0x114c3}, {0x115b2, 0x115b5},
+    {0x115bc, 0x115bd}, {0x115bf, 0x115c0}, {0x115dc, 0x115dd}, {0x11633, 0x1163a}, {0x1163d, 0x1163d},
+    {0x1163f, 0x11640}, {0x116ab, 0x116ab}, {0x116ad, 0x116ad}, {0x116b0, 0x116b5}, {0x116b7, 0x116b7},
+    {0x1171d, 0x1171f}, {0x11722, 0x11725}, {0x11727, 0x1172b}, {0x1182f, 0x11837}, {0x11839, 0x1183a},
+    {0x1193b, 0x1193c}, {0x1193e, 0x1193e}, {0x11943, 0x11943}, {0x119d4, 0x119db}, {0x119e0, 0x119e0},
+    {0x11a01, 0x11a0a}, {0x11a33, 0x11a38}, {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a56},
+    {0x11a59, 0x11a5b}, {0x11a8a, 0x11a96}, {0x11a98, 0x11a99}, {0x11c30, 0x11c3d}, {0x11c3f, 0x11c3f},
+    {0x11c92, 0x11ca7}, {0x11caa, 0x11cb0}, {0x11cb2, 0x11cb3}, {0x11cb5, 0x11cb6}, {0x11d31, 0x11d45},
+    {0x11d47, 0x11d47}, {0x11d90, 0x11d91}, {0x11d95, 0x11d95}, {0x11d97, 0x11d97}, {0x11ef3, 0x11ef4},
+    {0x11f00, 0x11f01}, {0x11f36, 0x11f3a}, {0x11f40, 0x11f40}, {0x11f42, 0x11f42}, {0x13440, 0x13440},
+    {0x13447, 0x13455}, {0x16af0, 0x16af4}, {0x16b30, 0x16b36}, {0x16f4f, 0x16f4f}, {0x16f8f, 0x16f92},
+    {0x16fe4, 0x16fe4}, {0x1bc9d, 0x1bc9e}, {0x1cf00, 0x1cf46}, {0x1d167, 0x1d169}, {0x1d17b, 0x1d182},
+    {0x1d185, 0x1d18b}, {0x1d1aa, 0x1d1ad}, {0x1d242, 0x1d244}, {0x1da00, 0x1da36}, {0x1da3b, 0x1da6c},
+    {0x1da75, 0x1da75}, {0x1da84, 0x1da84}, {0x1da9b, 0x1daaf}, {0x1e000, 0x1e02a}, {0x1e08f, 0x1e08f},
+    {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef}, {0x1e8d0, 0x1e8d6},
+    {0x1e944, 0x1e94a}, {0xe0100, 0xe01ef},
+};
+
+/// Characters of one column that U+FE0F turns into an emoji of two (emoji-variation-sequences.txt).
+inline constexpr code_range narrow_emoji[] = {
+    {0x0023, 0x0023},   {0x002a, 0x002a},   {0x0030, 0x0039},   {0x00a9, 0x00a9},   {0x00ae, 0x00ae},
+    {0x203c, 0x203c},   {0x2049, 0x2049},   {0x2122, 0x2122},   {0x2139, 0x2139},   {0x2194, 0x2199},
+    {0x21a9, 0x21aa},   {0x2328, 0x2328},   {0x23cf, 0x23cf},   {0x23ed, 0x23ef},   {0x23f1, 0x23f2},
+    {0x23f8, 0x23fa},   {0x24c2, 0x24c2},   {0x25aa, 0x25ab},   {0x25b6, 0x25b6},   {0x25c0, 0x25c0},
+    {0x25fb, 0x25fc},   {0x2600, 0x2604},   {0x260e, 0x260e},   {0x2611, 0x2611},   {0x2618, 0x2618},
+    {0x261d, 0x261d},   {0x2620, 0x2620},   {0x2622, 0x2623},   {0x2626, 0x2626},   {0x262a, 0x262a},
+    {0x262e, 0x262f},   {0x2638, 0x263a},   {0x2640, 0x2640},   {0x2642, 0x2642},   {0x265f, 0x2660},
+    {0x2663, 0x2663},   {0x2665, 0x2666},   {0x2668, 0x2668},   {0x267b, 0x267b},   {0x267e, 0x267e},
+    {0x2692, 0x2692},   {0x2694, 0x2697},   {0x2699, 0x2699},   {0x269b, 0x269c},   {0x26a0, 0x26a0},
+    {0x26a7, 0x26a7},   {0x26b0, 0x26b1},   {0x26c8, 0x26c8},   {0x26cf, 0x26cf},   {0x26d1, 0x26d1},
+    {0x26d3, 0x26d3},   {0x26e9, 0x26e9},   {0x26f0, 0x26f1},   {0x26f4, 0x26f4},   {0x26f7, 0x26f9},
+    {0x2702, 0x2702},   {0x2708, 0x2709},   {0x270c, 0x270d},   {0x270f, 0x270f},   {0x2712, 0x2712},
+    {0x2714, 0x2714},   {0x2716, 0x2716},   {0x271d, 0x271d},   {0x2721, 0x2721},   {0x2733, 0x2734},
+    {0x2744, 0x2744},   {0x2747, 0x2747},   {0x2763, 0x2764},   {0x27a1, 0x27a1},   {0x2934, 0x2935},
+    {0x2b05, 0x2b07},   {0x1f170, 0x1f171}, {0x1f17e, 0x1f17f}, {0x1f321, 0x1f321}, {0x1f324, 0x1f32c},
+    {0x1f336, 0x1f336}, {0x1f37d, 0x1f37d}, {0x1f396, 0x1f397}, {0x1f399, 0x1f39b}, {0x1f39e, 0x1f39f},
+    {0x1f3cb, 0x1f3ce}, {0x1f3d4, 0x1f3df}, {0x1f3f3, 0x1f3f3}, {0x1f3f5, 0x1f3f5}, {0x1f3f7, 0x1f3f7},
+    {0x1f43f, 0x1f43f}, {0x1f441, 0x1f441}, {0x1f4fd, 0x1f4fd}, {0x1f549, 0x1f54a}, {0x1f56f, 0x1f570},
+    {0x1f573, 0x1f579}, {0x1f587, 0x1f587}, {0x1f58a, 0x1f58d}, {0x1f590, 0x1f590}, {0x1f5a5, 0x1f5a5},
+    {0x1f5a8, 0x1f5a8}, {0x1f5b1, 0x1f5b2}, {0x1f5bc, 0x1f5bc}, {0x1f5c2, 0x1f5c4}, {0x1f5d1, 0x1f5d3},
+    {0x1f5dc, 0x1f5de}, {0x1f5e1, 0x1f5e1}, {0x1f5e3, 0x1f5e3}, {0x1f5e8, 0x1f5e8}, {0x1f5ef, 0x1f5ef},
+    {0x1f5f3, 0x1f5f3}, {0x1f5fa, 0x1f5fa}, {0x1f6cb, 0x1f6cb}, {0x1f6cd, 0x1f6cf}, {0x1f6e0, 0x1f6e5},
+    {0x1f6e9, 0x1f6e9}, {0x1f6f0, 0x1f6f0}, {0x1f6f3, 0x1f6f3},
+};
+
+template <std::size_t Size>
+[[nodiscard]] constexpr bool contains(const code_range (&ranges)[Size], char32_t c) noexcept {
+    const auto* after =
+        std::upper_bound(ranges, ranges + Size, c, [](char32_t code, const code_range& r) { return code < r.first; });
+    return after != ranges && c <= std::prev(after)->last;
+}
+
+/// How many columns of a terminal a printable character takes by itself.
+[[nodiscard]] constexpr std::size_t character_width(char32_t c) noexcept {
+    if (c < 0x300) return 1;
+    if (contains(joining_characters, c)) return 0;
+    return contains(wide_characters, c) ? 2 : 1;
+}
+
+/// How many columns of a terminal a text takes. Marks belong to the character before them. U+FE0F or a skin tone makes
+/// an emoji of what can be one, and an emoji after a zero-width joiner becomes one with the emoji before it.
+[[nodiscard]] constexpr std::size_t display_width(std::string_view text) noexcept {
+    constexpr char32_t joiner = 0x200d, emoji_style = 0xfe0f;
+    const auto is_emoji = [](char32_t c) {
+        const bool is_symbol = (c >= 0x2190 && c <= 0x2bff) || (c >= 0x1f000 && c <= 0x1faff);
+        return is_symbol && (contains(wide_characters, c) || contains(narrow_emoji, c));
+    };
+    std::size_t width = 0;
+    char32_t base = 0;  // the last character that stands by itself
+    bool is_narrow = false, after_joiner = false;
+    while (!text.empty()) {
+        const auto [c, size] = first_character(text);
+        text.remove_prefix(std::max<std::size_t>(size, 1));
+        const bool is_joined = std::exchange(after_joiner, false);
+        const bool is_skin_tone = c >= 0x1f3fb && c <= 0x1f3ff;
+        if (c == joiner) {
+            after_joiner = true;
+        } else if (c == emoji_style || (is_skin_tone && is_emoji(base))) {
+            if (std::exchange(is_narrow, false)) ++width;
+        } else if (!(is_joined && is_emoji(base) && is_emoji(c))) {
+            const auto own = character_width(c);
+            width += own;
+            if (own == 0) continue;
+            base = c;
+            is_narrow = contains(narrow_emoji, c);
+        }
+    }
+    return width;
+}
+
+}  // namespace candor::otlp::detail
+
+// ---- candor/otlp/text_table.hpp
+
+namespace candor::otlp {
+
+/// Which columns a text table has.
+enum class table_columns {
+    automatic,  ///< `full` where a row has a client id or a time, else `compact`
+    compact,    ///< Table, Duration, Resources, Errors, Panics
+    full,       ///< Table, Client ID, Start Time, End Time, Duration, Resources, Errors, Panics
+};
+
+namespace detail {
+
+/// A duration as Go's `Duration.String` writes it: `2h0m3s`, `1m1.234s`, `1.5ms`, `0s`.
+[[nodiscard]] inline std::string duration_text(std::chrono::nanoseconds duration) {
+    constexpr std::uint64_t second = 1'000'000'000;
+    const bool is_negative = duration.count() < 0;
+    const auto count = static_cast<std::uint64_t>(duration.count());
+    const std::uint64_t all = is_negative ? 0 - count : count;
+    std::string out = is_negative ? "-" : "";
+
+    // `value` units with as many digits of their fraction as are not zero.
+    const auto put = [&out](std::uint64_t value, std::uint64_t unit, std::string_view name) {
+        out += std::to_string(value / unit);
+        if (value % unit != 0) {
+            std::string fraction = std::to_string(unit + value % unit);  // a one, the zeros that lead, the digits
+            fraction.front() = '.';
+            fraction.erase(fraction.find_last_not_of('0') + 1);
+            out += fraction;
+        }
+        out += name;
+    };
+    if (all == 0) return "0s";
+    if (all < 1'000) {
+        put(all, 1, "ns");
+    } else if (all < 1'000'000) {
+        put(all, 1'000, "\xc2\xb5s");
+    } else if (all < second) {
+        put(all, 1'000'000, "ms");
+    } else {
+        if (all >= 3600 * second) put(all / (3600 * second), 1, "h");
+        if (all >= 60 * second) put(all / (60 * second) % 60, 1, "m");
+        put(all % (60 * second), second, "s");
+    }
+    return out;
+}
+
+/// Whether a character must not reach a terminal or a cell: controls, line ends, what turns the direction of the text
+/// around, what cannot be seen (but for the joiners and variation selectors, which writing needs), and the border.
+[[nodiscard]] constexpr bool is_escaped(char32_t c) noexcept {
+    constexpr code_range ranges[] = {
+        {0x0000, 0x001f},   {0x007c, 0x007c},   {0x007f, 0x009f},   {0x00ad, 0x00ad},
+        {0x061c, 0x061c},   {0x180e, 0x180e},   {0x200b, 0x200b},   {0x200e, 0x200f},
+        {0x2028, 0x202e},   {0x2060, 0x206f},   {0xfeff, 0xfeff},   {0xfff0, 0xfffb},
+        {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe00ff}, {0xe01f0, 0xe0fff},
+    };
+    return contains(ranges, c);
+}
+
+/// `text` fit for a cell: each byte of a character that is escaped, and each that is not UTF-8, as `\xNN`.
+[[nodiscard]] inline std::string cell_text(std::string_view text) {
+    static constexpr char hex[] = "0123456789abcdef";
+    std::string out;
+    while (!text.empty()) {
+        const auto [c, size] = first_character(text);
+        const auto bytes = text.substr(0, std::max<std::size_t>(size, 1));
+        text.remove_prefix(bytes.size());
+        if (size != 0 && !is_escaped(c)) {
+            out += bytes;
+            continue;
+        }
+        for (const char byte : bytes) {
+            const auto value = static_cast<unsigned char>(byte);
+            out += {'\\', 'x', hex[value >> 4], hex[value & 15]};
+        }
+    }
+    return out;
+}
+
+/// One column of a text table.
+class text_column {
+public:
+    enum class alignment { left, right };
+
+    text_column(std::string_view header, alignment align) : align_{align} { add(std::string{header}); }
+
+    /// Adds the cell of a further row.
+    void add(std::string text) {
+        const std::size_t width = display_width(text);
+        width_ = std::max(width_, width);
+        cells_.push_back({std::move(text), width});
+    }
+
+    /// Appends the cell of a row, padded to the width of the column. Row 0 is the header.
+    void write(std::size_t row, std::string& out) const {
+        const auto& c = cells_[row];
+        const std::size_t padding = width_ - c.width;
+        if (align_ == alignment::right) out.append(padding, ' ');
+        out += c.text;
+        if (align_ == alignment::left) out.append(padding, ' ');
+    }
+
+private:
+    struct cell {
+        std::string text{};
+        std::size_t width = 0;
+    };
+
+    alignment align_;
+    std::size_t width_ = 0;
+    std::vector<cell> cells_{};
+};
+
+}  // namespace detail
+
+/// The rows as text in UTF-8: a header line and a line a row, each ended by a newline, with cells between `|`. Running
+/// tables come first; otherwise by name, then by client id. Numbers have no separators and stand to the right,
+/// durations too; what is not known is `N/A`. Columns line up where the terminal has the widths that Unicode gives
+/// characters. In names, what could disturb the terminal or the table stands as `\xNN`, a `|` as `\x7c`. Throws only
+/// `std::bad_alloc`.
+[[nodiscard]] inline std::string text_table(std::vector<row> rows, table_columns columns = table_columns::automatic) {
+    using detail::text_column;
+    std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
+        const bool a_ended = !a.running(), b_ended = !b.running();
+        return std::tie(a_ended, a.table, a.client_id) < std::tie(b_ended, b.table, b.client_id);
+    });
+    const bool is_full =
+        columns == table_columns::full ||
+        (columns == table_columns::automatic && std::any_of(rows.begin(), rows.end(), [](const row& r) {
+             return !r.client_id.empty() || r.start_time || r.end_time;
+         }));
+
+    std::vector<text_column> all;
+    const auto column = [&](std::string_view header, text_column::alignment align, auto text) {
+        auto& added = all.emplace_back(header, align);
+        for (const auto& r : rows) added.add(text(r));
+    };
+    const auto left = text_column::alignment::left, right = text_column::alignment::right;
+    const auto time = [](const std::optional<wall_time>& t) {
+        return t ? candor::detail::to_rfc3339(*t) : std::string{"N/A"};
+    };
+    column("Table", left, [](const row& r) { return detail::cell_text(r.table); });
+    if (is_full) {
+        column("Client ID", left,
+               [](const row& r) { return r.client_id.empty() ? "N/A" : detail::cell_text(r.client_id); });
+        column("Start Time", left, [&](const row& r) { return time(r.start_time); });
+        column("End Time", left, [&](const row& r) { return time(r.end_time); });
+    }
+    column("Duration", right, [](const row& r) { return r.duration ? detail::duration_text(*r.duration) : "N/A"; });
+    column("Resources", right, [](const row& r) { return std::to_string(r.resources); });
+    column("Errors", right, [](const row& r) { return std::to_string(r.errors); });
+    column("Panics", right, [](const row& r) { return std::to_string(r.panics); });
+
+    std::string out;
+    for (std::size_t line = 0; line <= rows.size(); ++line) {
+        for (const auto& c : all) {
+            out += all.data() == &c ? "| " : " | ";
+            c.write(line, out);
+        }
+        out += " |\n";
+    }
+    return out;
+}
+
+}  // namespace candor::otlp
+
+// ---- candor/otlp/receiver.hpp
+
+namespace candor::otlp {
+
+struct receiver_options {
+    std::filesystem::path metrics_file{};              ///< where the table is shown; empty: nowhere
+    std::chrono::milliseconds write_interval{20'000};  ///< so often it is looked whether the file has to be written
+    table_options table{};
+
+    std::string address = "127.0.0.1";                  ///< an IP address or `localhost`, which is 127.0.0.1
+    std::uint16_t port = 0;                             ///< 0 takes a free one
+    std::size_t body_limit = 64 * 1024 * 1024;          ///< bytes of a request's body, as it comes and decompressed
+    std::chrono::milliseconds request_timeout{10'000};  ///< from the first byte of a request to the last of its answer
+
+    diagnostic_sink diagnostics{};  ///< called on a thread of the receiver, and on the one that shuts it down
+};
+
+/// What a receiver has done.
+struct receiver_statistics {
+    service_statistics requests{};
+    rejections rejected_points{};
+    std::uint64_t file_failures = 0;  ///< how often the metrics file could not be written
+};
+
+/// Receives what worker processes report through OTLP/HTTP: a table in memory, and in a text file. It sends nothing
+/// anywhere. A worker is given `"http://" + endpoint()` as OTEL_EXPORTER_OTLP_ENDPOINT.
+///
+/// The file is there from the start. It is written every `write_interval`, where the table has changed, and at
+/// shutdown. All members but the destructor may be called from any thread, `shutdown` not from a callback of the
+/// table's.
+template <candor::server Server, clock Clock>
+class basic_receiver {
+public:
+    /// Listens from now on. Throws `configuration_error` for an option that cannot work, such as a file that cannot be
+    /// written or a port that is taken, and `std::system_error` where no thread is to be had.
+    explicit basic_receiver(const receiver_options& options) requires std::default_initializable<Clock>
+        : basic_receiver{options, std::make_unique<Clock>(), nullptr} {}
+
+    /// Uses a clock that outlives it.
+    basic_receiver(const receiver_options& options, Clock& clock) : basic_receiver{options, nullptr, &clock} {}
+
+    basic_receiver(const basic_receiver&) = delete;
+    basic_receiver& operator=(const basic_receiver&) = delete;
+    ~basic_receiver() { shutdown(); }
+
+    /// Where workers on this machine reach it: an address and a port, such as `127.0.0.1:43121` or `[::1]:43121`.
+    [[nodiscard]] std::string endpoint() const {
+        const std::string& address = options_.address;
+        const bool is_v6 = address.find(':') != address.npos;
+        std::string host = address;
+        if (address == "localhost" || address == "0.0.0.0") host = "127.0.0.1";
+        if (is_v6) host = "[" + (address == "::" ? "::1" : address) + "]";
+        return host + ":" + std::to_string(server_.port());
+    }
+
+    [[nodiscard]] const otlp::table& table() const noexcept { return table_; }
+
+    [[nodiscard]] receiver_statistics statistics() const {
+        return {.requests = service_.statistics(),
+                .rejected_points = table_.rejected(),
+                .file_failures = file_ ? file_->failures() : 0};
+    }
+
+    /// Stops listening, as `server::stop` does: what has come whole is taken in. Then writes the file once more. Later
+    /// calls do nothing.
+    void shutdown() noexcept {
+        const std::lock_guard one_at_a_time{shutting_down_};
+        server_.stop();
+        {
+            const std::lock_guard guard{mutex_};
+            if (closing_) return;
+            closing_ = true;
+            changed_.notify_all();
+        }
+        if (writer_.joinable()) writer_.join();
+        write();
+    }
+
+    /// For a server that is spoken to directly.
+    [[nodiscard]] Server& server() noexcept { return server_; }
+
+private:
+    basic_receiver(const receiver_options& options, std::unique_ptr<Clock> own_clock, Clock* clock)
+        : options_{checked(options)},
+          own_clock_{std::move(own_clock)},
+          clock_{clock == nullptr ? *own_clock_ : *clock},
+          table_{options.table},
+          written_{text_table({})},
+          file_{make_file()},
+          service_{table_, options.address},
+          server_{server_options{.address = options.address,
+                                 .port = options.port,
+                                 .body_limit = options.body_limit,
+                                 .request_timeout = options.request_timeout},
+                  service_} {
+        if (file_) writer_ = candor::detail::start_worker_thread([this] { keep_writing(); });
+    }
+
+    static const receiver_options& checked(const receiver_options& options) {
+        candor::detail::check_positive("write_interval", options.write_interval);
+        candor::detail::check_positive("table.max_rows", options.table.max_rows);
+        candor::detail::check_positive("table.max_name_bytes", options.table.max_name_bytes);
+        return options;
+    }
+
+    std::unique_ptr<metrics_file> make_file() {
+        return options_.metrics_file.empty() ? nullptr
+                                             : std::make_unique<metrics_file>(options_.metrics_file, written_);
+    }
+
+    void keep_writing() noexcept {
+        std::unique_lock lock{mutex_};
+        while (!closing_) {
+            const auto next = candor::detail::after(clock_.now(), options_.write_interval);
+            while (!closing_ && clock_.now() < next) clock_.idle_until(lock, changed_, next);
+            if (closing_) return;
+            lock.unlock();
+            write();
+            lock.lock();
+        }
+    }
+
+    /// Brings the file up to date. One thread at a time.
+    void write() noexcept {
+        if (!file_) return;
+        try {
+            auto text = text_table(table_.rows());
+            if (text != written_ && file_->write(text, options_.diagnostics)) written_ = std::move(text);
+        } catch (const std::exception&) {  // no memory for the text: the next time perhaps
+        }
+    }
+
+    const receiver_options options_;
+    const std::unique_ptr<Clock> own_clock_;
+    Clock& clock_;
+    otlp::table table_;
+    std::string written_;  ///< what the file says
+    const std::unique_ptr<metrics_file> file_;
+    service service_;
+    Server server_;
+
+    std::mutex shutting_down_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool closing_ = false;
+    std::thread writer_;
+};
+
+}  // namespace candor::otlp
 
 // ---- candor/policy/url.hpp
 
@@ -1939,68 +5548,6 @@ private:
 
 }  // namespace candor
 
-// ---- candor/delivery/options.hpp
-
-namespace candor {
-
-/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
-///
-/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
-/// while they run; what they throw is contained.
-struct delivery_options {
-    std::size_t batch_messages = 250;                ///< a request carries at most so many
-    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
-    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
-    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
-    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
-    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
-    std::chrono::milliseconds connect_timeout{3000};
-    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
-    bool compress = true;                               ///< gzip, where the transport can
-
-    /// A message has arrived: its JSON, without `sentAt`.
-    std::function<void(std::string_view message)> on_delivered{};
-    /// A message was given up. Its JSON is empty where it was given up before it was made.
-    std::function<void(std::string_view message, drop_reason)> on_dropped{};
-};
-
-namespace detail {
-
-inline void check_positive(std::string_view field, std::size_t value) {
-    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
-}
-
-inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
-    if (value <= value.zero())
-        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
-}
-
-inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
-    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
-}
-
-/// Throws `configuration_error` for the first option that cannot work.
-inline void check(const delivery_options& options) {
-    check_positive("delivery.batch_messages", options.batch_messages);
-    check_positive("delivery.batch_bytes", options.batch_bytes);
-    check_positive("delivery.message_bytes", options.message_bytes);
-    check_positive("delivery.queue_messages", options.queue_messages);
-    check_positive("delivery.queue_bytes", options.queue_bytes);
-    check_positive("delivery.flush_interval", options.flush_interval);
-    check_positive("delivery.connect_timeout", options.connect_timeout);
-    check_positive("delivery.request_timeout", options.request_timeout);
-    constexpr std::size_t largest_message = 1024 * 1024;
-    if (options.message_bytes > largest_message)
-        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
-    if (options.message_bytes > options.batch_bytes)
-        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
-                                  "at least delivery.message_bytes"};
-}
-
-}  // namespace detail
-
-}  // namespace candor
-
 // ---- candor/delivery/backoff.hpp
 
 namespace candor::detail {
@@ -2202,7 +5749,9 @@ public:
         dropped_[reason] += count;
         settled_ += count;
         pending_bytes_ -= bytes;
-        if (reason != drop_reason::internal && reason != drop_reason::no_account) lost_ += count;
+        const bool on_purpose =
+            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
+        if (!on_purpose) lost_ += count;
     }
 
     [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
@@ -2406,37 +5955,6 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/delivery/worker_thread.hpp
-
-#if !defined(_WIN32)
-#include <pthread.h>
-#include <signal.h>
-#endif
-
-namespace candor::detail {
-
-/// Starts a thread that takes none of the program's signals: they go to the program's own threads, and one that waits
-/// for SIGTERM with `sigwait` gets it. Throws `std::system_error` where no thread can be had.
-template <class Function>
-std::thread start_worker_thread(Function function) {
-#if defined(_WIN32)
-    return std::thread{std::move(function)};
-#else
-    // A new thread inherits the mask. Signals of a fault in the thread itself cannot be held back sensibly.
-    sigset_t all, before;
-    sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct restore {
-        const sigset_t& mask;
-        ~restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-    } const restored{before};
-    return std::thread{std::move(function)};
-#endif
-}
-
-}  // namespace candor::detail
-
 // ---- candor/delivery/pipeline.hpp
 
 namespace candor::detail {
@@ -2525,17 +6043,23 @@ public:
         return ledger_.lost() == lost_before;
     }
 
-    /// Delivers for at most `timeout`, gives up what is left, and joins the worker. Later calls do nothing.
+    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
+    void close(std::chrono::nanoseconds timeout) noexcept {
+        const std::lock_guard guard{meeting_.mutex};
+        if (closing_) return;
+        closing_ = true;
+        // The transport takes up to 50 ms to return once cancelled.
+        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
+        closing_deadline_ = after(clock_.now(), timeout - margin);
+        meeting_.wake();
+    }
+
+    /// Delivers for at most `timeout`, or what remains of it since `close`, gives up what is left, and joins the
+    /// worker. Later calls do nothing.
     void shutdown(std::chrono::nanoseconds timeout) noexcept {
+        close(timeout);
         const std::lock_guard one_at_a_time{shutdown_mutex_};
         std::unique_lock lock{meeting_.mutex};
-        if (!closing_) {
-            closing_ = true;
-            // The transport takes up to 50 ms to return once cancelled.
-            const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
-            closing_deadline_ = after(clock_.now(), timeout - margin);
-            meeting_.wake();
-        }
         if (!worker_.joinable() || on_worker()) return;
         while (!done_ && clock_.now() < closing_deadline_) meeting_.await(lock, closing_deadline_);
         if (!done_) {
@@ -2866,261 +6390,6 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/event/json_writer.hpp
-
-namespace candor::detail {
-
-/// Writes JSON (RFC 8259) into a buffer of its own that never grows past a limit. What it writes is always valid:
-/// bytes that are not UTF-8 become U+FFFD, control characters are escaped, NaN and infinities are `null`.
-///
-/// It never throws. What does not fit is not written, and `state()` says why; everything after that is ignored, so
-/// a caller checks once, at the end. A value must leave room for the longest of its kind, so one may be refused up to
-/// 32 bytes before the limit. The first kilobytes live in the object: a usual event allocates nothing.
-class json_writer {
-public:
-    enum class condition { good, too_large, too_deep, out_of_memory };
-
-    /// How deeply arrays and objects of a `nlohmann::json` may nest.
-    static constexpr int max_depth = 64;
-
-    explicit json_writer(std::size_t limit) noexcept
-        : end_{inline_ + (limit < sizeof inline_ ? limit : sizeof inline_)}, limit_{limit} {}
-    json_writer(const json_writer&) = delete;
-    json_writer& operator=(const json_writer&) = delete;
-
-    [[nodiscard]] condition state() const noexcept { return state_; }
-    [[nodiscard]] std::string_view text() const noexcept { return {begin_, size()}; }
-    [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(out_ - begin_); }
-    [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
-
-    /// Text that is JSON already.
-    void raw(std::string_view json) noexcept {
-        if (!reserve(json.size())) return;
-        copy(json);
-    }
-
-    /// `,"name":`, without the comma after an opening bracket or at the start. The name must need no escaping.
-    void key(std::string_view name) noexcept {
-        if (!reserve(name.size() + 4)) return;
-        comma();
-        *out_++ = '"';
-        copy(name);
-        *out_++ = '"';
-        *out_++ = ':';
-    }
-
-    void boolean(bool value) noexcept { raw(value ? std::string_view{"true"} : std::string_view{"false"}); }
-
-    template <std::integral Integer>
-    void number(Integer value) noexcept {
-        if (!reserve(24)) return;
-        out_ = std::to_chars(out_, out_ + 24, value).ptr;
-    }
-
-    /// The shortest text that reads back as the same value, where the library has that; else 17 digits.
-    void number(double value) noexcept {
-        if (!std::isfinite(value)) return raw("null");
-        if (!reserve(32)) return;
-#if defined(__cpp_lib_to_chars)
-        out_ = std::to_chars(out_, out_ + 32, value).ptr;
-#else
-        out_ = nlohmann::detail::to_chars(out_, out_ + 32, value);  // std::snprintf would follow the locale
-#endif
-    }
-
-    /// A string in quotes.
-    void string(std::string_view text) noexcept {
-        if (!reserve(text.size() + 2)) return;
-        *out_++ = '"';
-        while (!text.empty()) {
-            const std::size_t plain = copy_plain(text);
-            text.remove_prefix(plain);
-            if (text.empty()) break;
-            // The worst a byte can become is six; the room for the rest and the closing quote must stay.
-            if (!reserve(text.size() + 7)) return;
-            text.remove_prefix(static_cast<unsigned char>(text.front()) < 0x80 ? escape(text.front()) : utf8(text));
-        }
-        *out_++ = '"';
-    }
-
-    /// A value as the program built it. Objects keep nlohmann's order.
-    void value(const nlohmann::json& json, int depth = 0) noexcept {
-        using type = nlohmann::json::value_t;
-        if (state_ != condition::good) return;
-        switch (json.type()) {
-            case type::object:
-                if (depth == max_depth) return fail(condition::too_deep);
-                raw("{");
-                members(json, depth);
-                return raw("}");
-            case type::array:
-                if (depth == max_depth) return fail(condition::too_deep);
-                raw("[");
-                for (const auto& element : json) {
-                    separate();
-                    value(element, depth + 1);
-                    if (state_ != condition::good) return;
-                }
-                return raw("]");
-            case type::string:
-                return string(*json.get_ptr<const std::string*>());
-            case type::boolean:
-                return boolean(*json.get_ptr<const bool*>());
-            case type::number_integer:
-                return number(*json.get_ptr<const std::int64_t*>());
-            case type::number_unsigned:
-                return number(*json.get_ptr<const std::uint64_t*>());
-            case type::number_float:
-                return number(*json.get_ptr<const double*>());
-            default:
-                return raw("null");  // null, binary, discarded
-        }
-    }
-
-    /// The members of an object without its braces. Other values have none.
-    void members(const nlohmann::json& object, int depth = 0) noexcept {
-        if (!object.is_object()) return;
-        for (auto member = object.begin(); member != object.end(); ++member) {
-            separate();
-            string(member.key());
-            raw(":");
-            value(*member, depth + 1);
-            if (state_ != condition::good) return;
-        }
-    }
-
-    /// A comma, unless a bracket was just opened or nothing is written yet.
-    void separate() noexcept {
-        if (reserve(1)) comma();
-    }
-
-private:
-    void comma() noexcept {
-        if (out_ != begin_ && out_[-1] != '{' && out_[-1] != '[') *out_++ = ',';
-    }
-
-    void copy(std::string_view text) noexcept {
-        if (!text.empty()) std::memcpy(out_, text.data(), text.size());
-        out_ += text.size();
-    }
-
-    void fail(condition why) noexcept {
-        if (state_ == condition::good) state_ = why;
-    }
-
-    bool reserve(std::size_t more) noexcept {
-        if (state_ == condition::good && static_cast<std::size_t>(end_ - out_) >= more) return true;
-        return grow(more);
-    }
-
-    bool grow(std::size_t more) noexcept {
-        if (state_ != condition::good) return false;
-        const std::size_t used = size();
-        if (more > limit_ - used) return fail(condition::too_large), false;
-        std::size_t capacity = (used + more) * 2;
-        if (capacity > limit_) capacity = limit_;
-        std::unique_ptr<char[]> larger{new (std::nothrow) char[capacity]};
-        if (!larger) return fail(condition::out_of_memory), false;
-        std::memcpy(larger.get(), begin_, used);
-        heap_ = std::move(larger);
-        begin_ = heap_.get();
-        out_ = begin_ + used;
-        end_ = begin_ + capacity;
-        return true;
-    }
-
-    /// Copies the bytes up to the first one that needs care, eight at a time, and returns how many.
-    std::size_t copy_plain(std::string_view text) noexcept {
-        constexpr std::uint64_t ones = 0x0101010101010101;
-        constexpr std::uint64_t highs = 0x8080808080808080;
-        std::size_t done = 0;
-        for (; text.size() - done >= 8; done += 8) {
-            std::uint64_t word;
-            std::memcpy(&word, text.data() + done, 8);
-            const std::uint64_t quote = word ^ (ones * '"');
-            const std::uint64_t backslash = word ^ (ones * '\\');
-            // A byte's high bit is set where it is below 0x20, equal to one of the two, or above 0x7f.
-            const std::uint64_t care = ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & highs;
-            if (care != 0) break;
-            std::memcpy(out_ + done, &word, 8);
-        }
-        for (; done < text.size(); ++done) {
-            const auto byte = static_cast<unsigned char>(text[done]);
-            if (byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\') break;
-            out_[done] = text[done];
-        }
-        out_ += done;
-        return done;
-    }
-
-    std::size_t escape(char c) noexcept {
-        static constexpr char hex[] = "0123456789abcdef";
-        *out_++ = '\\';
-        switch (c) {
-            case '"':
-            case '\\':
-                *out_++ = c;
-                break;
-            case '\n':
-                *out_++ = 'n';
-                break;
-            case '\r':
-                *out_++ = 'r';
-                break;
-            case '\t':
-                *out_++ = 't';
-                break;
-            default:
-                copy("u00");
-                *out_++ = hex[(c >> 4) & 15];
-                *out_++ = hex[c & 15];
-        }
-        return 1;
-    }
-
-    /// Copies one well-formed sequence, or replaces the longest part of one that is not (Unicode 15, table 3-7 and
-    /// "U+FFFD substitution of maximal subparts"). Returns how many bytes of `text` that was.
-    std::size_t utf8(std::string_view text) noexcept {
-        const auto at = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-        const unsigned char lead = at(0);
-        std::size_t length = 0;
-        unsigned char low = 0x80, high = 0xbf;
-        if (lead >= 0xc2 && lead <= 0xdf) {
-            length = 2;
-        } else if (lead >= 0xe0 && lead <= 0xef) {
-            length = 3;
-            if (lead == 0xe0) low = 0xa0;
-            if (lead == 0xed) high = 0x9f;
-        } else if (lead >= 0xf0 && lead <= 0xf4) {
-            length = 4;
-            if (lead == 0xf0) low = 0x90;
-            if (lead == 0xf4) high = 0x8f;
-        }
-        std::size_t good = length == 0 ? 0 : 1;
-        while (good != 0 && good < length && at(good) >= low && at(good) <= high) {
-            low = 0x80;
-            high = 0xbf;
-            ++good;
-        }
-        if (good != 0 && good == length) {
-            copy(text.substr(0, length));
-            return length;
-        }
-        copy("\xef\xbf\xbd");
-        return good == 0 ? 1 : good;
-    }
-
-    char inline_[2048];
-    std::unique_ptr<char[]> heap_;
-    char* begin_ = inline_;
-    char* out_ = inline_;
-    char* end_;
-    std::size_t limit_;
-    condition state_ = condition::good;
-};
-
-}  // namespace candor::detail
-
 // ---- candor/version.hpp
 
 /// The library's version, as semantic versioning has it. The build files read it from here.
@@ -3357,55 +6626,6 @@ inline std::optional<std::chrono::milliseconds> parse_retry_after(std::string_vi
     if (!date) return std::nullopt;
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*date - now);
     return std::clamp(wait, std::chrono::milliseconds{0}, most);
-}
-
-}  // namespace candor::detail
-
-// ---- candor/event/rfc3339.hpp
-
-namespace candor::detail {
-
-/// The most bytes that `write_rfc3339` writes.
-inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
-
-/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
-/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
-inline char* write_rfc3339(wall_time time, char* out) noexcept {
-    const auto put = [&out](unsigned value, int digits) {
-        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
-        out += digits;
-    };
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-    const auto day = std::chrono::floor<std::chrono::days>(seconds);
-    const std::chrono::year_month_day date{day};
-    const auto of_day = static_cast<unsigned>((seconds - day).count());
-
-    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.month()), 2);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.day()), 2);
-    *out++ = 'T';
-    put(of_day / 3600, 2);
-    *out++ = ':';
-    put(of_day / 60 % 60, 2);
-    *out++ = ':';
-    put(of_day % 60, 2);
-    const auto fraction =
-        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
-    if (fraction != 0) {
-        *out++ = '.';
-        put(fraction, 9);
-        while (out[-1] == '0') --out;
-    }
-    *out++ = 'Z';
-    return out;
-}
-
-/// The same as a string.
-inline std::string to_rfc3339(wall_time time) {
-    char text[rfc3339_size];
-    return {text, write_rfc3339(time, text)};
 }
 
 }  // namespace candor::detail
@@ -3967,6 +7187,2929 @@ private:
 
 }  // namespace candor::rudderstack
 
+// ---- candor/sentry/severity.hpp
+
+namespace candor::sentry {
+
+/// How bad something is, in Sentry's words.
+enum class severity { debug, info, warning, error, fatal };
+
+[[nodiscard]] constexpr std::string_view to_string(severity s) noexcept {
+    constexpr std::array<std::string_view, 5> names{"debug", "info", "warning", "error", "fatal"};
+    return names[static_cast<std::size_t>(s)];
+}
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/stack.hpp
+
+#ifdef _MSC_VER
+#include <version>
+#ifdef __cpp_lib_stacktrace
+#include <stacktrace>
+#endif
+#else
+#include <cxxabi.h>
+#include <unwind.h>
+#endif
+#if defined(__GLIBC__) || defined(__APPLE__)
+#include <execinfo.h>
+#endif
+#ifdef __linux__
+#include <elf.h>
+#include <link.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry {
+
+/// The most frames of a stack that are captured and sent.
+inline constexpr std::size_t most_frames = 50;
+
+/// A program or library in the memory of a process: by this a server finds its debug information.
+struct module_image {
+    std::string file{};         ///< path as the loader knows it
+    std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
+    std::string debug_id{};     ///< the build id in the form that Sentry goes by; empty without one
+    std::uint64_t address = 0;  ///< where it begins
+    std::uint64_t size = 0;     ///< bytes from there
+
+    friend bool operator==(const module_image&, const module_image&) = default;
+};
+
+namespace detail {
+
+/// A build id as Sentry names debug information (getsentry/symbolic, debug identifiers): the first 16 bytes as a UUID
+/// whose first three fields were little-endian numbers in a little-endian file. Empty where `build_id` is no hex.
+inline std::string debug_id_of(std::string_view build_id) {
+    std::array<std::uint8_t, 16> bytes{};
+    if (build_id.empty() || build_id.size() % 2 != 0) return {};
+    for (std::size_t i = 0; i < std::min(build_id.size() / 2, bytes.size()); ++i) {
+        const int high = candor::detail::hex_value(build_id[2 * i]);
+        const int low = candor::detail::hex_value(build_id[2 * i + 1]);
+        if (high < 0 || low < 0) return {};
+        bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
+    }
+    if constexpr (std::endian::native == std::endian::little) {
+        std::reverse(bytes.begin(), bytes.begin() + 4);
+        std::reverse(bytes.begin() + 4, bytes.begin() + 6);
+        std::reverse(bytes.begin() + 6, bytes.begin() + 8);
+    }
+    return uuid{bytes}.to_string();
+}
+
+#ifndef _MSC_VER
+/// Calls `visit(instruction pointer)` for each frame of the calling thread, newest first, until that returns false.
+/// After a first call anywhere in the process it takes no memory, which is what a signal handler needs. Its own frame
+/// is the caller's.
+template <class Visit>
+[[gnu::always_inline]] inline void walk_stack(Visit& visit) noexcept {
+    const auto step = [](_Unwind_Context* context, void* argument) -> _Unwind_Reason_Code {
+        const auto address = static_cast<std::uintptr_t>(_Unwind_GetIP(context));
+        return (*static_cast<Visit*>(argument))(address) ? _URC_NO_REASON : _URC_END_OF_STACK;
+    };
+    _Unwind_Backtrace(step, &visit);
+}
+#endif
+
+#ifdef __linux__
+/// The build id among the notes of a segment, in hex (the ELF specification, note section; GNU's type 3).
+inline std::string build_id_in(const char* notes, std::size_t size, std::size_t alignment) {
+    const auto padded = [&](std::size_t length) { return (length + alignment - 1) / alignment * alignment; };
+    ElfW(Nhdr) note;
+    while (size >= sizeof note) {
+        std::memcpy(&note, notes, sizeof note);
+        notes += sizeof note;
+        size -= sizeof note;
+        if (note.n_namesz > size || padded(note.n_namesz) > size) break;
+        const std::size_t name = padded(note.n_namesz);
+        if (note.n_descsz > size - name) break;
+        if (note.n_type == NT_GNU_BUILD_ID && std::string_view{notes, note.n_namesz} == std::string_view{"GNU", 4}) {
+            std::string out;
+            for (std::size_t i = 0; i < note.n_descsz; ++i)
+                out.append(&candor::detail::hex_pairs[std::size_t{2} * static_cast<std::uint8_t>(notes[name + i])], 2);
+            return out;
+        }
+        const std::size_t whole = std::min(name + padded(note.n_descsz), size);
+        notes += whole;
+        size -= whole;
+    }
+    return {};
+}
+
+/// What the loader says of one image. Nothing of a size where it holds no memory.
+inline module_image describe_image(const dl_phdr_info& info) {
+    module_image out;
+    const std::span headers{info.dlpi_phdr, info.dlpi_phnum};
+    ElfW(Addr) begin = 0, end = 0;
+    for (const auto& header : headers) {
+        if (header.p_type != PT_LOAD || header.p_memsz == 0) continue;
+        begin = end == 0 ? header.p_vaddr : std::min(begin, header.p_vaddr);
+        end = std::max(end, header.p_vaddr + header.p_memsz);
+    }
+    out.file = info.dlpi_name != nullptr ? info.dlpi_name : "";
+    out.address = info.dlpi_addr + begin;
+    out.size = end - begin;
+    for (const auto& header : headers) {
+        if (header.p_type != PT_NOTE || !out.build_id.empty()) continue;
+        // A tool may have left notes in the file that no segment loads: nothing to be read in memory.
+        const bool is_loaded = std::any_of(headers.begin(), headers.end(), [&](const auto& load) {
+            return load.p_type == PT_LOAD && (load.p_flags & PF_R) != 0 && header.p_vaddr >= load.p_vaddr &&
+                   header.p_memsz <= load.p_filesz && header.p_vaddr - load.p_vaddr <= load.p_filesz - header.p_memsz;
+        });
+        if (is_loaded)
+            out.build_id = build_id_in(reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr), header.p_memsz,
+                                       header.p_align == 8 ? 8 : 4);
+    }
+    out.debug_id = debug_id_of(out.build_id);
+    return out;
+}
+#endif
+
+}  // namespace detail
+
+/// Writes the return addresses of the calling thread's stack to `out`, newest first, without this function's own frame
+/// and the `skip` newest after it, and returns how many: at most `most_frames`. By the unwinder of the C++ runtime
+/// (`<unwind.h>`), about 5 us for 20 frames; with MSVC by `<stacktrace>` in C++23, else none there. Takes no memory
+/// after its first call. Any thread.
+#ifndef _MSC_VER
+[[gnu::noinline]]
+#endif
+inline std::size_t
+capture_stack(std::span<void*> out, std::size_t skip = 0) noexcept {
+    const std::size_t most = std::min(out.size(), most_frames);
+    std::size_t count = 0;
+#ifndef _MSC_VER
+    std::size_t passed = 0;
+    auto visit = [&](std::uintptr_t address) {
+        // The first frame is this function's.
+        if (passed++ <= skip) return true;
+        if (count == most || address == 0) return false;  // above the first function there is nothing
+        out[count++] = reinterpret_cast<void*>(address);
+        return true;
+    };
+    detail::walk_stack(visit);
+#elif defined(__cpp_lib_stacktrace)
+    try {
+        for (const auto& entry : std::stacktrace::current(skip + 1, most)) out[count++] = entry.native_handle();
+    } catch (const std::exception&) {  // no memory
+    }
+#else
+    static_cast<void>(most);
+    static_cast<void>(skip);
+#endif
+    return count;
+}
+
+/// The program and the libraries that are loaded now, the program first. Linux; elsewhere none. Takes the loader's
+/// lock: not for signal handlers. Throws `std::bad_alloc`. Any thread.
+inline std::vector<module_image> loaded_modules() {
+    std::vector<module_image> out;
+#ifdef __linux__
+    const auto add = [](dl_phdr_info* info, std::size_t, void* argument) -> int {
+        auto& modules = *static_cast<std::vector<module_image>*>(argument);
+        try {
+            auto image = detail::describe_image(*info);
+            if (image.size != 0) modules.push_back(std::move(image));
+            return 0;
+        } catch (const std::bad_alloc&) {  // must not pass through the loader, which is C
+            return 1;
+        }
+    };
+    if (::dl_iterate_phdr(add, &out) != 0) throw std::bad_alloc{};
+    if (!out.empty() && out.front().file.empty()) {  // the program has no name there
+        char path[4096];
+        const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+        if (length > 0) out.front().file.assign(path, static_cast<std::size_t>(length));
+    }
+#endif
+    return out;
+}
+
+namespace detail {
+
+/// The type or function that a mangled name stands for, or the name itself where it is none.
+inline std::string demangled(const char* mangled) {
+#ifndef _MSC_VER
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                           &std::free};
+    if (status == 0 && name) return name.get();
+#endif
+    return mangled;
+}
+
+/// The function that a return address lies in, demangled; empty where it is not known. Only the symbols that the loader
+/// knows are: those of shared libraries, and of a program linked with -rdynamic. glibc and macOS; elsewhere none.
+/// Slow, and takes memory: for the worker.
+inline std::string symbol_name(const void* return_address) {
+#if defined(__GLIBC__) || defined(__APPLE__)
+    // The call stands before the address, which may already belong to the next function.
+    void* const call = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(return_address) - 1);
+    const std::unique_ptr<char*, decltype(&std::free)> lines{::backtrace_symbols(&call, 1), &std::free};
+    if (!lines) return {};
+    std::string_view text{*lines};
+#ifdef __APPLE__
+    const auto end = text.rfind(" + ");  // 0   program   0x0000000100003f5c _ZN1a1bEv + 28
+    if (end == std::string_view::npos) return {};
+    const auto begin = text.rfind(' ', end - 1) + 1;
+#else
+    const auto begin = text.rfind('(') + 1;  // program(_ZN1a1bEv+0x1c) [0x55d0c5d0a1e9]
+    const auto end = text.find_first_of("+)", begin);
+    if (begin == 0 || end == std::string_view::npos) return {};
+#endif
+    return demangled(std::string{text.substr(begin, end - begin)}.c_str());
+#else
+    static_cast<void>(return_address);
+    return {};
+#endif
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/capture.hpp
+
+#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
+#include <cxxabi.h>
+#endif
+
+namespace candor::sentry {
+
+namespace detail {
+
+/// An address in the function that calls it, shortly before what that does next. Null where the compiler does not say.
+#if defined(__GNUC__)
+[[gnu::noinline]] inline const void* here() noexcept { return __builtin_return_address(0); }
+#else
+inline const void* here() noexcept { return nullptr; }
+#endif
+
+}  // namespace detail
+
+/// Where in the program something was captured. `std::source_location` in all but name, which not every supported
+/// compiler has, and an address: by it the frames of candor's own functions, inlined or not, are told from the
+/// caller's.
+struct source_location {
+    const char* file = "";
+    const char* function = "";
+    std::uint32_t line = 0;
+    const void* address = nullptr;
+
+    /// Of the caller, where it stands as a default argument.
+    [[nodiscard]] static source_location current(const char* file = __builtin_FILE(),
+                                                 const char* function = __builtin_FUNCTION(),
+                                                 std::uint32_t line = __builtin_LINE(),
+                                                 const void* address = detail::here()) noexcept {
+        return {file, function, line, address};
+    }
+};
+
+namespace detail {
+
+inline constexpr int most_exceptions = 10;  ///< of a chain; what lies deeper is left out
+/// Bytes of one text that are copied. Much more than is sent, so that a secret is never cut before it is recognised.
+inline constexpr std::size_t most_captured_text = 64 * 1024;
+
+/// The name of a type as the compiler writes it, for programs without RTTI.
+template <class T>
+constexpr std::string_view static_type_name() noexcept {
+#if defined(_MSC_VER)
+    std::string_view name = __FUNCSIG__;
+    constexpr std::string_view before = "static_type_name<", after = ">(void)";
+#else
+    std::string_view name = __PRETTY_FUNCTION__;
+    constexpr std::string_view before = "T = ", after = "]";
+#endif
+    name.remove_prefix(std::min(name.find(before) + before.size(), name.size()));
+    name = name.substr(0, name.rfind(after));
+    return name.substr(0, name.find(';'));  // GCC says what std::string_view is, too
+}
+
+/// The name of an exception's type, without the wrapper that `std::throw_with_nested` puts around it.
+inline std::string exception_type(const std::string& mangled) {
+    std::string name = demangled(mangled.c_str());
+    for (const std::string_view wrapper : {"std::_Nested_exception<", "std::__1::__nested<", "std::__nested<"}) {
+        if (!name.starts_with(wrapper) || !name.ends_with('>')) continue;
+        name.pop_back();
+        name.erase(0, wrapper.size());
+        while (name.ends_with(' ')) name.pop_back();
+    }
+    return name;
+}
+
+/// Calls `found(type, text)` for an exception and then for each one nested in it, the outermost first. Where the
+/// program has RTTI, the type is the linker's name of the dynamic type, else it is `static_type`.
+template <class Found>
+void each_exception(const std::exception& outer, std::string_view static_type, const Found& found,
+                    int most = most_exceptions);
+
+template <class Found>
+void each_exception(const std::exception_ptr& outer, const Found& found, int most = most_exceptions) {
+    if (!outer || most == 0) return;
+    try {
+        std::rethrow_exception(outer);
+    } catch (const std::exception& e) {
+        each_exception(e, "std::exception", found, most);
+    } catch (...) {
+#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
+        const std::type_info* type = abi::__cxa_current_exception_type();
+        found(type != nullptr ? std::string_view{type->name()} : std::string_view{"foreign exception"}, {});
+#else
+        found("unknown exception", {});
+#endif
+    }
+}
+
+template <class Found>
+void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
+                    int most) {
+    const char* text = outer.what();
+    const std::string_view says = text == nullptr ? std::string_view{} : text;
+#if defined(__cpp_rtti) || defined(_CPPRTTI)
+    found(typeid(outer).name(), says);
+    if (const auto* nested = dynamic_cast<const std::nested_exception*>(&outer); nested != nullptr)
+        each_exception(nested->nested_ptr(), found, most - 1);
+#else
+    found(static_type, says);
+#endif
+}
+
+/// The frames from the capturing function on: of all return addresses its own lies closest behind `where.address`. All
+/// of them where that is not known.
+inline std::span<void* const> callers(std::span<void* const> stack, const source_location& where) noexcept {
+    if (where.address == nullptr) return stack;
+    const auto distance = [&](const void* address) {
+        return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(where.address);
+    };
+    const auto own = std::min_element(stack.begin(), stack.end(),
+                                      [&](const void* a, const void* b) { return distance(a) < distance(b); });
+    return stack.subspan(own == stack.end() ? 0 : static_cast<std::size_t>(own - stack.begin()));
+}
+
+/// What the record of a capture begins with. The thread that captures packs it; the worker reads it and makes the
+/// event, so that names are demangled and texts redacted there. Behind it stand the addresses of the stack, then for
+/// each exception, the outermost first, its type and its text; of a message, an empty type and the text.
+struct capture_header {
+    uuid id{};
+    std::int64_t timestamp = 0;  ///< nanoseconds since 1970
+    source_location where{};
+    const char* mechanism = "generic";  ///< what noticed the error
+    severity level = severity::error;
+    bool handled = true;
+    bool is_event = false;  ///< the JSON of an event follows and nothing else
+    std::uint32_t frames = 0;
+};
+static_assert(std::is_trivially_copyable_v<capture_header>);
+
+inline void pack(const void* data, std::size_t size, std::string& out) {
+    if (size != 0) out.append(static_cast<const char*>(data), size);
+}
+
+/// A long text ends with a whole word, so that no part of a secret is left that would not be recognised.
+inline void pack_text(std::string_view text, std::string& out) {
+    if (text.size() > most_captured_text) {
+        text = text.substr(0, most_captured_text);
+        if (const auto space = text.find_last_of(" \t\r\n"); space != std::string_view::npos)
+            text = text.substr(0, space);
+    }
+    const auto size = static_cast<std::uint32_t>(text.size());
+    pack(&size, sizeof size, out);
+    out += text;
+}
+
+/// Reads what was packed by this process a moment ago.
+class capture_reader {
+public:
+    explicit capture_reader(std::string_view record) noexcept : rest_{record} {}
+
+    template <class T>
+    [[nodiscard]] T value() noexcept {
+        T out;
+        std::memcpy(&out, rest_.data(), sizeof out);
+        rest_.remove_prefix(sizeof out);
+        return out;
+    }
+
+    [[nodiscard]] std::string_view text() noexcept {
+        const auto size = value<std::uint32_t>();
+        const auto out = rest_.substr(0, size);
+        rest_.remove_prefix(size);
+        return out;
+    }
+
+    [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
+
+private:
+    std::string_view rest_;
+};
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/breadcrumbs.hpp
+
+namespace candor::sentry {
+
+/// Something that happened before an error.
+struct breadcrumb {
+    wall_time time{};
+    std::string level{};     ///< `debug`, `info`, `warning`, `error` or `fatal`
+    std::string category{};  ///< what it belongs to: `http`, `ui.click`
+    std::string message{};
+
+    friend bool operator==(const breadcrumb&, const breadcrumb&) = default;
+};
+
+namespace detail {
+
+/// The beginning of `text` of at most `most` bytes that does not end within a character of UTF-8.
+constexpr std::string_view cut_text(std::string_view text, std::size_t most) noexcept {
+    if (text.size() <= most) return text;
+    std::size_t end = most;
+    // A character has at most three bytes after its first; more than that is no UTF-8, and cut anywhere.
+    while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+    return text.substr(0, (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80 ? most : end);
+}
+
+/// A breadcrumb in fixed memory: time, the sizes of the texts, the texts. It stands so in a crash record, too.
+struct breadcrumb_image {
+    using word = std::size_t;  // lock-free on every machine
+    static constexpr std::size_t size = 248;
+    static constexpr std::size_t head = sizeof(std::int64_t) + 3;
+    static constexpr std::size_t most_level = 16;
+    static constexpr std::size_t most_category = 32;
+
+    alignas(word) std::array<char, size> bytes{};
+
+    void write(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
+        const std::int64_t count = time.time_since_epoch().count();
+        std::memcpy(bytes.data(), &count, sizeof count);
+        std::size_t at = head;
+        const auto put = [&](std::size_t index, std::string_view text) {
+            bytes[sizeof count + index] = static_cast<char>(static_cast<unsigned char>(text.size()));
+            std::copy(text.begin(), text.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+            at += text.size();
+        };
+        put(0, cut_text(level, most_level));
+        put(1, cut_text(category, most_category));
+        put(2, cut_text(message, size - at));
+    }
+
+    /// How many of the bytes are used.
+    [[nodiscard]] std::size_t used() const noexcept {
+        std::size_t out = head;
+        for (std::size_t i = sizeof(std::int64_t); i < head; ++i) out += static_cast<unsigned char>(bytes[i]);
+        return std::min(out, size);
+    }
+};
+
+/// Reads one breadcrumb from the beginning of `bytes` and takes it away. Nothing where they end within it.
+inline std::optional<breadcrumb> read_breadcrumb(std::string_view& bytes) {
+    if (bytes.size() < breadcrumb_image::head) return std::nullopt;
+    std::int64_t count = 0;
+    std::memcpy(&count, bytes.data(), sizeof count);
+    std::array<std::size_t, 3> sizes{};
+    std::size_t whole = breadcrumb_image::head;
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+        whole += sizes[i] = static_cast<unsigned char>(bytes[sizeof count + i]);
+    if (bytes.size() < whole) return std::nullopt;
+    auto texts = bytes.substr(breadcrumb_image::head, whole - breadcrumb_image::head);
+    bytes.remove_prefix(whole);
+    breadcrumb out{.time = wall_time{std::chrono::nanoseconds{count}}};
+    std::size_t i = 0;
+    for (std::string* text : {&out.level, &out.category, &out.message}) {
+        *text = texts.substr(0, sizes[i]);
+        texts.remove_prefix(sizes[i++]);
+    }
+    return out;
+}
+
+/// A place for one breadcrumb after the other, each with a number. One writer at a time, any number of readers.
+class breadcrumb_slot {
+public:
+    using word = breadcrumb_image::word;
+
+    /// Makes the caller the writer. False where there is one already, or a later breadcrumb has been written.
+    bool claim(word number) noexcept {
+        word state = state_.load(std::memory_order_relaxed);
+        return state % 2 == 0 && state <= writing(number) &&
+               state_.compare_exchange_strong(state, writing(number), std::memory_order_acquire);
+    }
+
+    /// For the writer.
+    void write(word number, const breadcrumb_image& image) noexcept {
+        for (std::size_t i = 0; i < words_.size(); ++i) {
+            word value = 0;
+            std::memcpy(&value, image.bytes.data() + i * sizeof value, sizeof value);
+            // Each one releases: who reads it, sees that the place was being written.
+            words_[i].store(value, std::memory_order_release);
+        }
+        state_.store(written(number), std::memory_order_release);
+    }
+
+    /// False where the breadcrumb of this number is not there as a whole.
+    bool read(word number, breadcrumb_image& image) const noexcept {
+        if (state_.load(std::memory_order_acquire) != written(number)) return false;
+        for (std::size_t i = 0; i < words_.size(); ++i) {
+            const word value = words_[i].load(std::memory_order_acquire);
+            std::memcpy(image.bytes.data() + i * sizeof value, &value, sizeof value);
+        }
+        return state_.load(std::memory_order_relaxed) == written(number);
+    }
+
+private:
+    static_assert(std::atomic<word>::is_always_lock_free && breadcrumb_image::size % sizeof(word) == 0);
+
+    static constexpr word writing(word number) noexcept { return 2 * number + 1; }
+    static constexpr word written(word number) noexcept { return 2 * number + 2; }
+
+    std::atomic<word> state_{0};  ///< 0: never used
+    std::array<std::atomic<word>, breadcrumb_image::size / sizeof(word)> words_{};
+};
+
+}  // namespace detail
+
+/// The newest breadcrumbs, in fixed memory. No locks and no allocation but in `snapshot`: any thread may add and read
+/// at any time, in a signal handler and after a fork too. What happens to be written while it is read is left out, and
+/// so is one that comes while another thread, a whole round behind, still writes to the same place.
+class breadcrumb_ring {
+public:
+    static constexpr std::size_t capacity = 32;
+
+    /// Adds one in place of the oldest. A level is cut at 16 bytes, a category at 32, a message so that all three have
+    /// 237. The texts go into a crash record as they are: they have been redacted before.
+    void add(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
+        detail::breadcrumb_image image;
+        image.write(time, level, category, message);
+
+        const auto number = next_.fetch_add(1, std::memory_order_relaxed);
+        auto& slot = slots_[number % capacity];
+        if (slot.claim(number)) slot.write(number, image);
+    }
+
+    /// Those that are there, oldest first. Throws `std::bad_alloc`.
+    [[nodiscard]] std::vector<breadcrumb> snapshot() const {
+        std::vector<breadcrumb> out;
+        each([&](const detail::breadcrumb_image& image) {
+            std::string_view bytes{image.bytes.data(), image.bytes.size()};
+            if (auto read = detail::read_breadcrumb(bytes)) out.push_back(*std::move(read));
+        });
+        return out;
+    }
+
+    /// Calls `visit(const detail::breadcrumb_image&)` for each, oldest first, with a copy that is whole.
+    template <class Visit>
+    void each(Visit visit) const {
+        const auto end = next_.load(std::memory_order_acquire);
+        detail::breadcrumb_image image;
+        for (auto number = end < capacity ? 0 : end - capacity; number != end; ++number)
+            if (slots_[number % capacity].read(number, image)) visit(std::as_const(image));
+    }
+
+private:
+    std::atomic<detail::breadcrumb_slot::word> next_{0};
+    std::array<detail::breadcrumb_slot, capacity> slots_{};
+};
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/client_report.hpp
+
+namespace candor::sentry::detail {
+
+/// Why an event never reached the server, in the words of Sentry's client reports (getsentry/sentry-docs, SDK
+/// telemetry, client reports).
+enum class discard_reason {
+    queue_overflow,
+    ratelimit_backoff,
+    sample_rate,
+    before_send,
+    send_error,
+    internal_sdk_error
+};
+
+inline constexpr std::size_t discard_reason_count = 6;
+
+[[nodiscard]] constexpr std::string_view to_string(discard_reason r) noexcept {
+    constexpr std::array<std::string_view, discard_reason_count> names{
+        "queue_overflow", "ratelimit_backoff", "sample_rate", "before_send", "send_error", "internal_sdk_error"};
+    return names[static_cast<std::size_t>(r)];
+}
+
+/// How many events were discarded and not reported yet. Any thread.
+class discards {
+public:
+    using counts = std::array<std::uint64_t, discard_reason_count>;
+
+    void add(discard_reason why, std::uint64_t count = 1) noexcept {
+        counts_[static_cast<std::size_t>(why)].fetch_add(count, std::memory_order_relaxed);
+    }
+
+    /// What is to be reported now; it is no longer here.
+    [[nodiscard]] counts take() noexcept {
+        counts out{};
+        for (std::size_t i = 0; i < out.size(); ++i) out[i] = counts_[i].exchange(0, std::memory_order_relaxed);
+        return out;
+    }
+
+    /// The report did not arrive.
+    void restore(const counts& taken) noexcept {
+        for (std::size_t i = 0; i < taken.size(); ++i) add(static_cast<discard_reason>(i), taken[i]);
+    }
+
+private:
+    std::array<std::atomic<std::uint64_t>, discard_reason_count> counts_{};
+};
+
+/// A `client_report` item's payload; empty where there is nothing to report.
+inline std::string client_report(const discards::counts& counts, wall_time now) {
+    std::string events;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        if (counts[i] == 0) continue;
+        if (!events.empty()) events += ',';
+        events.append(R"({"reason":")").append(to_string(static_cast<discard_reason>(i)));
+        events.append(R"(","category":"error","quantity":)").append(std::to_string(counts[i])).append("}");
+    }
+    if (events.empty()) return {};
+    return R"({"timestamp":")" + candor::detail::to_rfc3339(now) + R"(","discarded_events":[)" + events + "]}";
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/dsn.hpp
+
+namespace candor::sentry {
+
+/// Where errors go and on whose behalf: `{scheme}://{public key}[:{secret}]@{host}[:{port}]{path}/{project}`
+/// (getsentry/sentry-docs, SDK foundations, transport).
+struct dsn {
+    std::string public_key{};
+    std::string project{};  ///< usually digits, but a string
+    url server{};           ///< without user part; its path is what stands before the project
+
+    /// Where envelopes are posted.
+    [[nodiscard]] std::string envelope_url() const {
+        return server.origin() + server.path + "/api/" + project + "/envelope/";
+    }
+};
+
+/// Reads a DSN. The secret of old servers is passed over. Nothing where the text is no http or https URL with a public
+/// key, a host and a project. Pure; any thread.
+inline std::optional<dsn> parse_dsn(std::string_view text) {
+    const auto is_name = [](std::string_view name) {
+        return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+                   c == '.';
+        });
+    };
+    auto server = parse_url(text);
+    if (!server) return std::nullopt;
+    dsn out;
+    out.public_key = server->userinfo.substr(0, server->userinfo.find(':'));
+    const auto slash = server->path.rfind('/');
+    if (slash == std::string::npos) return std::nullopt;
+    out.project = server->path.substr(slash + 1);
+    if (!is_name(out.public_key) || !is_name(out.project)) return std::nullopt;
+    server->path.resize(slash);
+    while (!server->path.empty() && server->path.back() == '/') server->path.pop_back();
+    server->userinfo.clear();
+    out.server = *std::move(server);
+    return out;
+}
+
+namespace detail {
+
+/// Throws `configuration_error`, which does not repeat the keys, where `text` is no DSN.
+inline dsn checked_dsn(std::string_view field, std::string_view text) {
+    if (auto read = parse_dsn(text)) return *std::move(read);
+    const auto scheme = text.find("://");
+    const auto at = text.rfind('@');
+    std::string shown{text};
+    if (scheme != std::string_view::npos && at != std::string_view::npos && at > scheme + 3)
+        shown = std::string{text.substr(0, scheme + 3)} + "***" + std::string{text.substr(at)};
+    throw configuration_error{field, shown,
+                              "https://PUBLIC_KEY@HOST/PROJECT, or http, with port and path where needed"};
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/event.hpp
+
+namespace candor::sentry {
+
+/// One call of a stack.
+struct frame {
+    std::uint64_t instruction_addr = 0;  ///< 0 where only the source is known
+    std::string function{};
+    std::string package{};   ///< the program or library, without its directory
+    std::string filename{};  ///< of the source, without its directory
+    std::uint32_t line = 0;
+};
+
+/// One exception of a chain, or one crash.
+struct exception {
+    std::string type{};
+    std::string value{};
+    std::string mechanism = "generic";
+    bool handled = true;
+    std::map<std::string, std::string> mechanism_data{};
+    std::vector<frame> frames{};  ///< the newest first
+};
+
+/// What is said of one error (getsentry/sentry-docs, SDK data model, event payloads). `before_send` may change all of
+/// it but its id and time. Every text passes the redactor when it is written.
+struct event {
+    uuid id{};
+    wall_time timestamp{};
+    severity level = severity::error;
+    std::string release{};                  ///< `name@version`
+    std::string message{};                  ///< empty where an exception says it all
+    std::vector<exception> exceptions{};    ///< the innermost cause first
+    std::vector<breadcrumb> breadcrumbs{};  ///< the oldest first
+    std::map<std::string, std::string> tags{};
+    std::map<std::string, std::map<std::string, std::string>> contexts{};
+    std::vector<module_image> modules{};  ///< those that frames lie in
+};
+
+namespace detail {
+
+/// An address as Sentry writes it.
+inline std::string hexadecimal(std::uint64_t value) {
+    char digits[16];
+    return "0x" + std::string(digits, std::to_chars(digits, digits + sizeof digits, value, 16).ptr);
+}
+
+/// The frame of an address, and its module added to those of the event.
+inline frame make_frame(std::uint64_t address, std::string function, const std::vector<module_image>& loaded,
+                        std::vector<module_image>& used) {
+    frame out{.instruction_addr = address, .function = std::move(function)};
+    const auto holds = [address](const module_image& m) { return address - m.address < m.size; };
+    const auto found = std::find_if(loaded.begin(), loaded.end(), holds);
+    if (found == loaded.end()) return out;
+    out.package = found->file;
+    if (std::none_of(used.begin(), used.end(), holds)) used.push_back(*found);
+    return out;
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/envelope.hpp
+
+namespace candor::sentry::detail {
+
+namespace common = candor::detail;
+using common::json_writer;
+
+inline constexpr std::size_t largest_event = 1024 * 1024;
+inline constexpr std::size_t longest_text = 8192;  ///< characters of a message and of an exception's value
+inline constexpr std::size_t longest_tag = 200;    ///< characters
+inline constexpr std::size_t id_size = 32;
+
+inline constexpr std::string_view sdk = R"({"name":"candor","version":")" CANDOR_VERSION_STRING R"("})";
+
+/// `text` up to its first so many characters of UTF-8.
+inline std::string_view first_characters(std::string_view text, std::size_t characters) noexcept {
+    if (text.size() <= characters) return text;
+    std::size_t seen = 0;
+    for (std::size_t i = 0; i < text.size(); ++i)
+        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 && seen++ == characters) return text.substr(0, i);
+    return text;
+}
+
+/// The name behind a path's directories: those say where somebody builds or keeps programs.
+inline std::string_view file_name(std::string_view path) noexcept {
+    const auto separator = path.find_last_of("/\\");
+    return separator == std::string_view::npos ? path : path.substr(separator + 1);
+}
+
+/// An id as Sentry writes it: 32 digits.
+inline std::string id_text(const uuid& id) {
+    std::string out = id.to_string();
+    std::erase(out, '-');
+    return out;
+}
+
+/// Writes an event as JSON, every text redacted, then cut to what Sentry takes. For one event.
+class event_writer {
+public:
+    event_writer(json_writer& out, const redactor& secrets) : out_{out}, secrets_{secrets} {}
+
+    void write(const event& e) {
+        out_.raw("{");
+        member("event_id", id_text(e.id));
+        member("timestamp", common::to_rfc3339(e.timestamp));
+        member("platform", "native");
+        member("level", to_string(e.level));
+        text("release", e.release, longest_tag);
+        member("server_name", "oss");  // on purpose: where it is missing, a server puts what it can find out
+        if (!e.message.empty()) {
+            open("message", "{");
+            text("formatted", e.message, longest_text);
+            out_.raw("}");
+        }
+        if (!e.exceptions.empty()) {
+            open("exception", R"({"values":[)");
+            for (const auto& x : e.exceptions) write(x);
+            out_.raw("]}");
+        }
+        if (!e.breadcrumbs.empty()) {
+            open("breadcrumbs", R"({"values":[)");
+            for (const auto& b : e.breadcrumbs) write(b);
+            out_.raw("]}");
+        }
+        if (!e.tags.empty()) write("tags", e.tags, longest_tag);
+        if (!e.contexts.empty()) {
+            open("contexts", "{");
+            for (const auto& [name, context] : e.contexts) write(name, context, longest_text);
+            out_.raw("}");
+        }
+        if (!e.modules.empty()) {
+            open("debug_meta", R"({"images":[)");
+            for (const auto& m : e.modules) write(m);
+            out_.raw("]}");
+        }
+        out_.key("sdk");
+        out_.raw(sdk);
+        out_.raw("}");
+    }
+
+private:
+    void write(const exception& x) {
+        out_.separate();
+        out_.raw("{");
+        text("type", x.type, longest_text);
+        text("value", x.value, longest_text);
+        open("mechanism", "{");
+        text("type", x.mechanism, longest_tag);
+        out_.key("handled");
+        out_.boolean(x.handled);
+        if (!x.mechanism_data.empty()) write("data", x.mechanism_data, longest_tag);
+        out_.raw("}");
+        if (!x.frames.empty()) {
+            open("stacktrace", R"({"frames":[)");
+            const auto end = x.frames.begin() + static_cast<std::ptrdiff_t>(std::min(x.frames.size(), most_frames));
+            for (auto f = end; f != x.frames.begin();) write(*--f);  // the oldest first
+            out_.raw("]}");
+        }
+        out_.raw("}");
+    }
+
+    void write(const frame& f) {
+        out_.separate();
+        out_.raw("{");
+        if (f.instruction_addr != 0) member("instruction_addr", hexadecimal(f.instruction_addr));
+        if (!f.function.empty()) text("function", f.function, longest_text);
+        if (!f.package.empty()) text("package", file_name(f.package), longest_text);
+        if (!f.filename.empty()) text("filename", file_name(f.filename), longest_text);
+        if (f.line != 0) {
+            out_.key("lineno");
+            out_.number(f.line);
+        }
+        out_.raw("}");
+    }
+
+    void write(const breadcrumb& b) {
+        out_.separate();
+        out_.raw("{");
+        member("timestamp", common::to_rfc3339(b.time));
+        text("level", b.level, longest_tag);
+        if (!b.category.empty()) text("category", b.category, longest_tag);
+        text("message", b.message, longest_text);
+        out_.raw("}");
+    }
+
+    void write(const module_image& m) {
+        out_.separate();
+        out_.raw("{");
+        member("type", "elf");
+        text("code_file", file_name(m.file), longest_text);
+        if (!m.build_id.empty()) member("code_id", m.build_id);
+        if (!m.debug_id.empty()) member("debug_id", m.debug_id);
+        member("image_addr", hexadecimal(m.address));
+        out_.key("image_size");
+        out_.number(m.size);
+        out_.raw("}");
+    }
+
+    void write(std::string_view name, const std::map<std::string, std::string>& texts, std::size_t longest) {
+        open(name, "{");
+        for (const auto& [key, value] : texts) text(key, value, longest);
+        out_.raw("}");
+    }
+
+    void open(std::string_view name, std::string_view bracket) {
+        key(name);
+        out_.raw(bracket);
+    }
+
+    /// A name may come from the program.
+    void key(std::string_view name) {
+        out_.separate();
+        out_.string(name);
+        out_.raw(":");
+    }
+
+    void member(std::string_view name, std::string_view value) {
+        out_.key(name);
+        out_.string(value);
+    }
+
+    void text(std::string_view name, std::string_view value, std::size_t longest) {
+        scratch_.clear();
+        secrets_.append_redacted(value, scratch_);
+        key(name);
+        out_.string(first_characters(scratch_, longest));
+    }
+
+    json_writer& out_;
+    const redactor& secrets_;
+    std::string scratch_;
+};
+
+/// Appends the event's JSON to `out`. One that would be larger than `limit` bytes is written without breadcrumbs; where
+/// that is not enough, also without tags and contexts of the program's making; then without stacks and modules. False,
+/// with `out` as it was, where even that does not fit.
+inline bool append_event(event e, const redactor& secrets, std::size_t limit, std::string& out) {
+    for (int trimmed = 0;; ++trimmed) {
+        json_writer json{limit};
+        event_writer{json, secrets}.write(e);
+        if (json.state() == json_writer::condition::good) {
+            out += json.text();
+            return true;
+        }
+        switch (trimmed) {
+            case 0:
+                e.breadcrumbs.clear();
+                break;
+            case 1:
+                e.tags.clear();
+                e.contexts.clear();
+                break;
+            case 2:
+                e.modules.clear();
+                for (auto& x : e.exceptions) x.frames.clear();
+                break;
+            default:
+                return false;
+        }
+    }
+}
+
+/// The id in an event's JSON, which stands first there.
+inline std::string_view event_id_of(std::string_view event_json) noexcept {
+    constexpr std::string_view before = R"({"event_id":")";
+    return event_json.substr(std::min(before.size(), event_json.size()), id_size);
+}
+
+/// Appends an envelope's header, which has the time of sending, and never a stored copy.
+inline void append_envelope_header(std::string_view event_id, wall_time sent_at, std::string& out) {
+    char time[common::rfc3339_size];
+    const char* end = common::write_rfc3339(sent_at, time);
+    out.append(R"({"event_id":")").append(event_id).append(R"(","sent_at":")");
+    out.append(time, static_cast<std::size_t>(end - time)).append(R"(","sdk":)").append(sdk).append("}\n");
+}
+
+/// Appends an item with its header.
+inline void append_item(std::string_view type, std::string_view payload, std::string& out) {
+    out.append(R"({"type":")").append(type).append(R"(","length":)").append(std::to_string(payload.size()));
+    out.append("}\n").append(payload).append("\n");
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/rate_limit.hpp
+
+namespace candor::sentry::detail {
+
+/// Cuts `text` at the first `separator`: returns what stands before it, without surrounding spaces, and leaves the
+/// rest.
+inline std::string_view next_part(std::string_view& text, char separator) noexcept {
+    const auto end = std::min(text.find(separator), text.size());
+    auto part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!part.empty() && (part.front() == ' ' || part.front() == '\t')) part.remove_prefix(1);
+    while (!part.empty() && (part.back() == ' ' || part.back() == '\t')) part.remove_suffix(1);
+    return part;
+}
+
+/// Seconds with or without a fraction, rounded up to milliseconds and clamped to 24 hours. Nothing for anything else,
+/// a negative number included.
+inline std::optional<std::chrono::milliseconds> parse_seconds(std::string_view text) {
+    const auto point = std::min(text.find('.'), text.size());
+    const auto whole = text.substr(0, point);
+    const auto fraction = text.substr(std::min(point + 1, text.size()));
+    const auto is_digits = [](std::string_view part) {
+        return part.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    if (whole.empty() || !is_digits(whole) || !is_digits(fraction)) return std::nullopt;
+    const std::chrono::milliseconds most = candor::detail::longest_retry_after;
+    long long seconds = 0;
+    if (std::from_chars(whole.data(), whole.data() + whole.size(), seconds).ec != std::errc{}) return most;
+    if (seconds >= most / std::chrono::seconds{1}) return most;
+    std::chrono::milliseconds out = std::chrono::seconds{seconds};
+    int scale = 100;
+    for (const char digit : fraction.substr(0, 3)) {
+        out += std::chrono::milliseconds{(digit - '0') * scale};
+        scale /= 10;
+    }
+    if (fraction.size() > 3 && fraction.find_first_not_of('0', 3) != std::string_view::npos)
+        out += std::chrono::milliseconds{1};
+    return std::min(out, most);
+}
+
+/// How long an answer forbids to send errors, or nothing where it does not (getsentry/sentry-docs, SDK foundations,
+/// rate limiting): the longest of the limits of `X-Sentry-Rate-Limits` that mean errors or all categories, whatever the
+/// status; with status 429 and no such header Retry-After, or else a minute. A limit that is no number of seconds says
+/// nothing.
+inline std::optional<std::chrono::milliseconds> rate_limit_for_errors(const http_response& response, wall_time now) {
+    std::optional<std::chrono::milliseconds> longest;
+    bool is_told = false;  // by a limit that could be read, of whatever category
+    for (const auto& header : response.headers) {
+        if (!candor::detail::equal_ignoring_case(header.name, "X-Sentry-Rate-Limits")) continue;
+        for (std::string_view limits = header.value; !limits.empty();) {
+            auto limit = next_part(limits, ',');
+            const auto wait = parse_seconds(next_part(limit, ':'));
+            if (!wait) continue;
+            is_told = true;
+            auto categories = next_part(limit, ':');
+            bool concerns_errors = categories.empty();
+            while (!categories.empty()) concerns_errors |= next_part(categories, ';') == "error";
+            if (concerns_errors) longest = std::max(longest.value_or(std::chrono::milliseconds{0}), *wait);
+        }
+    }
+    if (is_told || response.status != 429) return longest;
+    constexpr std::chrono::minutes unsaid{1};
+    const std::string* told = response.header("Retry-After");
+    if (told == nullptr) return unsaid;
+    if (const auto seconds = parse_seconds(*told)) return seconds;
+    return candor::detail::parse_retry_after(*told, now).value_or(unsaid);
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/protocol.hpp
+
+namespace candor::sentry {
+
+/// Sees each event before it is sent. It may change it; false means that the event is not sent. Called on the worker
+/// thread. Where it throws, the event is sent as it was.
+using before_send_hook = std::function<bool(event&)>;
+
+namespace detail {
+
+/// What it takes to make an event of a capture. It does not change, but for the counts.
+struct event_context {
+    std::string release{};
+    std::map<std::string, std::string> tags{};
+    std::map<std::string, std::map<std::string, std::string>> contexts{};
+    redactor secrets{};
+    before_send_hook before_send{};
+    breadcrumb_ring breadcrumbs{};
+    discards discarded{};
+};
+
+/// What the program says of itself, and facts that hold for every run of this build.
+inline std::map<std::string, std::map<std::string, std::string>> build_contexts(
+    std::map<std::string, std::string> application) {
+#if defined(_WIN32)
+    const char* os = "Windows";
+#elif defined(__APPLE__)
+    const char* os = "macOS";
+#elif defined(__linux__)
+    const char* os = "Linux";
+#else
+    const char* os = "Unix";
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+    const char* arch = "x86_64";
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    const char* arch = "arm64";
+#else
+    const char* arch = sizeof(void*) == 8 ? "64 bits" : "32 bits";
+#endif
+#if defined(__VERSION__)
+    const char* compiler = __VERSION__;
+#else
+    const char* compiler = "";
+#endif
+    std::map<std::string, std::map<std::string, std::string>> out{
+        {"os", {{"name", os}}},
+        {"device", {{"arch", arch}}},
+        {"runtime", {{"name", "C++"}, {"version", std::to_string(__cplusplus)}, {"compiler", compiler}}}};
+    if (!application.empty()) out.emplace("app", std::move(application));
+    return out;
+}
+
+/// Turns what a capture packed into an event. Throws only `std::bad_alloc`.
+inline event make_event(std::string_view record, const event_context& context) {
+    capture_reader reader{record};
+    const auto header = reader.value<capture_header>();
+    event out{.id = header.id,
+              .timestamp = wall_time{std::chrono::nanoseconds{header.timestamp}},
+              .level = header.level,
+              .release = context.release,
+              .tags = context.tags,
+              .contexts = context.contexts};
+
+    std::vector<frame> frames;
+    const auto modules = header.frames == 0 ? std::vector<module_image>{} : loaded_modules();
+    for (std::uint32_t i = 0; i < header.frames; ++i) {
+        void* const address = reader.value<void*>();
+        if (address == nullptr) continue;  // where the stack begins
+        frames.push_back(
+            make_frame(reinterpret_cast<std::uintptr_t>(address), symbol_name(address), modules, out.modules));
+    }
+    if (header.where.line != 0) {
+        if (frames.empty()) frames.emplace_back();  // a platform without stacks
+        frames.front().function = header.where.function;
+        frames.front().filename = header.where.file;
+        frames.front().line = header.where.line;
+    }
+
+    while (!reader.at_end()) {
+        const std::string type{reader.text()};
+        const auto text = reader.text();
+        if (type.empty()) {
+            out.message = text;
+        } else {
+            out.exceptions.push_back({.type = exception_type(type),
+                                      .value = std::string{text},
+                                      .mechanism = header.mechanism,
+                                      .handled = header.handled});
+        }
+    }
+    if (!out.exceptions.empty()) {
+        out.exceptions.front().frames = std::move(frames);  // where the outermost was captured
+        std::reverse(out.exceptions.begin(), out.exceptions.end());
+    }
+    for (auto& b : context.breadcrumbs.snapshot())
+        if (b.time <= out.timestamp) out.breadcrumbs.push_back(std::move(b));
+    return out;
+}
+
+/// Asks the program whether the event may go, and lets it edit it.
+inline bool may_go(event& e, event_context& context) {
+    if (!context.before_send) return true;
+    event edited = e;
+    try {
+        if (!context.before_send(edited)) {
+            context.discarded.add(discard_reason::before_send);
+            return false;
+        }
+    } catch (...) {  // the event goes as it was
+        return true;
+    }
+    edited.id = e.id;
+    edited.timestamp = e.timestamp;
+    e = std::move(edited);
+    return true;
+}
+
+/// Sentry's `POST /api/{project}/envelope/` on the pipeline, an event a request.
+template <clock Clock>
+class protocol {
+public:
+    static constexpr std::size_t envelope_size = 2048;  ///< both headers and a client report
+    static constexpr std::size_t message_overhead = 0;
+
+    /// `context` and `clock` outlive it.
+    protocol(const dsn& destination, event_context& context, Clock& clock)
+        : url_{destination.envelope_url()},
+          authorization_{"Sentry sentry_version=7, sentry_client=candor/" CANDOR_VERSION_STRING ", sentry_key=" +
+                         destination.public_key},
+          context_{&context},
+          clock_{&clock} {}
+
+    common::preparation prepare(std::string_view record, std::string& out) {
+        if (clock_->now() < limited_until_) {
+            context_->discarded.add(discard_reason::ratelimit_backoff);
+            return {0, drop_reason::rate_limited};
+        }
+        const auto header = capture_reader{record}.value<capture_header>();
+        if (header.is_event) {
+            out += record.substr(sizeof header);
+            return {};
+        }
+        event e = make_event(record, *context_);
+        if (!may_go(e, *context_)) return {0, drop_reason::vetoed};
+        if (!append_event(std::move(e), context_->secrets, largest_event, out)) {
+            context_->discarded.add(discard_reason::internal_sdk_error);
+            return {0, drop_reason::failed};
+        }
+        return {};
+    }
+
+    [[nodiscard]] http_request request() const {
+        return {.method = "POST",
+                .url = url_,
+                .headers = {{"Content-Type", "application/x-sentry-envelope"}, {"X-Sentry-Auth", authorization_}}};
+    }
+
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) {
+        const std::string_view event = range.text(range.messages.front());
+        append_envelope_header(event_id_of(event), sent_at, out);
+        append_item("event", event, out);
+        reported_ = context_->discarded.take();
+        if (const auto report = client_report(reported_, sent_at); !report.empty())
+            append_item("client_report", report, out);
+    }
+
+    [[nodiscard]] common::verdict judge(const http_response& response, wall_time now) {
+        using action = common::verdict::action;
+        const int status = response.status;
+        const bool arrived = response.error == transport_error::none && status >= 200 && status < 300;
+        if (!arrived) context_->discarded.restore(std::exchange(reported_, {}));
+        if (response.error != transport_error::none)
+            return {.what = action::retry, .diagnostic = "the server cannot be reached: " + response.message};
+        if (const auto limit = rate_limit_for_errors(response, now))
+            limited_until_ = std::max(limited_until_, common::after(clock_->now(), *limit));
+        if (arrived) return {.what = action::deliver};
+
+        const std::string says = "the server answers " + std::to_string(status);
+        if (status == 429) return {.what = action::drop, .reason = drop_reason::rate_limited, .diagnostic = says};
+        context_->discarded.add(discard_reason::send_error);
+        common::verdict given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        if (status == 413) given_up.reason = drop_reason::too_large;
+        if (status == 401 || status == 403 || status == 404) {
+            given_up.reason = drop_reason::unauthorized;
+            given_up.diagnostic += ": it does not know the DSN, or the project is disabled";
+        }
+        return given_up;
+    }
+
+private:
+    std::string url_;
+    std::string authorization_;
+    event_context* context_;
+    Clock* clock_;
+    steady_time limited_until_ = steady_time::min();
+    discards::counts reported_{};
+};
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/reporter.hpp
+
+namespace candor::sentry::detail {
+
+struct reporter_settings {
+    dsn destination{};
+    std::string release{};
+    std::map<std::string, std::string> application{};  ///< the context `app`
+    std::map<std::string, std::string> tags{};
+    double sample_rate = 1;
+    before_send_hook before_send{};
+    redactor secrets{};
+    diagnostic_sink diagnostics{};
+};
+
+/// Captures errors and sends them: what the client and the facade share. Its policies outlive it. Any thread.
+template <transport Transport, clock Clock>
+class reporter {
+public:
+    using pipeline = common::pipeline<protocol<Clock>, Transport, Clock>;
+
+    /// Throws `configuration_error` for a setting that cannot work.
+    reporter(reporter_settings settings, Transport& transport, Clock& clock)
+        : sample_rate_{checked_rate(settings.sample_rate)},
+          clock_{clock},
+          context_{.release = std::move(settings.release),
+                   .tags = std::move(settings.tags),
+                   .contexts = build_contexts(std::move(settings.application)),
+                   .secrets = std::move(settings.secrets),
+                   .before_send = std::move(settings.before_send)},
+          delivery_{make_delivery(settings, transport)} {}
+
+    template <class Exception>
+    admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
+        const std::exception_ptr current = std::current_exception();
+        if (current && is_repeated(current, &exception)) return delivery_.refuse(admission::duplicate);
+        return submit({.where = where}, true, [&](std::string& record) {
+            each_exception(static_cast<const std::exception&>(exception), static_type, packer(record));
+        });
+    }
+
+    admission capture(const std::exception_ptr& exception, source_location where) noexcept {
+        if (!exception) return delivery_.refuse(admission::invalid);
+        if (is_repeated(exception, nullptr)) return delivery_.refuse(admission::duplicate);
+        return submit({.where = where}, true, [&](std::string& record) { each_exception(exception, packer(record)); });
+    }
+
+    admission capture_message(severity level, std::string_view text) noexcept {
+        return submit({.level = level}, false, [&](std::string& record) { packer(record)({}, text); });
+    }
+
+    /// The program ends because nobody caught this, which may be null.
+    admission capture_termination(const std::exception_ptr& exception, source_location where) noexcept {
+        return submit({.where = where, .mechanism = "terminate", .level = severity::fatal, .handled = false}, true,
+                      [&](std::string& record) {
+                          if (exception) {
+                              each_exception(exception, packer(record));
+                          } else {
+                              packer(record)("std::terminate", "called without an exception");
+                          }
+                      });
+    }
+
+    /// An event that is made already, but for what holds for all of them.
+    admission capture_event(event e) noexcept {
+        try {
+            e.release = e.release.empty() ? context_.release : e.release;
+            e.tags = context_.tags;
+            e.contexts = context_.contexts;
+            if (!may_go(e, context_)) return delivery_.refuse(admission::sampled);
+            const capture_header header{.is_event = true};
+            std::string record;
+            pack(&header, sizeof header, record);
+            if (!append_event(std::move(e), context_.secrets, largest_event, record))
+                return delivery_.refuse(admission::too_large);
+            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+        } catch (...) {
+            return count(delivery_.refuse(admission::out_of_memory));
+        }
+    }
+
+    void add_breadcrumb(std::string_view category, std::string_view message, severity level) noexcept {
+        try {
+            context_.breadcrumbs.add(clock_.wall_now(), to_string(level), context_.secrets.redact(category),
+                                     context_.secrets.redact(message));
+        } catch (...) {  // no memory: the next error goes without this breadcrumb
+        }
+    }
+
+    [[nodiscard]] const std::string& release() const noexcept { return context_.release; }
+    [[nodiscard]] const breadcrumb_ring& breadcrumbs() const noexcept { return context_.breadcrumbs; }
+    [[nodiscard]] pipeline& delivery() noexcept { return delivery_; }
+    [[nodiscard]] const pipeline& delivery() const noexcept { return delivery_; }
+
+private:
+    static auto packer(std::string& record) {
+        return [&record](std::string_view type, std::string_view text) {
+            pack_text(type, record);
+            pack_text(text, record);
+        };
+    }
+
+    /// Packs a record and queues it, or counts why not.
+    template <class Pack>
+    admission submit(capture_header header, bool with_stack, const Pack& pack_texts) noexcept {
+        if (const auto refused = delivery_.would_refuse()) return count(*refused);
+        try {
+            header.id = uuid::random();
+            header.timestamp = clock_.wall_now().time_since_epoch().count();
+            if (is_sampled_out(header.id)) {
+                context_.discarded.add(discard_reason::sample_rate);
+                return delivery_.refuse(admission::sampled);
+            }
+            std::array<void*, most_frames> stack;
+            std::span<void* const> frames;
+            if (with_stack) frames = callers(std::span{stack}.first(capture_stack(stack)), header.where);
+            header.frames = static_cast<std::uint32_t>(frames.size());
+            std::string record;
+            record.reserve(2048);
+            pack(&header, sizeof header, record);
+            pack(frames.data(), frames.size_bytes(), record);
+            pack_texts(record);
+            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+        } catch (...) {
+            return count(delivery_.refuse(admission::out_of_memory));
+        }
+    }
+
+    admission count(admission answer) noexcept {
+        if (answer == admission::full) context_.discarded.add(discard_reason::queue_overflow);
+        if (answer == admission::out_of_memory) context_.discarded.add(discard_reason::internal_sdk_error);
+        return answer;
+    }
+
+    /// Whether this is the exception that was captured last. It is kept alive until the next one, so that no other can
+    /// have its address.
+    bool is_repeated(const std::exception_ptr& exception, const void* object) noexcept {
+        const std::lock_guard guard{last_mutex_};
+        if (exception == last_ && (object == nullptr || last_object_ == nullptr || object == last_object_)) return true;
+        last_ = exception;
+        last_object_ = object;
+        return false;
+    }
+
+    /// Decided by the event's id, which is random.
+    [[nodiscard]] bool is_sampled_out(const uuid& id) const noexcept {
+        const auto& bytes = id.bytes();
+        const auto drawn =
+            std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+        return drawn >= sample_rate_ * 4294967296.0;
+    }
+
+    static double checked_rate(double rate) {
+        if (!(rate >= 0 && rate <= 1)) throw configuration_error{"sample_rate", std::to_string(rate), "0 to 1"};
+        return rate;
+    }
+
+    pipeline make_delivery(const reporter_settings& settings, Transport& transport) {
+        if constexpr (requires { transport.check(settings.destination.server); })
+            transport.check(settings.destination.server);
+        // An error is sent at once and by itself: it may be the last thing that the program does.
+        const delivery_options options{.batch_messages = 1,
+                                       .batch_bytes = largest_event + protocol<Clock>::envelope_size,
+                                       .message_bytes = largest_event,
+                                       .queue_messages = 100};
+        const auto random = uuid::random().bytes();
+        return {"sentry",
+                options,
+                settings.diagnostics,
+                static_cast<std::uint32_t>(random[0] << 8 | random[1]),
+                protocol<Clock>{settings.destination, context_, clock_},
+                transport,
+                clock_};
+    }
+
+    const double sample_rate_;
+    Clock& clock_;
+    event_context context_;
+    std::mutex last_mutex_;
+    std::exception_ptr last_;
+    const void* last_object_ = nullptr;
+    pipeline delivery_;
+};
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/client.hpp
+
+namespace candor::sentry {
+
+/// What a program says of a client. Only the DSN is required.
+struct client_options {
+    std::string dsn{};
+    std::string release{};                      ///< `name@version`
+    std::map<std::string, std::string> tags{};  ///< on every event; a value is cut to 200 characters
+    double sample_rate = 1;                     ///< which part of the captures is sent, from 0 to 1
+    before_send_hook before_send{};
+    std::vector<std::string> secrets{};  ///< texts to take out of everything that is said, such as tokens in use
+    std::chrono::milliseconds shutdown_timeout{2000};
+    diagnostic_sink diagnostics{};  ///< called on the worker thread
+};
+
+/// Sends errors to a Sentry server, from one worker thread that the first error starts. No event names the machine, its
+/// user or a directory.
+///
+/// Every member may be called from any thread. A destroyed client has delivered what it could within
+/// `shutdown_timeout`.
+template <transport Transport, clock Clock>
+class basic_client {
+public:
+    /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
+    explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
+        std::default_initializable<Clock> : shutdown_timeout_{options.shutdown_timeout},
+                                            reporter_{settings(options), policies_.transport(), policies_.clock()} {}
+
+    /// Uses a transport and a clock that outlive it.
+    basic_client(const client_options& options, Transport& transport, Clock& clock)
+        : policies_{transport, clock},
+          shutdown_timeout_{options.shutdown_timeout},
+          reporter_{settings(options), transport, clock} {}
+
+    basic_client(const basic_client&) = delete;
+    basic_client& operator=(const basic_client&) = delete;
+    ~basic_client() { shutdown(); }
+
+    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
+    /// more on its way up, is answered `duplicate`. Never blocks on I/O; texts of over 64 KiB are cut.
+    template <std::derived_from<std::exception> Exception>
+    admission capture(const Exception& exception, source_location where = source_location::current()) noexcept {
+        return reporter_.capture(exception, detail::static_type_name<Exception>(), where);
+    }
+
+    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
+    admission capture(const std::exception_ptr& exception,
+                      source_location where = source_location::current()) noexcept {
+        return reporter_.capture(exception, where);
+    }
+
+    /// Reports a text.
+    admission capture_message(severity level, std::string_view text) noexcept {
+        return reporter_.capture_message(level, text);
+    }
+
+    /// Notes what happened on the way to an error: the last of these go with each event.
+    void add_breadcrumb(std::string_view category, std::string_view message, severity level = severity::info) noexcept {
+        reporter_.add_breadcrumb(category, message, level);
+    }
+
+    /// Sends at once and waits. True when all that was captured before has been delivered, or left out by
+    /// `before_send`; false when something was given up, when `timeout` passes, or as soon as it is certain to.
+    bool flush(std::chrono::milliseconds timeout) noexcept { return reporter_.delivery().flush(timeout); }
+
+    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later captures are answered `closed`.
+    void shutdown() noexcept { reporter_.delivery().shutdown(shutdown_timeout_); }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept { return reporter_.delivery().statistics(); }
+
+private:
+    static detail::reporter_settings settings(const client_options& options) {
+        candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
+        return {.destination = detail::checked_dsn("dsn", options.dsn),
+                .release = options.release,
+                .tags = options.tags,
+                .sample_rate = options.sample_rate,
+                .before_send = options.before_send,
+                .secrets = redactor{options.secrets},
+                .diagnostics = options.diagnostics};
+    }
+
+    candor::detail::policies<Transport, Clock> policies_;
+    std::chrono::milliseconds shutdown_timeout_;
+    detail::reporter<Transport, Clock> reporter_;
+};
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_file.hpp
+
+#ifdef _WIN32
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN  // <winsock2.h> may come after it
+#endif
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry::detail {
+
+/// `crash-<event id>`
+inline std::string record_name(uuid event_id) { return "crash-" + event_id.to_string(); }
+
+inline bool is_record_name(std::string_view name) noexcept {
+    return name.starts_with("crash-") && uuid::parse(name.substr(6)).has_value();
+}
+
+#ifdef _WIN32
+
+inline std::error_code last_error() noexcept { return {static_cast<int>(::GetLastError()), std::system_category()}; }
+
+/// A record on disk, open and held: no other process opens it meanwhile.
+class record_file {
+public:
+    record_file() = default;
+    record_file(record_file&& other) noexcept : handle_{std::exchange(other.handle_, INVALID_HANDLE_VALUE)} {}
+    record_file& operator=(record_file&& other) noexcept {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+    ~record_file() {
+        if (is_open()) ::CloseHandle(handle_);
+    }
+
+    /// A new one of `size` bytes that begins with `start`.
+    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
+                              std::error_code& error) {
+        record_file out;
+        std::filesystem::create_directories(path.parent_path(), error);
+        if (error) return out;
+        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | GENERIC_WRITE | DELETE, 0, nullptr, CREATE_NEW,
+                                    FILE_ATTRIBUTE_NORMAL, nullptr);
+        std::string content{start};
+        content.resize(size, '\0');
+        if (!out.is_open() || !out.write(0, content.data(), content.size())) error = last_error();
+        if (error && out.is_open()) out.remove();
+        return out;
+    }
+
+    /// One that an ended process left; closed where it is in use or no plain file.
+    static record_file claim(const std::filesystem::path& path) {
+        record_file out;
+        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | DELETE, 0, nullptr, OPEN_EXISTING,
+                                    FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, nullptr);
+        BY_HANDLE_FILE_INFORMATION facts;
+        const bool is_plain =
+            out.is_open() && ::GetFileInformationByHandle(out.handle_, &facts) &&
+            (facts.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT)) == 0 &&
+            facts.nNumberOfLinks == 1;
+        return is_plain ? std::move(out) : record_file{};
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return handle_ != INVALID_HANDLE_VALUE; }
+
+    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
+        OVERLAPPED place{};
+        place.Offset = static_cast<DWORD>(at);
+        DWORD done = 0;
+        return ::WriteFile(handle_, bytes, static_cast<DWORD>(size), &done, &place) != 0 && done == size;
+    }
+
+    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
+    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+        std::string out(limit, '\0');
+        std::size_t size = 0;
+        while (size < limit) {
+            DWORD got = 0;
+            if (!::ReadFile(handle_, out.data() + size, static_cast<DWORD>(limit - size), &got, nullptr))
+                return std::nullopt;
+            if (got == 0) break;
+            size += got;
+        }
+        out.resize(size);
+        return out;
+    }
+
+    /// Removes and closes it.
+    void remove() noexcept {
+        FILE_DISPOSITION_INFO disposition{TRUE};
+        ::SetFileInformationByHandle(handle_, FileDispositionInfo, &disposition, sizeof disposition);
+        ::CloseHandle(std::exchange(handle_, INVALID_HANDLE_VALUE));
+    }
+
+private:
+    HANDLE handle_ = INVALID_HANDLE_VALUE;
+};
+
+#else
+
+/// A record on disk, open and locked: another process that finds it locked knows that its owner lives.
+class record_file {
+public:
+    record_file() = default;
+    record_file(record_file&& other) noexcept { swap(other); }
+    record_file& operator=(record_file&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~record_file() { close(); }
+
+    /// A new one of `size` bytes that begins with `start`. Its space is taken, so that a full disk does not stop a
+    /// write there (but on a file system that writes to a new place each time). Makes the directory (0700) where there
+    /// is none; one that others may write to is refused. EWOULDBLOCK where another process took it for an old one.
+    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
+                              std::error_code& error) {
+        record_file out;
+        const auto failed = [&](int number) {
+            error.assign(number, std::generic_category());
+            if (out.is_open()) out.remove();
+            return record_file{};
+        };
+        const auto directory = path.parent_path();
+        struct stat found {};
+        if (::stat(directory.c_str(), &found) != 0) {
+            std::filesystem::create_directories(directory.parent_path(), error);
+            if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return failed(errno);
+            error.clear();
+            if (::stat(directory.c_str(), &found) != 0) return failed(errno);
+        }
+        if (!S_ISDIR(found.st_mode)) return failed(ENOTDIR);
+        if (found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) return failed(EPERM);
+        // A file that outgrows the limit brings a signal which ends the program.
+        struct rlimit limit {};
+        if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size)
+            return failed(EFBIG);
+
+        out.path_ = path.string();
+        out.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (out.file_ >= 0 && out.file_ <= STDERR_FILENO) {  // a program without standard streams still writes to them
+            const int low = std::exchange(out.file_, ::fcntl(out.file_, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+            const int problem = errno;
+            ::close(low);
+            errno = problem;
+        }
+        if (!out.is_open()) return failed(errno);
+        if (::fstat(out.file_, &found) != 0) return failed(errno);
+        out.device_ = found.st_dev;
+        out.inode_ = found.st_ino;
+        if (::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0) return failed(errno);
+        if (found.st_nlink == 0) return failed(EWOULDBLOCK);  // a process that looks for records was faster, removed it
+        // Zeros rather than posix_fallocate: they take the space as well, and a short run's never reach the disk, where
+        // to give allocated blocks back takes milliseconds.
+        std::string content{start};
+        content.resize(size, '\0');
+        if (!out.write(0, content.data(), content.size())) return failed(errno);
+        return out;
+    }
+
+    /// One that an ended process of this user left; closed where it is in use or anything but that.
+    static record_file claim(const std::filesystem::path& path) {
+        record_file out;
+        out.path_ = path.string();
+        out.file_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+        struct stat found {};
+        if (!out.is_open() || ::fstat(out.file_, &found) != 0) return {};
+        out.device_ = found.st_dev;
+        out.inode_ = found.st_ino;
+        // In this order: the links are counted when nobody else can remove the file any more.
+        if (!S_ISREG(found.st_mode) || ::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+            return {};
+        }
+        return out;
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return file_ >= 0; }
+
+    /// Whether the descriptor still is this file's: a program may close what it does not know, and open another.
+    [[nodiscard]] bool is_intact() const noexcept {
+        struct stat found {};
+        return is_open() && ::fstat(file_, &found) == 0 && found.st_dev == device_ && found.st_ino == inode_;
+    }
+
+    /// For signal handlers too.
+    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
+        while (size > 0) {
+            const ssize_t done = ::pwrite(file_, bytes, size, static_cast<off_t>(at));
+            if (done < 0 && errno == EINTR) continue;
+            if (done <= 0) return false;
+            at += static_cast<std::size_t>(done);
+            bytes += done;
+            size -= static_cast<std::size_t>(done);
+        }
+        return true;
+    }
+
+    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
+    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+        std::string out(limit, '\0');
+        std::size_t size = 0;
+        while (size < limit) {
+            const ssize_t got = ::pread(file_, out.data() + size, limit - size, static_cast<off_t>(size));
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) return std::nullopt;
+            if (got == 0) break;
+            size += static_cast<std::size_t>(got);
+        }
+        out.resize(size);
+        return out;
+    }
+
+    /// Removes and closes it.
+    void remove() noexcept {
+        struct stat found {};
+        if (is_intact() && ::lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
+            ::unlink(path_.c_str());
+        close();
+    }
+
+    /// Closes it and leaves it where it is. In a child of fork() too: the parent's lock stays.
+    void close() noexcept {
+        if (is_intact()) ::close(file_);
+        file_ = -1;
+    }
+
+private:
+    void swap(record_file& other) noexcept {
+        std::swap(file_, other.file_);
+        std::swap(device_, other.device_);
+        std::swap(inode_, other.inode_);
+        path_.swap(other.path_);
+    }
+
+    int file_ = -1;
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+    std::string path_;
+};
+
+#endif
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/crash_record.hpp
+
+namespace candor::sentry {
+
+/// What a program left behind when it crashed.
+struct crash_record {
+    uuid event_id{};  ///< made when the handler was installed: one crash is one event, however often it is sent
+    std::string release{};
+    wall_time started{};                    ///< when the handler was installed
+    wall_time time{};                       ///< of the crash; the same as `started` where that was not written any more
+    int signal = 0;                         ///< SIGSEGV and so on; 0 where it was not written any more
+    int code = 0;                           ///< `si_code`; on Windows the exception's code
+    std::uint64_t fault_address = 0;        ///< what could not be accessed or executed; 0 for a signal that was sent
+    std::uint64_t instruction = 0;          ///< where the thread was; 0 where the platform does not say
+    std::uint64_t thread = 0;               ///< the system's id of the thread
+    std::vector<std::uint64_t> frames{};    ///< newest first: `instruction`, then return addresses
+    std::vector<module_image> modules{};    ///< loaded when the handler was installed
+    std::vector<breadcrumb> breadcrumbs{};  ///< oldest first
+    bool complete = false;                  ///< false where the handler did not come to its end or the file is damaged
+};
+
+namespace detail {
+
+/// A crash record is a file of sections, one after the other, of which the first is written when the handler is
+/// installed and the others when the program crashes; zeros follow, whose space is taken beforehand. Numbers are the
+/// machine's own: the file does not leave it. A section is this head and `size` bytes.
+struct section_head {
+    std::uint32_t kind = 0;
+    std::uint32_t size = 0;
+    std::uint64_t checksum = 0;  ///< of kind, size and the bytes
+};
+
+enum class section_kind : std::uint32_t { start = 0x31646e63, crash, frames, breadcrumbs, end };
+
+/// The section `crash`.
+struct crash_facts {
+    std::int64_t time = 0;
+    std::uint64_t fault_address = 0;
+    std::uint64_t instruction = 0;
+    std::uint64_t thread = 0;
+    std::int32_t signal = 0;
+    std::int32_t code = 0;
+};
+
+inline constexpr std::size_t most_modules = 512;
+inline constexpr std::size_t most_module_text = 1024;
+inline constexpr std::size_t largest_start = 192 * 1024;
+
+/// What the sections that are written in a crash take at most.
+inline constexpr std::size_t largest_crash = 4 * sizeof(section_head) + sizeof(crash_facts) +
+                                             most_frames * sizeof(std::uint64_t) +
+                                             breadcrumb_ring::capacity * breadcrumb_image::size;
+
+/// No record is larger.
+inline constexpr std::size_t largest_record = sizeof(section_head) + largest_start + largest_crash;
+
+/// FNV-1a: finds every changed byte, and needs no table in a signal handler.
+inline std::uint64_t checksum_of(const section_head& head, const char* bytes) noexcept {
+    std::uint64_t out = 0xcbf29ce484222325;
+    const auto add = [&out](std::uint64_t byte) { out = (out ^ byte) * 0x100000001b3; };
+    for (int shift = 0; shift < 32; shift += 8) add(head.kind >> shift & 0xff);
+    for (int shift = 0; shift < 32; shift += 8) add(head.size >> shift & 0xff);
+    for (std::size_t i = 0; i < head.size; ++i) add(static_cast<unsigned char>(bytes[i]));
+    return out;
+}
+
+/// Writes the head before the `size` bytes of a section that stand after it. For signal handlers too.
+inline void seal_section(char* section, section_kind kind, std::size_t size) noexcept {
+    section_head head{static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(size), 0};
+    head.checksum = checksum_of(head, section + sizeof head);
+    std::memcpy(section, &head, sizeof head);
+}
+
+/// The section `start`, with what is known before any crash. Modules that are too many are left out.
+inline std::string start_section(uuid event_id, wall_time started, std::string_view release,
+                                 const std::vector<module_image>& modules) {
+    std::string out(sizeof(section_head), '\0');
+    const auto put = [&out](auto number) {
+        const auto value = static_cast<std::uint64_t>(number);
+        out.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    const auto put_text = [&](std::string_view text) {
+        text = cut_text(text, most_module_text);
+        put(text.size());
+        out.append(text);
+    };
+    const auto& id = event_id.bytes();
+    out.append(reinterpret_cast<const char*>(id.data()), id.size());
+    put(started.time_since_epoch().count());
+    put_text(release);
+    std::size_t left = most_modules;
+    for (const auto& module : modules) {
+        if (left-- == 0 || out.size() + 2 * most_module_text + 4 * sizeof(std::uint64_t) > largest_start) break;
+        put(module.address);
+        put(module.size);
+        put_text(module.build_id);
+        put_text(module.file);
+    }
+    seal_section(out.data(), section_kind::start, out.size() - sizeof(section_head));
+    return out;
+}
+
+/// Takes numbers and texts from bytes that may say anything. Once something is missing all that follows is.
+class record_reader {
+public:
+    explicit record_reader(std::string_view bytes) noexcept : left_{bytes} {}
+
+    [[nodiscard]] bool is_good() const noexcept { return good_; }
+    [[nodiscard]] bool is_empty() const noexcept { return left_.empty(); }
+
+    template <class T>
+    T get() noexcept {
+        T out{};
+        const auto bytes = get_bytes(sizeof out);
+        if (good_) std::memcpy(&out, bytes.data(), sizeof out);
+        return out;
+    }
+
+    std::string_view get_text() noexcept {
+        const auto size = get<std::uint64_t>();
+        return get_bytes(size > left_.size() ? left_.size() + 1 : static_cast<std::size_t>(size));
+    }
+
+    std::string_view get_bytes(std::size_t size) noexcept {
+        good_ = good_ && size <= left_.size();
+        if (!good_) return {};
+        const auto out = left_.substr(0, size);
+        left_.remove_prefix(size);
+        return out;
+    }
+
+private:
+    std::string_view left_;
+    bool good_ = true;
+};
+
+/// Reads what stands in one section into `record`; false where that is not what the kind has.
+inline bool read_section(std::uint32_t kind, std::string_view bytes, crash_record& record) {
+    record_reader reader{bytes};
+    switch (static_cast<section_kind>(kind)) {
+        case section_kind::start: {
+            record.event_id = uuid{reader.get<std::array<std::uint8_t, 16>>()};
+            record.time = record.started = wall_time{std::chrono::nanoseconds{reader.get<std::int64_t>()}};
+            record.release = reader.get_text();
+            while (reader.is_good() && !reader.is_empty() && record.modules.size() < most_modules) {
+                module_image module;
+                module.address = reader.get<std::uint64_t>();
+                module.size = reader.get<std::uint64_t>();
+                module.build_id = reader.get_text();
+                module.file = reader.get_text();
+                module.debug_id = debug_id_of(module.build_id);
+                if (reader.is_good()) record.modules.push_back(std::move(module));
+            }
+            break;
+        }
+        case section_kind::crash: {
+            const auto facts = reader.get<crash_facts>();
+            if (!reader.is_good()) return false;
+            record.time = wall_time{std::chrono::nanoseconds{facts.time}};
+            record.signal = facts.signal;
+            record.code = facts.code;
+            record.fault_address = facts.fault_address;
+            record.instruction = facts.instruction;
+            record.thread = facts.thread;
+            break;
+        }
+        case section_kind::frames:
+            while (reader.is_good() && !reader.is_empty() && record.frames.size() < most_frames) {
+                const auto frame = reader.get<std::uint64_t>();
+                if (reader.is_good()) record.frames.push_back(frame);
+            }
+            break;
+        case section_kind::breadcrumbs:
+            while (!bytes.empty() && record.breadcrumbs.size() < breadcrumb_ring::capacity) {
+                auto read = read_breadcrumb(bytes);
+                if (!read) return false;
+                record.breadcrumbs.push_back(*std::move(read));
+            }
+            return bytes.empty();
+        case section_kind::end:
+            record.complete = true;
+            break;
+        default:
+            return false;
+    }
+    return reader.is_good() && reader.is_empty();
+}
+
+/// What a file that may be a crash record turns out to be.
+enum class record_state {
+    unused,   ///< the program ended without a crash, or was killed
+    crashed,  ///< as far as it was written
+    damaged,  ///< not even the start can be read
+};
+
+/// Reads a crash record. Whatever stands in `bytes`, takes time and memory in proportion to them. Throws
+/// `std::bad_alloc`.
+inline record_state parse_crash_record(std::string_view bytes, crash_record& record) {
+    record = {};
+    const auto is_zero = [](std::string_view part) { return part.find_first_not_of('\0') == std::string_view::npos; };
+    if (is_zero(bytes)) return record_state::unused;  // killed before the start was written
+    if (bytes.size() > largest_record) return record_state::damaged;
+    bool is_first = true;
+    bool is_whole = true;
+    while (!is_zero(bytes)) {
+        record_reader reader{bytes};
+        const auto head = reader.get<section_head>();
+        const auto content = reader.get_bytes(head.size);
+        const bool is_there = reader.is_good();
+        const bool is_good = is_there && checksum_of(head, content.data()) == head.checksum &&
+                             (head.kind == static_cast<std::uint32_t>(section_kind::start)) == is_first &&
+                             read_section(head.kind, content, record);
+        if (is_first && !is_good) return record_state::damaged;
+        is_whole = is_whole && is_good;
+        if (!is_there) break;
+        bytes.remove_prefix(sizeof head + head.size);  // a section that is damaged is passed over
+        if (std::exchange(is_first, false) && is_zero(bytes)) return record_state::unused;
+    }
+    record.complete = record.complete && is_whole && record.signal != 0;
+    return record_state::crashed;
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_writer.hpp
+
+namespace candor::sentry::detail {
+
+/// Writes the sections of a crash, from fixed memory and with nothing but a system call for each: for signal handlers.
+/// It is never destroyed, and its members may be abandoned at any instruction.
+struct crash_writer {
+    record_file* file = nullptr;
+    const breadcrumb_ring* breadcrumbs = nullptr;
+    std::size_t at = 0;  ///< where the next section goes
+    crash_facts facts{};
+    volatile std::sig_atomic_t frame_count = 0;
+    std::array<std::uint64_t, most_frames> frames{};
+    std::array<char, largest_crash> section{};
+
+    /// False where there is no room for more.
+    bool add_frame(std::uint64_t address) noexcept {
+        const auto count = static_cast<std::size_t>(frame_count);
+        if (count == frames.size()) return false;
+        frames[count] = address;
+        frame_count = static_cast<std::sig_atomic_t>(count + 1);
+        return true;
+    }
+
+    void write_facts() noexcept {
+        std::memcpy(content(), &facts, sizeof facts);
+        append(section_kind::crash, sizeof facts);
+    }
+
+    void write_frames() noexcept {
+        const std::size_t size = static_cast<std::size_t>(frame_count) * sizeof frames[0];
+        std::memcpy(content(), frames.data(), size);
+        append(section_kind::frames, size);
+    }
+
+    void write_breadcrumbs() noexcept {
+        if (breadcrumbs == nullptr) return;
+        std::size_t size = 0;
+        breadcrumbs->each([&](const breadcrumb_image& image) {
+            std::memcpy(content() + size, image.bytes.data(), image.used());
+            size += image.used();
+        });
+        append(section_kind::breadcrumbs, size);
+    }
+
+    void write_end() noexcept { append(section_kind::end, 0); }
+
+private:
+    char* content() noexcept { return section.data() + sizeof(section_head); }
+
+    void append(section_kind kind, std::size_t size) noexcept {
+        seal_section(section.data(), kind, size);
+        if (file->write(at, section.data(), sizeof(section_head) + size)) at += sizeof(section_head) + size;
+    }
+};
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/terminate.hpp
+
+namespace candor::sentry {
+
+namespace detail {
+
+using termination_report = std::function<void(std::exception_ptr)>;
+
+/// What std::terminate needs, which knows no object.
+struct termination {
+    enum class phase { quiet, reporting, reported };
+
+    std::atomic<const termination_report*> report{nullptr};  ///< of the handler that is installed
+    std::terminate_handler previous = nullptr;
+    std::atomic<phase> now{phase::quiet};
+    std::atomic<bool> is_told{false};  ///< the report was made: the SIGABRT that follows is the same failure
+};
+
+inline constinit termination the_termination;
+
+/// Whether this thread makes the report.
+inline bool& is_reporting_termination() noexcept {
+    static constinit thread_local bool value = false;
+    return value;
+}
+
+[[noreturn]] inline void on_terminate() noexcept {
+    auto& shared = the_termination;
+    using phase = termination::phase;
+    auto expected = phase::quiet;
+    if (is_reporting_termination()) {
+        // The report itself has ended so: it is not made again, nor waited for.
+    } else if (shared.now.compare_exchange_strong(expected, phase::reporting)) {
+        is_reporting_termination() = true;
+        if (const auto* report = shared.report.load()) {
+            try {
+                (*report)(std::current_exception());
+                shared.is_told = true;
+            } catch (...) {  // the crash handler, where there is one, sees the SIGABRT that follows
+            }
+        }
+        shared.now = phase::reported;
+        shared.now.notify_all();
+    } else {
+        shared.now.wait(phase::reporting);  // the previous handler would end the process under it
+    }
+    if (shared.previous != nullptr) shared.previous();
+    std::abort();
+}
+
+}  // namespace detail
+
+/// While it lives, what ends the program by std::terminate is reported first: an exception that nobody catches, or one
+/// that leaves a function which is noexcept.
+///
+/// The report is made once, on the thread that terminates, with that thread's exception or null; others that terminate
+/// meanwhile wait for it. What it throws is contained. Then the handler that stood before is called. One handler a
+/// process: where one is installed another does nothing. With MSVC it is for the thread that makes it alone.
+class terminate_handler {
+public:
+    /// `report` must come to an end: what it does is all that keeps the program from ending. Throws `std::bad_alloc`.
+    explicit terminate_handler(std::function<void(std::exception_ptr)> report) : report_{std::move(report)} {
+        const detail::termination_report* none = nullptr;
+        if (!report_ || !detail::the_termination.report.compare_exchange_strong(none, &report_)) return;
+        if (const auto before = std::get_terminate(); before != &detail::on_terminate)
+            detail::the_termination.previous = before;
+        std::set_terminate(&detail::on_terminate);
+    }
+
+    /// The handler that stood before is there again, unless the program has set another one since.
+    ~terminate_handler() {
+        auto& shared = detail::the_termination;
+        if (!is_installed()) return;
+        if (std::get_terminate() == &detail::on_terminate) std::set_terminate(shared.previous);
+        const detail::termination_report* mine = &report_;
+        shared.report.compare_exchange_strong(mine, nullptr);
+        // A thread that terminates may be using the report.
+        if (!detail::is_reporting_termination()) shared.now.wait(detail::termination::phase::reporting);
+    }
+
+    terminate_handler(const terminate_handler&) = delete;
+    terminate_handler& operator=(const terminate_handler&) = delete;
+
+    /// Whether this is the one of the process.
+    [[nodiscard]] bool is_installed() const noexcept { return detail::the_termination.report.load() == &report_; }
+
+private:
+    detail::termination_report report_;
+};
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_signals.hpp
+
+#ifndef _WIN32
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/ucontext.h>  // the other one is deprecated there
+#else
+#include <ucontext.h>
+#endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+namespace candor::sentry::detail {
+
+inline constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
+/// What the signal handlers need, which know no object. What is no atomic is set before `process`, or belongs to the
+/// thread that writes.
+struct crash_state {
+    std::atomic<pid_t> owner{0};           ///< the process whose handler this is; 0: there is none
+    std::atomic<pid_t> process{0};         ///< the same while it is installed
+    std::atomic<std::uint64_t> thread{0};  ///< which crashed first, and writes; 0: none has
+    std::atomic<bool> is_written{false};
+    std::array<struct sigaction, crash_signals.size()> previous{};
+    crash_writer writer;
+
+    const void* context = nullptr;  ///< where the signal interrupted the thread
+    struct itimerval timer_before {};
+    struct sigaction alarm_before {};
+    sigjmp_buf retreat{};
+    volatile sig_atomic_t can_retreat = 0;
+    volatile sig_atomic_t was_cut = 0;  ///< a step has been given up
+    volatile sig_atomic_t step = 0;
+};
+
+inline constinit crash_state the_crash;
+
+inline std::uint64_t this_thread() noexcept {
+#ifdef __linux__
+    return static_cast<std::uint64_t>(::syscall(SYS_gettid));
+#else
+    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(::pthread_self()));
+#endif
+}
+
+/// Where a thread was when a signal came.
+struct machine_state {
+    bool is_known = false;
+    std::uint64_t instruction = 0;
+    std::uint64_t stack = 0;   ///< where a call that has just been made left its return address; 0: in a register
+    std::uint64_t caller = 0;  ///< that register
+};
+
+inline machine_state machine_state_of(const void* context) noexcept {
+    machine_state out;
+    if (context == nullptr) return out;
+    out.is_known = true;
+    [[maybe_unused]] const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__linux__) && defined(__x86_64__)
+    out.instruction = static_cast<std::uint64_t>(machine.gregs[REG_RIP]);
+    out.stack = static_cast<std::uint64_t>(machine.gregs[REG_RSP]);
+#elif defined(__linux__) && defined(__aarch64__)
+    out.instruction = machine.pc;
+    out.caller = machine.regs[30];
+#elif defined(__APPLE__) && defined(__x86_64__)
+    out.instruction = machine->__ss.__rip;
+    out.stack = machine->__ss.__rsp;
+#elif defined(__APPLE__) && defined(__aarch64__)
+    out.instruction = __darwin_arm_thread_state64_get_pc(machine->__ss);
+    out.caller = __darwin_arm_thread_state64_get_lr(machine->__ss);
+#else
+    out.is_known = false;
+#endif
+    return out;
+}
+
+/// Whether a signal was sent, by abort() or kill(), and so does not come from an instruction that would fail again.
+inline bool was_sent(const siginfo_t& info) noexcept {
+#ifdef BUS_MCEERR_AO
+    if (info.si_signo == SIGBUS && info.si_code == BUS_MCEERR_AO) return true;
+#endif
+    return info.si_code <= 0 || info.si_code == SI_USER || info.si_code == SI_QUEUE;  // positive outside of Linux
+}
+
+inline crash_facts facts_of(const siginfo_t& info, const void* context) noexcept {
+    struct timespec now {};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    crash_facts out;
+    out.time = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    if (!was_sent(info)) out.fault_address = reinterpret_cast<std::uintptr_t>(info.si_addr);
+    out.instruction = machine_state_of(context).instruction;
+    out.thread = this_thread();
+    out.signal = info.si_signo;
+    out.code = info.si_code;
+    return out;
+}
+
+// The steps of writing a record.
+
+inline void write_facts() noexcept { the_crash.writer.write_facts(); }
+
+inline void gather_frames() noexcept {
+    auto& writer = the_crash.writer;
+    const auto& facts = writer.facts;
+    const auto machine = machine_state_of(the_crash.context);
+    if (machine.is_known) writer.add_frame(machine.instruction);
+    if (machine.is_known && facts.signal == SIGSEGV && facts.code > 0 && facts.fault_address == machine.instruction) {
+        // A wrong pointer was called. No frame leads from there to the caller, but the call left its address.
+        std::uint64_t caller = machine.caller;
+        if (machine.stack != 0) std::memcpy(&caller, reinterpret_cast<const void*>(machine.stack), sizeof caller);
+        writer.add_frame(caller);
+        return;
+    }
+    // The walk begins here, in the handler: what counts comes after the instruction that the signal interrupted.
+    bool is_reached = !machine.is_known;
+    auto visit = [&](std::uintptr_t address) {
+        if (is_reached) return address != 0 && writer.add_frame(address);  // nothing above the first function
+        is_reached = address == machine.instruction;
+        return true;
+    };
+    walk_stack(visit);
+}
+
+inline void write_frames() noexcept { the_crash.writer.write_frames(); }
+inline void write_breadcrumbs() noexcept { the_crash.writer.write_breadcrumbs(); }
+
+inline void write_end() noexcept {
+    if (the_crash.was_cut == 0) the_crash.writer.write_end();
+}
+
+/// Lets the signals through by which a step is given up. A fault whose signal is blocked ends the process at once.
+inline void unblock_crash_signals() noexcept {
+    sigset_t needed;
+    ::sigemptyset(&needed);
+    ::sigaddset(&needed, SIGALRM);
+    for (const int signal : crash_signals) ::sigaddset(&needed, signal);
+    ::pthread_sigmask(SIG_UNBLOCK, &needed, nullptr);
+}
+
+/// Takes the steps one by one. A step that itself crashes or hangs, because the stack or the memory is broken, is given
+/// up for the next one. Has no variables of its own: signal handlers jump back to it.
+inline void write_crash() noexcept {
+    static constexpr std::array steps{&write_facts, &gather_frames, &write_frames, &write_breadcrumbs, &write_end};
+    if (sigsetjmp(the_crash.retreat, 0) != 0) the_crash.was_cut = 1;
+    the_crash.can_retreat = 1;
+    unblock_crash_signals();  // again after a retreat, which comes from a handler
+    while (the_crash.step < static_cast<sig_atomic_t>(steps.size())) {
+        the_crash.step = the_crash.step + 1;
+        steps[static_cast<std::size_t>(the_crash.step - 1)]();
+    }
+    the_crash.can_retreat = 0;
+}
+
+/// On the thread that writes, gives up the step that it is in.
+inline void give_up_step() noexcept {
+    if (the_crash.can_retreat == 0) return;
+    the_crash.can_retreat = 0;
+    siglongjmp(the_crash.retreat, 1);
+}
+
+/// A step takes too long. The system gives the signal of the timer to any thread.
+inline void on_crash_alarm(int) noexcept {
+    const int error = errno;
+    const auto writer = the_crash.thread.load();
+    if (writer == this_thread()) {
+        give_up_step();
+    } else if (!the_crash.is_written) {
+#ifdef __linux__
+        ::syscall(SYS_tgkill, ::getpid(), static_cast<pid_t>(writer), SIGALRM);
+#else
+        ::pthread_kill(reinterpret_cast<pthread_t>(static_cast<std::uintptr_t>(writer)), SIGALRM);
+#endif
+    }
+    errno = error;
+}
+
+/// From now on a step that does not come to its end is given up. All of them end within a second.
+inline void set_crash_alarm() noexcept {
+    struct sigaction action {};
+    action.sa_handler = &on_crash_alarm;
+    action.sa_flags = SA_ONSTACK | SA_RESTART;
+    ::sigaction(SIGALRM, &action, &the_crash.alarm_before);
+    const struct itimerval timer {
+        {0, 100'000}, { 0, 300'000 }
+    };
+    ::setitimer(ITIMER_REAL, &timer, &the_crash.timer_before);
+}
+
+inline void unset_crash_alarm() noexcept {
+    ::setitimer(ITIMER_REAL, &the_crash.timer_before, nullptr);
+    ::sigaction(SIGALRM, &the_crash.alarm_before, nullptr);
+}
+
+/// Waits until another thread has written its record, and then a little more for that thread to end the process.
+inline void wait_for_other_crash() noexcept {
+    for (int i = 0; i < 200 && !the_crash.is_written; ++i) ::poll(nullptr, 0, 5);
+    ::poll(nullptr, 0, 100);
+}
+
+/// What stood there before for a signal; null where it is none of a crash.
+inline const struct sigaction* previous_of(int signal) noexcept {
+    for (std::size_t i = 0; i < crash_signals.size(); ++i)
+        if (crash_signals[i] == signal) return &the_crash.previous[i];
+    return nullptr;
+}
+
+/// Puts the previous handler back and sees to it that the signal comes once more when this one returns: with the
+/// interrupted thread as it was, for whatever stood there before, the end of the process in most programs. The other
+/// signals stay: a thread that crashes by one of them now waits, and does not end the process by it.
+inline void hand_on(int signal, siginfo_t* info) noexcept {
+    if (const auto* previous = previous_of(signal)) ::sigaction(signal, previous, nullptr);
+#ifdef __linux__
+    if (info != nullptr && !was_sent(*info)) return;  // the instruction fails again
+#endif
+    sigset_t this_one;
+    ::sigemptyset(&this_one);
+    ::sigaddset(&this_one, signal);
+    ::pthread_sigmask(SIG_BLOCK, &this_one, nullptr);  // until this handler returns
+#ifdef __linux__
+    // With all that it said the first time, the sender included.
+    if (info != nullptr && ::syscall(SYS_rt_tgsigqueueinfo, ::getpid(), ::syscall(SYS_gettid), signal, info) == 0)
+        return;
+#endif
+    static_cast<void>(info);
+    ::raise(signal);
+}
+
+/// Whether a signal changes nothing without candor either: sent by another process, and ignored until candor came.
+inline bool was_ignored(int signal, const siginfo_t& info) noexcept {
+    if (!was_sent(info) || info.si_pid == ::getpid()) return false;
+    const auto* before = previous_of(signal);
+    return before != nullptr && (before->sa_flags & SA_SIGINFO) == 0 && before->sa_handler == SIG_IGN;
+}
+
+inline void on_crash(int signal, siginfo_t* info, void* context) noexcept {
+    const int error = errno;
+    const auto thread = this_thread();
+    auto& crash = the_crash;
+    if (crash.thread == thread) give_up_step();  // does not return where there is one
+    const bool is_report = signal == SIGABRT && the_termination.is_told;
+    if (info != nullptr && crash.process == ::getpid() && !is_report && crash.writer.file->is_intact()) {
+        if (was_ignored(signal, *info)) return;
+        std::uint64_t nobody = 0;
+        if (crash.thread.compare_exchange_strong(nobody, thread)) {
+            crash.context = context;
+            crash.writer.facts = facts_of(*info, context);
+            set_crash_alarm();
+            write_crash();
+            unset_crash_alarm();
+            crash.is_written = true;
+        } else if (nobody != thread) {
+            wait_for_other_crash();
+        }
+    }
+    hand_on(signal, info);
+    errno = error;
+}
+
+/// Notes what stands there now and takes the signals of crashes.
+inline void take_crash_signals() noexcept {
+    struct sigaction action {};
+    action.sa_sigaction = &on_crash;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    ::sigfillset(&action.sa_mask);
+    ::sigdelset(&action.sa_mask, SIGALRM);
+    for (const int signal : crash_signals) ::sigdelset(&action.sa_mask, signal);
+    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+        struct sigaction before {};
+        ::sigaction(crash_signals[i], nullptr, &before);
+        const bool is_ours = (before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction == &on_crash;
+        if (!is_ours) the_crash.previous[i] = before;
+        ::sigaction(crash_signals[i], &action, nullptr);
+    }
+}
+
+/// Puts back what stood there before, unless the program has set something else since.
+inline void release_crash_signals() noexcept {
+    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+        struct sigaction now {};
+        ::sigaction(crash_signals[i], nullptr, &now);
+        if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_crash)
+            ::sigaction(crash_signals[i], &the_crash.previous[i], nullptr);
+    }
+}
+
+}  // namespace candor::sentry::detail
+
+#endif
+
+// ---- candor/sentry/crash.hpp
+
+#ifndef _WIN32
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry {
+
+/// What a crash handler is told.
+struct crash_options {
+    std::filesystem::path directory{};  ///< for the records; made (0700) where there is none
+    std::string release{};
+    const breadcrumb_ring* breadcrumbs = nullptr;  ///< outlives the handler; null: none are recorded
+};
+
+namespace detail {
+
+#ifdef _WIN32
+
+/// What the filter needs, which knows no object.
+struct crash_state {
+    std::atomic<bool> is_installed{false};
+    std::atomic<bool> is_taken{false};  ///< a thread writes
+    LPTOP_LEVEL_EXCEPTION_FILTER previous = nullptr;
+    crash_writer writer;
+};
+
+inline constinit crash_state the_crash;
+
+/// The signal that another platform has for an exception.
+inline int signal_of(DWORD exception) noexcept {
+    switch (exception) {
+        case EXCEPTION_ACCESS_VIOLATION:
+        case EXCEPTION_ARRAY_BOUNDS_EXCEEDED:
+        case EXCEPTION_DATATYPE_MISALIGNMENT:
+        case EXCEPTION_GUARD_PAGE:
+        case EXCEPTION_IN_PAGE_ERROR:
+        case EXCEPTION_STACK_OVERFLOW:
+            return SIGSEGV;
+        case EXCEPTION_ILLEGAL_INSTRUCTION:
+        case EXCEPTION_PRIV_INSTRUCTION:
+            return SIGILL;
+        case EXCEPTION_FLT_DENORMAL_OPERAND:
+        case EXCEPTION_FLT_DIVIDE_BY_ZERO:
+        case EXCEPTION_FLT_INEXACT_RESULT:
+        case EXCEPTION_FLT_INVALID_OPERATION:
+        case EXCEPTION_FLT_OVERFLOW:
+        case EXCEPTION_FLT_STACK_CHECK:
+        case EXCEPTION_FLT_UNDERFLOW:
+        case EXCEPTION_INT_DIVIDE_BY_ZERO:
+        case EXCEPTION_INT_OVERFLOW:
+            return SIGFPE;
+        default:
+            return SIGABRT;
+    }
+}
+
+inline LONG WINAPI on_crash(EXCEPTION_POINTERS* pointers) {
+    auto& crash = the_crash;
+    if (crash.is_installed && !crash.is_taken.exchange(true)) {
+        auto& writer = crash.writer;
+        const auto& exception = *pointers->ExceptionRecord;
+        FILETIME now;
+        ::GetSystemTimeAsFileTime(&now);  // hundreds of nanoseconds since 1601
+        const auto count = static_cast<std::int64_t>(now.dwHighDateTime) << 32 | now.dwLowDateTime;
+        writer.facts.time = (count - 116'444'736'000'000'000) * 100;
+        writer.facts.signal = signal_of(exception.ExceptionCode);
+        writer.facts.code = static_cast<std::int32_t>(exception.ExceptionCode);
+        if (exception.ExceptionCode == EXCEPTION_ACCESS_VIOLATION && exception.NumberParameters >= 2)
+            writer.facts.fault_address = exception.ExceptionInformation[1];
+        writer.facts.instruction = reinterpret_cast<std::uintptr_t>(exception.ExceptionAddress);
+        writer.facts.thread = ::GetCurrentThreadId();
+        writer.write_facts();
+        // The filter runs on the stack of the thread that crashed, above the frames of the system.
+        void* addresses[most_frames];
+        const auto found = ::CaptureStackBackTrace(0, static_cast<DWORD>(most_frames), addresses, nullptr);
+        const auto first = std::find(addresses, addresses + found, exception.ExceptionAddress);
+        writer.add_frame(writer.facts.instruction);
+        for (auto at = first; at != addresses + found; ++at)
+            if (at != first) writer.add_frame(reinterpret_cast<std::uintptr_t>(*at));
+        writer.write_frames();
+        writer.write_breadcrumbs();
+        writer.write_end();
+    }
+    return crash.previous != nullptr ? crash.previous(pointers) : EXCEPTION_CONTINUE_SEARCH;
+}
+
+/// The part of the stack that an overflow leaves to the filter.
+inline void prepare_stack() noexcept {
+    ULONG size = 64 * 1024;
+    ::SetThreadStackGuarantee(&size);
+}
+
+#else
+
+/// A stack of its own for the signal handlers of the thread that makes it: the one that has overflowed is of no use.
+/// A thread that already has one keeps it.
+class signal_stack {
+public:
+    signal_stack() noexcept {
+        stack_t before{};
+        if (::sigaltstack(nullptr, &before) != 0 || (before.ss_flags & SS_DISABLE) == 0) return;
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        std::size_t size = 64 * 1024;
+#ifdef _SC_SIGSTKSZ
+        // Processors with wide registers save more of them than any constant says.
+        if (const long least = ::sysconf(_SC_SIGSTKSZ); least > 0) size += static_cast<std::size_t>(least);
+#endif
+        size_ = (size + page - 1) / page * page + page;
+        void* const memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return;
+        memory_ = static_cast<char*>(memory);
+        ::mprotect(memory_, page, PROT_NONE);  // it grows down: past its end is a fault, not somebody's memory
+        stack_t mine{};
+        mine.ss_sp = memory_ + page;
+        mine.ss_size = size_ - page;
+        if (::sigaltstack(&mine, nullptr) != 0) release();
+    }
+
+    /// On another thread than it was made, the memory stays: the first one may still use it.
+    ~signal_stack() {
+        stack_t now{};
+        if (memory_ == nullptr || ::sigaltstack(nullptr, &now) != 0 || now.ss_sp < memory_ ||
+            now.ss_sp >= memory_ + size_)
+            return;
+        now.ss_flags = SS_DISABLE;
+        if (::sigaltstack(&now, nullptr) == 0) release();
+    }
+
+    signal_stack(const signal_stack&) = delete;
+    signal_stack& operator=(const signal_stack&) = delete;
+
+private:
+    void release() noexcept {
+        ::munmap(memory_, size_);
+        memory_ = nullptr;
+    }
+
+    char* memory_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// For children of fork(): the record is the parent's.
+inline void leave_crash_to_parent() noexcept {
+    the_crash.process = 0;
+    if (the_crash.writer.file != nullptr) the_crash.writer.file->close();
+}
+
+#endif
+
+}  // namespace detail
+
+/// While it lives, a crash of the program leaves a record for `recover_crashes` of the next start.
+///
+/// The signals SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT are taken (on Windows: the unhandled-exception filter, which
+/// does not see abort()). The record is a file made beforehand, its space too. When the program crashes the handler
+/// writes what happened, the stack and the breadcrumbs to it, and hands on to what stood there before, which ends the
+/// program by the same signal, with the same core dump, as without it; within a second whatever is broken. A signal
+/// that was sent by another process and ignored before stays ignored. A fault that the previous handler repairs is
+/// reported too, at the next start, and those after it are not.
+///
+/// In the handler everything is async-signal-safe but the walk along the stack, for which there is nothing of the kind:
+/// the unwinder reads memory that may be broken, and before glibc 2.35 takes the loader's lock. The facts are therefore
+/// written first, and a walk that crashes or hangs is given up.
+///
+/// The thread that makes it gets a signal stack, unless it has one, so that a stack overflow is recorded as well; other
+/// threads need their own for that (sigaltstack). Makers of daemons: make it after the last fork(). A child has none
+/// and leaves the parent's alone; it may make its own. One a process: where there is one already another does nothing.
+/// The breadcrumbs must have been redacted, and the record has the paths of the loaded modules: it is for the user
+/// alone (0600) until the next start.
+class crash_handler {
+public:
+    /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws
+    /// `std::bad_alloc`.
+    explicit crash_handler(const crash_options& options) { install(options); }
+
+    /// All is as before: the record is removed, unless there was a crash.
+    ~crash_handler();
+
+    crash_handler(const crash_handler&) = delete;
+    crash_handler& operator=(const crash_handler&) = delete;
+
+    /// Why it is not installed, for a person; empty where it is.
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+
+    /// What the event of a crash will be called.
+    [[nodiscard]] uuid event_id() const noexcept { return event_id_; }
+
+private:
+    void install(const crash_options& options);
+
+    /// Makes the file; the record goes on behind the start of it. False where there is a problem.
+    bool prepare(const crash_options& options) {
+        std::error_code error;
+        const auto directory = std::filesystem::absolute(options.directory, error);
+        try {
+            const auto modules = loaded_modules();
+            for (int attempts = 3; attempts > 0 && !error; --attempts) {
+                event_id_ = uuid::random();
+                const auto start =
+                    detail::start_section(event_id_, system_clock{}.wall_now(), options.release, modules);
+                file_ = detail::record_file::create(directory / detail::record_name(event_id_), start,
+                                                    start.size() + detail::largest_crash, error);
+                if (!error) {
+                    auto& writer = detail::the_crash.writer;
+                    writer.file = &file_;
+                    writer.breadcrumbs = options.breadcrumbs;
+                    writer.at = start.size();
+                    writer.frame_count = 0;
+                    return true;
+                }
+                if (error == std::errc::operation_would_block) error.clear();
+            }
+        } catch (const std::system_error& exception) {  // no randomness
+            error = exception.code();
+        }
+        problem_ = "no crash is recorded in " + options.directory.string() + ": " +
+                   (error ? error.message() : "other processes remove the file");
+        return false;
+    }
+
+    uuid event_id_;
+    std::string problem_;
+    detail::record_file file_;
+#ifndef _WIN32
+    std::optional<detail::signal_stack> stack_;
+    pid_t process_ = 0;  ///< 0: not installed
+#endif
+};
+
+#ifdef _WIN32
+
+inline void crash_handler::install(const crash_options& options) {
+    auto& crash = detail::the_crash;
+    if (crash.is_installed.exchange(true)) {
+        problem_ = "another crash handler is installed in this process";
+    } else if (!prepare(options)) {
+        crash.is_installed = false;
+    } else {
+        detail::prepare_stack();
+        crash.is_taken = false;
+        crash.previous = ::SetUnhandledExceptionFilter(&detail::on_crash);
+    }
+}
+
+inline crash_handler::~crash_handler() {
+    if (!problem_.empty()) return;
+    auto& crash = detail::the_crash;
+    // There is no way to ask for the filter but to set one.
+    const auto now = ::SetUnhandledExceptionFilter(crash.previous);
+    if (now != &detail::on_crash) ::SetUnhandledExceptionFilter(now);
+    if (!crash.is_taken.exchange(true)) file_.remove();
+    crash.is_installed = false;
+}
+
+#else
+
+inline void crash_handler::install(const crash_options& options) {
+    auto& crash = detail::the_crash;
+    const pid_t process = ::getpid();
+    auto owner = crash.owner.load();
+    if (owner == process || !crash.owner.compare_exchange_strong(owner, process)) {
+        problem_ = "another crash handler is installed in this process";
+        return;
+    }
+    struct give_back {
+        bool is_due = true;
+        ~give_back() {
+            if (is_due) detail::the_crash.owner = 0;
+        }
+    } owned;
+    static const bool is_told_of_forks = ::pthread_atfork(nullptr, nullptr, &detail::leave_crash_to_parent) == 0;
+    static_cast<void>(is_told_of_forks);  // else a child holds the record until it ends, and still does not write it
+    if (!prepare(options)) return;
+    void* frames[4];
+    capture_stack(frames);  // the first walk takes memory
+    stack_.emplace();
+    crash.thread = 0;
+    crash.is_written = false;
+    crash.can_retreat = 0;
+    crash.was_cut = 0;
+    crash.step = 0;
+    process_ = process;
+    owned.is_due = false;
+    crash.process = process;
+    detail::take_crash_signals();
+}
+
+inline crash_handler::~crash_handler() {
+    if (process_ == 0 || process_ != ::getpid()) return;  // in a child, closing the file is all there is to do
+    auto& crash = detail::the_crash;
+    crash.process = 0;
+    // The program may come to its end while another thread crashes: that is a crash.
+    for (int i = 0; i < 200 && crash.thread != 0 && !crash.is_written; ++i) ::poll(nullptr, 0, 5);
+    detail::release_crash_signals();
+    if (crash.thread == 0) file_.remove();
+    crash.writer.file = nullptr;
+    crash.owner = 0;
+}
+
+#endif
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_recovery.hpp
+
+namespace candor::sentry {
+
+/// What `recover_crashes` found.
+struct recovered_crashes {
+    std::size_t reported = 0;  ///< given to `report`, which took them
+    std::size_t kept = 0;      ///< given to `report`, which did not take them: they are there the next time
+    std::size_t damaged = 0;   ///< not even the start could be read; removed
+
+    friend bool operator==(const recovered_crashes&, const recovered_crashes&) = default;
+};
+
+/// How many files one call of `recover_crashes` takes up. What is left waits for the next one.
+inline constexpr std::size_t most_recovered = 16;
+
+/// Calls `report(const crash_record&)` for each crash that an ended process of this user left in `directory`, and
+/// removes the record once that has returned true; records of processes that ended without a crash are removed in
+/// silence. The records of living processes, and what is no plain file of the user, stay untouched. Each record is one
+/// process's at a time, so that one crash is reported once however many start together; a process that is killed
+/// between report and removal has it reported again under the same event id. What `report` throws goes to the caller,
+/// the record stays. Throws `std::bad_alloc` otherwise. Any thread.
+template <class Report>
+recovered_crashes recover_crashes(const std::filesystem::path& directory, Report report) {
+    recovered_crashes out;
+    std::error_code error;
+    std::size_t left = most_recovered;
+    for (std::filesystem::directory_iterator entry{directory, error}, end; !error && entry != end && left > 0;
+         entry.increment(error)) {
+#ifdef _WIN32
+        const auto native = entry->path().filename().native();
+        std::string name;  // a record's name is ASCII
+        for (const wchar_t c : native) name += c < 128 ? static_cast<char>(c) : '?';
+#else
+        const auto name = entry->path().filename().native();
+#endif
+        if (!detail::is_record_name(name)) continue;
+        auto file = detail::record_file::claim(entry->path());
+        if (!file.is_open()) continue;
+        const auto content = file.read(detail::largest_record + 1);
+        if (!content) continue;
+        --left;
+        crash_record record;
+        switch (detail::parse_crash_record(*content, record)) {
+            case detail::record_state::unused:
+                file.remove();
+                break;
+            case detail::record_state::damaged:
+                file.remove();
+                ++out.damaged;
+                break;
+            case detail::record_state::crashed:
+                if (report(std::as_const(record))) {
+                    file.remove();
+                    ++out.reported;
+                } else {
+                    ++out.kept;
+                }
+                break;
+        }
+    }
+    return out;
+}
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_event.hpp
+
+namespace candor::sentry::detail {
+
+/// A signal's name and what it means.
+inline std::pair<std::string_view, std::string_view> signal_words(int signal) noexcept {
+    switch (signal) {
+        case SIGSEGV:
+            return {"SIGSEGV", "Segmentation fault"};
+        case SIGFPE:
+            return {"SIGFPE", "Arithmetic exception"};
+        case SIGILL:
+            return {"SIGILL", "Illegal instruction"};
+        case SIGABRT:
+            return {"SIGABRT", "Aborted"};
+#ifdef SIGBUS
+        case SIGBUS:
+            return {"SIGBUS", "Bus error"};
+#endif
+        default:
+            return {"Crash", "The record of the crash is not complete"};
+    }
+}
+
+/// The event of a crash that an earlier run left a record of. Where this run has loaded the same build of a module, its
+/// exported functions are named; a server finds the others by the modules' debug ids.
+inline event crash_event(const crash_record& crash) {
+    const auto [name, words] = signal_words(crash.signal);
+    exception what{
+        .type = std::string{name}, .value = std::string{words}, .mechanism = "signalhandler", .handled = false};
+    what.mechanism_data.emplace("record", crash.complete ? "complete" : "incomplete");
+    if (crash.signal != 0) {
+        what.mechanism_data.emplace("signal", std::to_string(crash.signal));
+        what.mechanism_data.emplace("code", std::to_string(crash.code));
+    }
+    if (crash.fault_address != 0) what.value += " at " + hexadecimal(crash.fault_address);
+
+    event out{.id = crash.event_id,
+              .timestamp = crash.time,
+              .level = severity::fatal,
+              .release = crash.release,
+              .breadcrumbs = crash.breadcrumbs};
+    const auto now = loaded_modules();
+    for (const auto address : crash.frames) {
+        frame f = make_frame(address, {}, crash.modules, out.modules);
+        const auto then = std::find_if(crash.modules.begin(), crash.modules.end(), [&](const module_image& m) {
+            return address - m.address < m.size && !m.build_id.empty();
+        });
+        if (then != crash.modules.end()) {
+            const auto same = std::find_if(now.begin(), now.end(),
+                                           [&](const module_image& m) { return m.build_id == then->build_id; });
+            if (same != now.end()) {
+                // The newest is where the thread was, the others are where it would have returned to.
+                const std::uint64_t behind = what.frames.empty() ? 1 : 0;
+                f.function = symbol_name(reinterpret_cast<const void*>(
+                    static_cast<std::uintptr_t>(address + behind - then->address + same->address)));
+            }
+        }
+        what.frames.push_back(std::move(f));
+    }
+    out.exceptions.push_back(std::move(what));
+    return out;
+}
+
+}  // namespace candor::sentry::detail
+
 // ---- candor/telemetry.hpp
 
 namespace candor {
@@ -3977,10 +10120,20 @@ struct telemetry_options {
     candor::level level = level::all;      ///< from `resolve_level`
     std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
     std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread. Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text`, such as tokens in use
-    std::optional<uuid> invocation_id{};   ///< of this run of the program, where it has one already; else random
+    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
+    account_source account{};              ///< on whose behalf; called on the worker thread.
+                                           ///< Empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
+                                           ///< product's configuration file
+    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
+                                           ///< tokens in use
+    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
+    sentry::before_send_hook before_send{};
+    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
+    bool capture_uncaught = false;
+    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
+    bool capture_crashes = false;
+    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
     std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
     delivery_options delivery{};
     diagnostic_sink diagnostics{};  ///< called on the constructing thread and on the worker
@@ -4013,14 +10166,11 @@ public:
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
-        if (!analytics_) {
-            disabled_.fetch_add(1, std::memory_order_relaxed);
-            return admission::disabled;
-        }
-        auto& [policies, events, shutdown_timeout, delivery] = *analytics_;
+        if (!analytics_) return disabled();
+        auto& [events, delivery] = *analytics_;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
-            .original_timestamp = policies.clock().wall_now().time_since_epoch().count(),
+            .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
             .event = &detail::event_type_of<Event>};
         try {
             header.message_id = uuid::random();
@@ -4033,26 +10183,60 @@ public:
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
+    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
+    /// more on its way up, is answered `duplicate`. Never blocks on I/O; the exception may be destroyed at once.
+    template <std::derived_from<std::exception> Exception>
+    admission capture(const Exception& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return errors_ ? errors_->capture(exception, sentry::detail::static_type_name<Exception>(), where) : disabled();
+    }
+
+    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
+    admission capture(const std::exception_ptr& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return errors_ ? errors_->capture(exception, where) : disabled();
+    }
+
+    /// Reports a text as an error of that severity.
+    admission capture_message(sentry::severity level, std::string_view text) noexcept {
+        return errors_ ? errors_->capture_message(level, text) : disabled();
+    }
+
+    /// Notes what happened on the way to an error: the last of these go with each error.
+    void add_breadcrumb(std::string_view category, std::string_view message,
+                        sentry::severity level = sentry::severity::info) noexcept {
+        if (errors_) errors_->add_breadcrumb(category, message, level);
+    }
+
     /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
     /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
     bool flush(std::chrono::milliseconds timeout) noexcept {
-        return !analytics_ || analytics_->delivery.flush(timeout);
+        if (!policies_) return true;
+        const auto deadline = detail::after(policies_->clock().now(), timeout);
+        const bool delivered = !analytics_ || analytics_->delivery.flush(timeout);
+        return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later events are answered `closed`.
+    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls are answered `closed`.
     void shutdown() noexcept {
-        if (analytics_) analytics_->delivery.shutdown(analytics_->shutdown_timeout);
+        if (analytics_) analytics_->delivery.close(shutdown_timeout_);
+        if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
+        if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
     }
 
     /// Whether analytics events have a destination.
     [[nodiscard]] bool sends_events() const noexcept { return analytics_.has_value(); }
+
+    /// Whether errors have a destination.
+    [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
 
     /// The UUID of this run of the program; nil where nothing is sent.
     [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->events.invocation : uuid{}; }
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        if (analytics_) out = analytics_->delivery.statistics();
+        if (analytics_) out += analytics_->delivery.statistics();
+        if (errors_) out += errors_->delivery().statistics();
         out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
         return out;
     }
@@ -4060,61 +10244,122 @@ public:
 private:
     /// All that exists only where events are sent.
     struct analytics {
-        template <class... Lent>
         analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const telemetry_options& options, Lent&... lent)
-            : policies{lent...},
-              events{std::move(context)},
-              shutdown_timeout{options.shutdown_timeout},
+                  const telemetry_options& options, const detail::policies<Transport, Clock>& policies)
+            : events{std::move(context)},
               delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options.delivery,
                                                           options.diagnostics, policies.transport(),
                                                           policies.clock())} {}
 
-        detail::policies<Transport, Clock> policies;
         rudderstack::detail::event_context events;
-        std::chrono::milliseconds shutdown_timeout;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
+
+    admission disabled() noexcept {
+        disabled_.fetch_add(1, std::memory_order_relaxed);
+        return admission::disabled;
+    }
+
+    /// The variable of the product with that name after its prefix.
+    static std::optional<std::string> variable(const product& of, const Environment& variables, const char* suffix) {
+        if (of.env_prefix.empty()) return std::nullopt;
+        return variables.get(of.variable(suffix).c_str());
+    }
+
+    /// The same where it overrides an option: an empty one counts as unset.
+    static std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
+        auto value = variable(of, variables, suffix);
+        if (value && value->empty()) value.reset();
+        return value;
+    }
 
     template <class... Lent>
     void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         check(options);
-        if (!sends_analytics(options.level)) return;
+        shutdown_timeout_ = options.shutdown_timeout;
+        if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
+        if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+    }
 
-        const auto variable = [&](const char* suffix) -> std::optional<std::string> {
-            if (options.product.env_prefix.empty()) return std::nullopt;
-            return variables.get(options.product.variable(suffix).c_str());
-        };
-        const auto override_of = [&](const char* suffix) {
-            auto value = variable(suffix);
-            if (value && value->empty()) value.reset();
-            return value;
-        };
-        const auto data_plane = override_of("RUDDERSTACK_DATA_PLANE_URL");
-        const auto write_key = override_of("RUDDERSTACK_WRITE_KEY");
+    template <class... Lent>
+    detail::policies<Transport, Clock>& policies(Lent&... lent) {
+        if (!policies_) policies_.emplace(lent...);
+        return *policies_;
+    }
+
+    template <class... Lent>
+    void start_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
+        const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
         if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
 
         const auto is_internal = options.internal_team
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics);
+        const bool in_cloud = variable(options.product, variables, "CLOUD").has_value();
         try {
             const url destination =
                 rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url));
             const std::string key = write_key.value_or(options.write_key);
             rudderstack::detail::check_write_key(key);
             const uuid invocation = options.invocation_id ? *options.invocation_id : uuid::random();
-            rudderstack::detail::event_context events{.identity = {invocation, variable("CLOUD").has_value(),
-                                                                   options.account, is_internal, options.diagnostics},
-                                                      .invocation = invocation,
-                                                      .secrets = redactor::make(variables, options.secrets),
-                                                      .message_bytes = options.delivery.message_bytes};
-            analytics_.emplace(destination, key, std::move(events), options, lent...);
+            rudderstack::detail::event_context events{
+                .identity = {invocation, in_cloud, options.account, is_internal, options.diagnostics},
+                .invocation = invocation,
+                .secrets = redactor::make(variables, options.secrets),
+                .message_bytes = options.delivery.message_bytes};
+            analytics_.emplace(destination, key, std::move(events), options, policies(lent...));
         } catch (const configuration_error& error) {
-            // The options alone were found good, so without a variable it is their combination that is the program's.
+            // The options alone were found good, so without a variable it is their
+            // combination that is the program's.
             if (!data_plane && !write_key) throw;
             detail::report(options.diagnostics,
                            "analytics are off: a variable of the environment set " + std::string{error.what()});
         }
+    }
+
+    template <class... Lent>
+    void start_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
+        if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
+        try {
+            const auto& lent_or_own = policies(lent...);
+            errors_.emplace(
+                sentry::detail::reporter_settings{
+                    .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
+                    .release = options.product.name + "@" + options.product.version,
+                    .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
+                    .before_send = options.before_send,
+                    .secrets = redactor::make(variables, options.secrets),
+                    .diagnostics = options.diagnostics},
+                lent_or_own.transport(), lent_or_own.clock());
+            if (options.capture_crashes) start_crash_handler(options, variables);
+            if (options.capture_uncaught) {
+                terminations_.emplace([this](const std::exception_ptr& exception) {
+                    errors_->capture_termination(exception, sentry::source_location{});
+                    shutdown();
+                });
+            }
+        } catch (const configuration_error& error) {
+            if (!dsn) throw;
+            detail::report(options.diagnostics,
+                           "errors are not sent: a variable of the environment set " + std::string{error.what()});
+        }
+    }
+
+    /// Reports what earlier runs left, and leaves a record if this one crashes.
+    void start_crash_handler(const telemetry_options& options, const Environment& variables) {
+        const auto state = state_directory(variables, options.product.name);
+        if (!state) return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
+        const auto directory = *state / "telemetry";
+        sentry::recover_crashes(directory, [this](const sentry::crash_record& crash) {
+            const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
+            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
+        });
+        crashes_.emplace(sentry::crash_options{
+            .directory = directory, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+        if (!crashes_->problem().empty())
+            detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
 
     /// Throws for what is wrong whatever the environment says.
@@ -4125,10 +10370,16 @@ private:
         detail::check(options.delivery);
         if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
         if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
+        if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
     }
 
     std::atomic<std::uint64_t> disabled_{0};
+    std::chrono::milliseconds shutdown_timeout_{};
+    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
     std::optional<analytics> analytics_;
+    std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
+    std::optional<sentry::crash_handler> crashes_;
+    std::optional<sentry::terminate_handler> terminations_;
 };
 
 }  // namespace candor
@@ -4338,6 +10589,35 @@ private:
     std::map<std::string, std::string> variables_;
 };
 
+/// A server without a socket: a test hands it a request, on its own thread, and gets the service's answer.
+class manual_server {
+public:
+    manual_server(const server_options& options, http_service& service) : options_{options}, service_{service} {}
+
+    /// As a server does it, but for compression. Status 0 after `stop`.
+    http_response receive(const http_request_head& head, std::string_view body = {}) {
+        const std::lock_guard guard{mutex_};
+        if (stopped_) return {};
+        if (auto answer = service_.begin(head)) return std::move(*answer);
+        if (body.size() > options_.body_limit) return service_.refuse(head, body_error::too_large);
+        return service_.complete(head, body);
+    }
+
+    /// The one of the options, or 4318.
+    [[nodiscard]] std::uint16_t port() const noexcept { return options_.port == 0 ? 4318 : options_.port; }
+
+    void stop() noexcept {
+        const std::lock_guard guard{mutex_};
+        stopped_ = true;
+    }
+
+private:
+    const server_options options_;
+    http_service& service_;
+    std::mutex mutex_;
+    bool stopped_ = false;
+};
+
 }  // namespace candor::testing
 
 // ---- candor/presets/cloudquery.hpp
@@ -4362,6 +10642,1022 @@ namespace candor::presets {
 }  // namespace candor::presets
 
 #ifndef CANDOR_NO_HTTPLIB
+
+// ---- candor/httplib/listener.hpp
+
+#include <httplib.h>
+
+#ifndef _WIN32
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#endif
+
+namespace candor::detail {
+
+/// The last error of a socket call.
+inline int socket_error() noexcept {
+#ifdef _WIN32
+    return ::WSAGetLastError();
+#else
+    return errno;
+#endif
+}
+
+/// Whether a call on a non-blocking socket only came too early.
+inline bool would_block(int error) noexcept {
+#ifdef _WIN32
+    return error == WSAEWOULDBLOCK;
+#else
+    return error == EAGAIN || error == EWOULDBLOCK || error == EINTR;
+#endif
+}
+
+/// A socket and its end. Non-blocking, and not inherited by programs that the host starts.
+class owned_socket {
+public:
+    owned_socket() = default;
+    explicit owned_socket(socket_t value) noexcept : value_{value} {}
+    owned_socket(owned_socket&& other) noexcept : value_{std::exchange(other.value_, INVALID_SOCKET)} {}
+    owned_socket& operator=(owned_socket&& other) noexcept {
+        std::swap(value_, other.value_);
+        return *this;
+    }
+    ~owned_socket() {
+        if (value_ == INVALID_SOCKET) return;
+#ifdef _WIN32
+        ::closesocket(value_);
+#else
+        ::close(value_);
+#endif
+    }
+
+    [[nodiscard]] socket_t get() const noexcept { return value_; }
+    explicit operator bool() const noexcept { return value_ != INVALID_SOCKET; }
+
+    static owned_socket open(int family, int type) noexcept {
+#ifdef SOCK_CLOEXEC
+        return owned_socket{::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+#else
+        return prepared(::socket(family, type, 0));
+#endif
+    }
+
+    /// The next connection that waits at a listening socket.
+    static owned_socket accept(socket_t listener) noexcept {
+#ifdef SOCK_CLOEXEC
+        return owned_socket{::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+#else
+        return prepared(::accept(listener, nullptr, nullptr));
+#endif
+    }
+
+private:
+#ifndef SOCK_CLOEXEC
+    static owned_socket prepared(socket_t value) noexcept {
+        owned_socket out{value};
+        if (!out) return out;
+#ifdef _WIN32
+        u_long on = 1;
+        ::ioctlsocket(value, FIONBIO, &on);
+        ::SetHandleInformation(reinterpret_cast<HANDLE>(value), HANDLE_FLAG_INHERIT, 0);
+#else
+        ::fcntl(value, F_SETFD, FD_CLOEXEC);
+        ::fcntl(value, F_SETFL, ::fcntl(value, F_GETFL) | O_NONBLOCK);
+#endif
+        return out;
+    }
+#endif
+
+    socket_t value_ = INVALID_SOCKET;
+};
+
+inline void set_option(socket_t socket, int level, int name, int value) noexcept {
+    ::setsockopt(socket, level, name, reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+/// An IP address and a port, as the system has it.
+class socket_address {
+public:
+    socket_address() = default;
+
+    /// False where `text` is neither an IP address nor `localhost`, which is 127.0.0.1.
+    bool parse(const std::string& text, std::uint16_t port) noexcept {
+        auto& v4 = reinterpret_cast<sockaddr_in&>(storage_);
+        auto& v6 = reinterpret_cast<sockaddr_in6&>(storage_);
+        storage_ = {};
+        if (::inet_pton(AF_INET, text == "localhost" ? "127.0.0.1" : text.c_str(), &v4.sin_addr) == 1) {
+            storage_.ss_family = AF_INET;
+            v4.sin_port = htons(port);
+            return true;
+        }
+        if (::inet_pton(AF_INET6, text.c_str(), &v6.sin6_addr) != 1) return false;
+        storage_.ss_family = AF_INET6;
+        v6.sin6_port = htons(port);
+        return true;
+    }
+
+    /// Where a socket is bound.
+    bool read(socket_t socket) noexcept {
+        auto room = static_cast<socklen_t>(sizeof storage_);
+        return ::getsockname(socket, reinterpret_cast<sockaddr*>(&storage_), &room) == 0;
+    }
+
+    [[nodiscard]] int family() const noexcept { return storage_.ss_family; }
+    [[nodiscard]] std::uint16_t port() const noexcept {
+        return ntohs(family() == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(storage_).sin6_port
+                                          : reinterpret_cast<const sockaddr_in&>(storage_).sin_port);
+    }
+    [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage_); }
+    [[nodiscard]] socklen_t size() const noexcept {
+        return static_cast<socklen_t>(family() == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
+    }
+
+private:
+    sockaddr_storage storage_{};
+};
+
+/// A socket that listens. Its port is kept from the moment it is bound.
+class listener {
+public:
+    /// Throws `configuration_error` where the address cannot be had; port 0 takes a free one.
+    listener(const std::string& address, std::uint16_t port) {
+        socket_address where;
+        if (address.find('\0') != address.npos || !where.parse(address, port))
+            throw configuration_error{"address", address, "an IP address, or localhost"};
+        socket_ = owned_socket::open(where.family(), SOCK_STREAM);
+        if (!socket_) refuse("address", address, "an address that a socket can be had for");
+#ifdef _WIN32
+        set_option(socket_.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+#endif
+        if (where.family() == AF_INET6) set_option(socket_.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        // With a port of the system's choice only after bind: so it does not choose one that others have.
+        if (port != 0) share_port();
+        if (::bind(socket_.get(), where.get(), where.size()) != 0) {
+#ifdef _WIN32
+            const bool is_foreign = socket_error() == WSAEADDRNOTAVAIL;
+#else
+            const bool is_foreign = socket_error() == EADDRNOTAVAIL;
+#endif
+            if (is_foreign) refuse("address", address, "an address of this machine");
+            refuse("port", std::to_string(port), "a port that is free, or 0 for any");
+        }
+        share_port();
+        if (::listen(socket_.get(), 128) != 0)
+            refuse("port", std::to_string(port), "a port that is free, or 0 for any");
+        if (!where.read(socket_.get())) refuse("address", address, "an address that a socket can be bound to");
+        port_ = where.port();
+    }
+
+    [[nodiscard]] socket_t get() const noexcept { return socket_.get(); }
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+
+    /// The next connection that waits, if there is one.
+    [[nodiscard]] owned_socket accept() const noexcept {
+        auto out = owned_socket::accept(socket_.get());
+        if (out) set_option(out.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+        return out;
+    }
+
+private:
+    /// A port that was given up can then be had again at once, while the system still remembers its connections; one
+    /// that somebody listens on cannot. That holds where both the old socket and the new one say so. Windows needs no
+    /// saying.
+    void share_port() const noexcept {
+#ifndef _WIN32
+        set_option(socket_.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+#endif
+    }
+
+    [[noreturn]] static void refuse(std::string_view field, std::string_view value, const std::string& allowed) {
+        throw configuration_error{field, value, allowed + " (" + std::system_category().message(socket_error()) + ")"};
+    }
+
+    owned_socket socket_;
+    std::uint16_t port_ = 0;
+};
+
+/// Says "stop" to any number of threads that wait for sockets: a datagram socket connected to itself, which can be read
+/// from, for all who poll it, once something was sent. Thread-safe.
+class stop_signal {
+public:
+    /// Throws `configuration_error` where there is no socket for it.
+    stop_signal() : socket_{owned_socket::open(AF_INET, SOCK_DGRAM)} {
+        socket_address self;
+        self.parse("127.0.0.1", 0);
+        if (!socket_ || ::bind(socket_.get(), self.get(), self.size()) != 0 || !self.read(socket_.get()) ||
+            ::connect(socket_.get(), self.get(), self.size()) != 0)
+            throw configuration_error{
+                "address", "127.0.0.1",
+                "an address that a socket can be had for (" + std::system_category().message(socket_error()) + ")"};
+    }
+
+    /// Final. What is being done may go on until `grace` from now.
+    void raise(std::chrono::milliseconds grace) noexcept {
+        end_.store((std::chrono::steady_clock::now() + grace).time_since_epoch().count(), std::memory_order_release);
+        ::send(socket_.get(), "x", 1, 0);
+    }
+
+    [[nodiscard]] bool is_raised() const noexcept { return end().time_since_epoch().count() != never; }
+
+    /// Until when things may go on.
+    [[nodiscard]] steady_time end() const noexcept {
+        return steady_time{steady_time::duration{end_.load(std::memory_order_acquire)}};
+    }
+
+    /// Waits for one of `events` at `socket`, until `deadline` or the signal. True where they are there: with the
+    /// signal too, until the end of its grace, so that a caller takes in what has come already.
+    bool wait(socket_t socket, short events, steady_time deadline) const noexcept {
+        for (;;) {
+            const bool stopping = is_raised();
+            const auto now = std::chrono::steady_clock::now();
+            const auto until = stopping ? now : std::min(deadline, now + std::chrono::hours{1});
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
+            pollfd wanted[2] = {{socket, events, 0}, {socket_.get(), POLLIN, 0}};
+            const int found = poll(wanted, stopping ? 1 : 2, static_cast<int>(std::max<long long>(left, 0)));
+            if (found > 0 && wanted[0].revents != 0) return now < (stopping ? end() : deadline);
+            if (stopping || now >= deadline) return false;
+            if (found < 0 && !would_block(socket_error())) return false;
+        }
+    }
+
+    /// Lets time pass. False: the signal has come.
+    bool pause(std::chrono::milliseconds time) const noexcept {
+        pollfd wanted{socket_.get(), POLLIN, 0};
+        return poll(&wanted, 1, static_cast<int>(time.count())) == 0;
+    }
+
+private:
+    static int poll(pollfd* of, unsigned count, int milliseconds) noexcept {
+#ifdef _WIN32
+        return ::WSAPoll(of, count, milliseconds);
+#else
+        return ::poll(of, count, milliseconds);
+#endif
+    }
+
+    static constexpr steady_time::rep never = steady_time::max().time_since_epoch().count();
+
+    owned_socket socket_;
+    std::atomic<steady_time::rep> end_{never};
+};
+
+}  // namespace candor::detail
+
+// ---- candor/httplib/inflate.hpp
+
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+#include <zlib.h>
+
+#include <algorithm>
+#include <memory>
+#endif
+
+namespace candor::detail {
+
+/// How a body was compressed.
+enum class content_coding { identity, gzip, deflate };
+
+/// What a Content-Encoding header says (RFC 9110, section 8.4.1); nothing where it is none that can be undone here: all
+/// but `identity` need zlib.
+inline std::optional<content_coding> parse_content_coding(std::string_view header) noexcept {
+    if (header.empty() || equal_ignoring_case(header, "identity")) return content_coding::identity;
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+    if (equal_ignoring_case(header, "gzip")) return content_coding::gzip;
+    if (equal_ignoring_case(header, "deflate")) return content_coding::deflate;
+#endif
+    return std::nullopt;
+}
+
+/// What came of decompressing a body.
+struct inflated {
+    std::size_t size = 0;                 ///< of the plain body
+    std::optional<body_error> problem{};  ///< why there is none
+};
+
+/// Decompresses `bytes` into the `room` bytes at `out`; with null for `out` it only counts, so that a caller can learn
+/// the size of the plain body before it has memory for it. Stops with `too_large` as soon as there would be more than
+/// `room`. gzip (RFC 1952) may be several members in a row; deflate is zlib's format (RFC 1950). A stream that ends
+/// early, fails its checksum or is followed by something else is `undecodable`.
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+inline inflated inflate(std::string_view bytes, content_coding coding, char* out, std::size_t room) noexcept {
+    constexpr std::size_t most_at_once = 1U << 30;  // zlib counts in unsigned int
+    z_stream stream{};
+    // The window is that of the sender, and the frame that of the header: neither is guessed.
+    if (::inflateInit2(&stream, coding == content_coding::gzip ? 15 + 16 : 15) != Z_OK)
+        return {.problem = body_error::overloaded};
+    const std::unique_ptr<z_stream, int (*)(z_stream*)> end{&stream, ::inflateEnd};
+
+    std::size_t size = 0;
+    char scratch[16 * 1024];
+    for (;;) {
+        const auto given = std::min(bytes.size(), most_at_once);
+        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));  // zlib does not write to it
+        stream.avail_in = static_cast<uInt>(given);
+        const bool has_room = out != nullptr && size < room;
+        const auto space = has_room ? std::min(room - size, most_at_once) : sizeof scratch;
+        stream.next_out = reinterpret_cast<Bytef*>(has_room ? out + size : scratch);
+        stream.avail_out = static_cast<uInt>(space);
+
+        const int state = ::inflate(&stream, Z_NO_FLUSH);
+        const auto taken = given - stream.avail_in;
+        const auto made = space - stream.avail_out;
+        bytes.remove_prefix(taken);
+        if (made > room - size) return {.problem = body_error::too_large};
+        size += made;
+
+        if (state == Z_STREAM_END) {
+            if (bytes.empty()) return {.size = size};
+            if (coding != content_coding::gzip || ::inflateReset(&stream) != Z_OK)
+                return {.problem = body_error::undecodable};
+        } else if (state == Z_MEM_ERROR) {
+            return {.problem = body_error::overloaded};
+        } else if (state != Z_OK || (taken == 0 && made == 0)) {
+            return {.problem = body_error::undecodable};
+        }
+    }
+}
+#else
+inline inflated inflate(std::string_view, content_coding, char*, std::size_t) noexcept {
+    return {.problem = body_error::encoding};
+}
+#endif
+
+}  // namespace candor::detail
+
+// ---- candor/httplib/server_stream.hpp
+
+#include <httplib.h>
+
+namespace candor::detail {
+
+/// A connection as httplib reads requests from it and writes answers to it. Every wait ends with the request's deadline
+/// and with the server's stop signal; heads and lines are bounded. What httplib writes is sent in one piece.
+///
+/// Of httplib's own virtual functions each version knows its own selection, so none is marked as one. One thread at a
+/// time.
+class server_stream : public ::httplib::Stream {
+public:
+    server_stream(owned_socket socket, const stop_signal& stop) : socket_{std::move(socket)}, stop_{stop} {}
+
+    /// Waits for the first byte of a request. False: none came until `deadline`, the client has gone, or we stop.
+    bool await_request(steady_time deadline) {
+        return next_ < end_ || (stop_.wait(socket_.get(), POLLIN, deadline) && receive());
+    }
+
+    /// A request starts, and it is to have come and been answered by `deadline`.
+    void begin_request(steady_time deadline) noexcept {
+        deadline_ = deadline;
+        run_ = column_ = 0;
+        recent_ = {};
+        in_head_ = true;
+    }
+
+    /// httplib has taken the head in.
+    void end_head() noexcept { in_head_ = false; }
+
+    /// httplib gets no further byte of this connection.
+    void end_reading() noexcept { is_reading_ = false; }
+
+    /// Whether what was read last is the empty line behind the last chunk of a body. httplib 0.11 takes a chunk that is
+    /// not followed by a line end for the last one.
+    [[nodiscard]] bool is_after_empty_line() const noexcept { return recent_ == std::array{'\r', '\n', '\r', '\n'}; }
+
+    /// Whether a read came to nothing because the time was over or the server stops: then nobody waits for an answer.
+    [[nodiscard]] bool is_given_up() const noexcept { return is_given_up_; }
+
+    /// Sends what httplib has written. False where it cannot be sent.
+    bool flush() noexcept {
+        std::string_view left = written_;
+        while (!left.empty() && !is_given_up_) {
+            const auto sent = ::send(socket_.get(), left.data(), size_argument(left.size()), no_signal);
+            if (sent > 0) {
+                left.remove_prefix(static_cast<std::size_t>(sent));
+            } else if (!would_block(socket_error()) || !stop_.wait(socket_.get(), POLLOUT, deadline_)) {
+                is_given_up_ = true;
+            }
+        }
+        written_.clear();
+        return !is_given_up_;
+    }
+
+    /// Before a connection is closed on which more may come than was read: says that nothing follows, and waits until
+    /// the client, or the time, is at its end. Else the system would answer what comes with a reset, and the client
+    /// would lose the answer.
+    void linger(steady_time deadline) noexcept {
+#ifdef _WIN32
+        ::shutdown(socket_.get(), SD_SEND);
+#else
+        ::shutdown(socket_.get(), SHUT_WR);
+#endif
+        while (stop_.wait(socket_.get(), POLLIN, deadline) && receive()) {
+        }
+    }
+
+    /// Ends the connection for the thread that waits for a request on it. From any thread.
+    void shut_down() const noexcept {
+#ifdef _WIN32
+        ::shutdown(socket_.get(), SD_BOTH);
+#else
+        ::shutdown(socket_.get(), SHUT_RDWR);
+#endif
+    }
+
+    // What httplib calls.
+
+    ssize_t read(char* out, std::size_t size) {
+        // Some versions read a second head where the target of the first one is too long.
+        if (!is_reading_ || (in_head_ && is_after_empty_line())) return -1;
+        if (next_ == end_ && !fill()) return is_given_up_ ? -1 : 0;
+        const auto taken = std::min(size, end_ - next_);
+        std::copy_n(buffer_.data() + next_, taken, out);
+        next_ += taken;
+        if (size == 1) return examine(*out) ? 1 : -1;  // a byte of a line, or the last one of a chunk
+        run_ = 0;
+        for (const char c : std::string_view{out, taken}.substr(taken - std::min(taken, recent_.size()))) remember(c);
+        return static_cast<ssize_t>(taken);
+    }
+
+    ssize_t write(const char* bytes, std::size_t size) {
+        written_.append(bytes, size);
+        return static_cast<ssize_t>(size);
+    }
+
+    bool is_readable() const { return is_reading_ && next_ < end_; }
+    bool wait_readable() const { return is_reading_ && !is_given_up_; }
+    bool is_writable() const { return !is_given_up_; }
+    bool wait_writable() const { return !is_given_up_; }
+    bool is_peer_alive() const { return !is_given_up_; }
+    void get_remote_ip_and_port(std::string&, int&) const {}
+    void get_local_ip_and_port(std::string&, int&) const {}
+    socket_t socket() const { return INVALID_SOCKET; }  // nothing there is httplib's business
+    time_t duration() const { return 0; }
+
+private:
+    static constexpr std::size_t longest_run = 64 * 1024;
+
+#ifdef MSG_NOSIGNAL
+    static constexpr int no_signal = MSG_NOSIGNAL;
+#else
+    static constexpr int no_signal = 0;  // there the threads of the server hold SIGPIPE back
+#endif
+
+#ifdef _WIN32
+    static int size_argument(std::size_t size) noexcept {
+        return static_cast<int>(std::min<std::size_t>(size, 1 << 30));
+    }
+#else
+    static std::size_t size_argument(std::size_t size) noexcept { return size; }
+#endif
+
+    /// Waits for bytes. False where there are none to be had.
+    bool fill() noexcept {
+        if (!written_.empty() && !flush()) return false;  // a "100 Continue" that the client waits for
+        if (stop_.wait(socket_.get(), POLLIN, deadline_)) return receive();
+        is_given_up_ = true;
+        return false;
+    }
+
+    bool receive() noexcept {
+        const auto got = ::recv(socket_.get(), buffer_.data(), size_argument(buffer_.size()), 0);
+        next_ = 0;
+        end_ = got > 0 ? static_cast<std::size_t>(got) : 0;
+        return got > 0;
+    }
+
+    /// httplib reads lines byte by byte and puts no limit on them. False: the head is too long, or what stands between
+    /// two chunks or behind the last one.
+    bool examine(char& c) noexcept {
+        if (in_head_) disable_range(c);
+        remember(c);
+        return ++run_ <= longest_run;
+    }
+
+    /// Older versions match the value of a Range header with a recursive regular expression before anybody can say that
+    /// he has no use for ranges. The longest value there may be takes it more stack than a thread has on some systems.
+    /// So that header gets another name.
+    void disable_range(char& c) noexcept {
+        constexpr std::string_view range = "range";
+        if (c == '\n') {
+            column_ = 0;
+        } else if (column_ < range.size() && equal_ignoring_case({&c, 1}, range.substr(column_, 1))) {
+            if (++column_ == range.size()) c = '-';
+        } else {
+            column_ = range.size();
+        }
+    }
+
+    void remember(char c) noexcept {
+        std::rotate(recent_.begin(), recent_.begin() + 1, recent_.end());
+        recent_.back() = c;
+    }
+
+    owned_socket socket_;
+    const stop_signal& stop_;
+    steady_time deadline_{};
+    std::array<char, 16 * 1024> buffer_;
+    std::size_t next_ = 0;  ///< what is in the buffer and was not read
+    std::size_t end_ = 0;
+    std::string written_;
+    std::size_t run_ = 0;           ///< bytes that were read one by one
+    std::size_t column_ = 0;        ///< where the line may still become a Range header: how far it is one
+    std::array<char, 4> recent_{};  ///< what was read last
+    bool in_head_ = true;
+    bool is_reading_ = true;
+    bool is_given_up_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/httplib/request_engine.hpp
+
+#include <httplib.h>
+
+#ifndef _WIN32
+#include <signal.h>
+#endif
+
+namespace candor::detail {
+
+/// Memory that several threads share. Thread-safe.
+class byte_budget {
+public:
+    explicit byte_budget(std::size_t size) noexcept : left_{size} {}
+
+    bool take(std::size_t bytes) noexcept {
+        auto left = left_.load(std::memory_order_relaxed);
+        while (left >= bytes) {
+            if (left_.compare_exchange_weak(left, left - bytes, std::memory_order_relaxed)) return true;
+        }
+        return false;
+    }
+    void give_back(std::size_t bytes) noexcept { left_.fetch_add(bytes, std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::size_t> left_;
+};
+
+/// What one request takes of a budget, until it has been answered.
+class budget_share {
+public:
+    explicit budget_share(byte_budget& of) noexcept : of_{of} {}
+    budget_share(const budget_share&) = delete;
+    budget_share& operator=(const budget_share&) = delete;
+    ~budget_share() { of_.give_back(taken_); }
+
+    bool take(std::size_t bytes) noexcept {
+        if (!of_.take(bytes)) return false;
+        taken_ += bytes;
+        return true;
+    }
+
+private:
+    byte_budget& of_;
+    std::size_t taken_ = 0;
+};
+
+/// Keeps what the program does with SIGPIPE, for a base that sets it.
+class signal_keeper {
+#ifndef _WIN32
+protected:
+    signal_keeper() noexcept { ::sigaction(SIGPIPE, nullptr, &before_); }
+    void restore() noexcept { ::sigaction(SIGPIPE, &before_, nullptr); }
+
+private:
+    struct sigaction before_ {};
+#else
+protected:
+    void restore() noexcept {}
+#endif
+};
+
+/// httplib's server without its sockets and threads: it reads one request from a stream, and writes the answer of a
+/// service there. httplib parses heads and chunks; which body is read, and how far, is decided here. Thread-safe.
+class request_engine : private signal_keeper, private ::httplib::Server {
+public:
+    request_engine(http_service& service, const server_options& options)
+        : service_{service},
+          body_limit_{options.body_limit},
+          keep_alive_{"timeout=" +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options.idle_timeout).count())},
+          budget_{in_flight(options.body_limit)} {
+        signal_keeper::restore();  // httplib has set it to be ignored
+        set_payload_max_length(std::numeric_limits<std::size_t>::max());
+        set_pre_routing_handler([](const ::httplib::Request&, ::httplib::Response& to) {
+            if (!current_->answer) return HandlerResponse::Unhandled;
+            write(*current_->answer, to);
+            return HandlerResponse::Handled;
+        });
+        Post("/", [this](const ::httplib::Request&, ::httplib::Response& to, const ::httplib::ContentReader& read) {
+            answer_body(*current_, read);
+            write(*current_->answer, to);
+        });
+        set_error_handler(HandlerWithResponse{[this](const ::httplib::Request& from, ::httplib::Response& to) {
+            if (current_->answer) return HandlerResponse::Unhandled;
+            current_->head = head_of(from);  // one that httplib refused
+            refuse(*current_, body_error::undecodable);
+            write(*current_->answer, to);
+            return HandlerResponse::Handled;
+        }});
+        set_post_routing_handler([this](const ::httplib::Request&, ::httplib::Response& to) {
+            const bool is_last = to.get_header_value("Connection") == "close";
+            if (is_last && current_->outcome == outcome::kept) current_->outcome = outcome::finished;
+            const bool is_kept = current_->outcome == outcome::kept;
+            to.headers.erase("Keep-Alive");  // says that only so many requests are taken
+            to.headers.erase("Connection");
+            to.headers.emplace(is_kept ? "Keep-Alive" : "Connection", is_kept ? keep_alive_ : "close");
+        });
+    }
+
+    /// What becomes of a connection after a request.
+    enum class outcome {
+        kept,
+        finished,   ///< close it
+        abandoned,  ///< close it; more may come than was read
+    };
+
+    /// Reads a request, the first byte of which has come, and has it answered: with 503 where the server has too much
+    /// to do.
+    outcome serve(server_stream& stream, bool is_overloaded) {
+        exchange now{.stream = stream, .is_overloaded = is_overloaded, .share = budget_share{budget_}};
+        current_ = &now;
+        bool is_closed = false;
+        bool is_answered = false;
+        try {
+            const std::function<void(::httplib::Request&)> on_head = [&](auto& request) { prepare(now, request); };
+            is_answered = process(*this, stream, is_closed, on_head);
+        } catch (...) {  // no memory for the head, or for the answer
+            stream.end_reading();
+            now.outcome = outcome::abandoned;
+        }
+        current_ = nullptr;
+        if (!stream.flush() || stream.is_given_up() || (!is_answered && !now.answer)) return outcome::finished;
+        if (now.outcome != outcome::kept) return now.outcome;
+        return is_closed || !is_answered ? outcome::finished : outcome::kept;
+    }
+
+private:
+    /// A request under way.
+    struct exchange {
+        server_stream& stream;
+        bool is_overloaded;
+        budget_share share;
+        http_request_head head{};
+        content_coding coding = content_coding::identity;
+        bool is_chunked = false;
+        std::size_t size = 0;  ///< of the body as it comes, where that is known
+        std::optional<http_response> answer{};
+        request_engine::outcome outcome = outcome::kept;
+    };
+
+    /// So many bytes of bodies may be there at once, of all connections together.
+    static std::size_t in_flight(std::size_t body_limit) noexcept {
+        return body_limit > std::numeric_limits<std::size_t>::max() / 2 ? body_limit : body_limit * 2;
+    }
+
+    /// httplib's function of that name, which has had several forms.
+    template <class Engine, class Setup>
+    static bool process(Engine& self, server_stream& stream, bool& is_closed, const Setup& on_head) {
+        const std::string nobody;
+        if constexpr (requires { self.process_request(stream, false, is_closed, on_head); }) {
+            return self.process_request(stream, false, is_closed, on_head);
+        } else {
+            return self.process_request(stream, nobody, 0, nobody, 0, false, is_closed, on_head);
+        }
+    }
+
+    static http_request_head head_of(const ::httplib::Request& request) {
+        http_request_head out{.method = request.method, .target = request.target};
+        out.headers.reserve(request.headers.size());
+        for (const auto& [name, value] : request.headers) out.headers.push_back({name, value});
+        return out;
+    }
+
+    /// The head is there: decides whether the body is read, and leaves httplib nothing else to decide.
+    void prepare(exchange& now, ::httplib::Request& request) {
+        now.stream.end_head();
+        now.head = head_of(request);
+        const auto body = body_framing(request);
+        if (!body) {
+            refuse(now, body_error::undecodable);
+        } else if (now.is_overloaded) {
+            refuse(now, body_error::overloaded);
+        } else {
+            now.is_chunked = body->is_chunked;
+            now.size = body->size;
+            now.answer = service_.begin(now.head);
+            if (!now.answer) choose_body(now);
+            if (now.answer && (now.is_chunked || now.size > 0)) abandon(now);
+        }
+
+        // httplib would decompress the body, parse forms, compress the answer, upgrade the connection, match long paths
+        // with recursive regular expressions.
+        for (const char* name :
+             {"Content-Encoding", "Content-Type", "Accept-Encoding", "Upgrade", "Content-Length", "Transfer-Encoding"})
+            request.headers.erase(name);
+        if (now.is_chunked) {
+            request.headers.emplace("Transfer-Encoding", "chunked");
+        } else {  // without either, it would read until the client closes
+            request.headers.emplace("Content-Length", std::to_string(now.size));
+        }
+        if (now.answer) request.headers.erase("Expect");
+        request.path = "/";
+        if (request.method != "HEAD") request.method = "POST";
+    }
+
+    /// Where a body ends.
+    struct framing {
+        bool is_chunked = false;
+        std::size_t size = 0;
+    };
+
+    /// Nothing where that is not clear (RFC 9112, section 6.3), or where the head is against the protocol otherwise.
+    static std::optional<framing> body_framing(const ::httplib::Request& request) {
+        const auto hosts = request.get_header_value_count("Host");
+        if (hosts > 1 || (hosts == 0 && request.version != "HTTP/1.0")) return std::nullopt;
+        framing out;
+        const auto lengths = request.headers.equal_range("Content-Length");
+        const auto codings = request.headers.equal_range("Transfer-Encoding");
+        if (codings.first != codings.second) {
+            out.is_chunked = true;
+            if (lengths.first != lengths.second || std::next(codings.first) != codings.second ||
+                !equal_ignoring_case(codings.first->second, "chunked"))
+                return std::nullopt;
+        }
+        for (auto at = lengths.first; at != lengths.second; ++at) {
+            const std::string& text = at->second;
+            if (text != lengths.first->second || text.empty() || text.size() > 18 ||
+                text.find_first_not_of("0123456789") != text.npos)
+                return std::nullopt;
+            out.size = static_cast<std::size_t>(
+                std::min<unsigned long long>(std::stoull(text), std::numeric_limits<std::size_t>::max()));
+        }
+        return out;
+    }
+
+    /// The service wants the body.
+    void choose_body(exchange& now) {
+        const std::string* coding = now.head.header("Content-Encoding");
+        const auto known = parse_content_coding(coding == nullptr ? "" : *coding);
+        if (!known) {
+            refuse(now, body_error::encoding);
+        } else if (now.size > body_limit_) {
+            refuse(now, body_error::too_large);
+        } else if (now.head.method == "HEAD") {
+            now.answer = service_.complete(now.head, {});
+        } else {
+            now.coding = *known;
+        }
+    }
+
+    /// Reads the body, as httplib takes it out of its framing, and asks the service.
+    void answer_body(exchange& now, const ::httplib::ContentReader& read) noexcept {
+        try {
+            std::string body;
+            body.reserve(std::min(now.size, std::size_t{1} << 20));
+            std::optional<body_error> problem;
+            const bool is_whole = read([&](const char* bytes, std::size_t size) {
+                if (size > body_limit_ - body.size()) {
+                    problem = body_error::too_large;
+                } else if (!now.share.take(size)) {
+                    problem = body_error::overloaded;
+                } else {
+                    body.append(bytes, size);
+                }
+                return !problem;
+            });
+            if (!problem && (!is_whole || (now.is_chunked && !now.stream.is_after_empty_line())))
+                problem = body_error::undecodable;
+            if (problem) return refuse(now, *problem);
+            if (now.coding == content_coding::identity) {
+                now.answer = service_.complete(now.head, body);
+            } else {
+                answer_compressed(now, body);
+            }
+        } catch (...) {  // std::bad_alloc
+            refuse(now, body_error::overloaded);
+        }
+    }
+
+    void answer_compressed(exchange& now, std::string_view body) {
+        const auto counted = inflate(body, now.coding, nullptr, body_limit_);
+        if (counted.problem) return refuse(now, *counted.problem);
+        if (!now.share.take(counted.size)) return refuse(now, body_error::overloaded);
+        std::string plain(counted.size, '\0');
+        const auto done = inflate(body, now.coding, plain.data(), plain.size());
+        if (done.problem) return refuse(now, *done.problem);
+        now.answer = service_.complete(now.head, plain);
+    }
+
+    void refuse(exchange& now, body_error why) noexcept {
+        now.answer = service_.refuse(now.head, why);
+        abandon(now);
+    }
+
+    /// Whatever of the request has not been read stays unread.
+    static void abandon(exchange& now) noexcept {
+        now.outcome = outcome::abandoned;
+        now.stream.end_reading();
+    }
+
+    static void write(const http_response& from, ::httplib::Response& to) {
+        to.status = from.status;
+        to.body = from.body;
+        for (const auto& [name, value] : from.headers) to.set_header(name, value);
+    }
+
+    static inline thread_local exchange* current_ = nullptr;  ///< httplib hands nothing of ours to its handlers
+
+    http_service& service_;
+    const std::size_t body_limit_;
+    const std::string keep_alive_;
+    byte_budget budget_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/httplib/server.hpp
+
+#include <httplib.h>
+
+namespace candor {
+
+/// An HTTP/1 server over cpp-httplib, 0.11.4 or later: the one that programs use.
+///
+/// One thread accepts and one serves each connection; `request_timeout` is for the whole of a request, however it
+/// trickles in. With `max_connections` open, a new one takes the place of the one that has been without a request for
+/// longest; where all have one under way, it is answered 503. Bodies come with a length or in chunks; all bodies under
+/// way together take at most twice `body_limit`, further ones are answered 503. Compressed ones need
+/// CPPHTTPLIB_ZLIB_SUPPORT.
+///
+/// `port` and `stop` may be called from any thread.
+class httplib_server {
+public:
+    httplib_server(const server_options& options, http_service& service)
+        : options_{checked(options)},
+          listener_{options.address, options.port},
+          engine_{service, options},
+          acceptor_{detail::start_worker_thread([this] { accept_all(); })} {}
+
+    httplib_server(const httplib_server&) = delete;
+    httplib_server& operator=(const httplib_server&) = delete;
+    ~httplib_server() { stop(); }
+
+    [[nodiscard]] std::uint16_t port() const noexcept { return listener_.port(); }
+
+    void stop() noexcept {
+        const std::lock_guard one_at_a_time{stopping_};
+        if (!acceptor_.joinable()) return;
+        stop_.raise(grace);
+        acceptor_.join();
+        std::unique_lock lock{mutex_};
+        changed_.wait(lock, [&] { return connections_.empty(); });
+        if (last_.joinable()) last_.join();
+    }
+
+private:
+    static constexpr std::chrono::milliseconds grace{500};  ///< for what has come when we stop
+    static constexpr std::chrono::milliseconds farewell{
+        1000};                                            ///< for a client that still sends when it has its answer
+    static constexpr std::size_t extra_connections = 16;  ///< beyond the limit, to be told so
+
+    enum class state { idle, busy, evicted };
+
+    /// Guarded by `mutex_`, but for `stream`, which is for the thread.
+    struct connection {
+        connection(detail::owned_socket socket, const detail::stop_signal& stop, bool is_extra_one)
+            : stream{std::move(socket), stop}, is_extra{is_extra_one} {}
+
+        detail::server_stream stream;
+        const bool is_extra;  ///< its request is answered 503
+        state now = state::idle;
+        steady_time idle_since = std::chrono::steady_clock::now();
+        std::thread thread;
+    };
+    using connection_list = std::list<connection>;
+
+    static const server_options& checked(const server_options& options) {
+        detail::check_positive("body_limit", options.body_limit);
+        detail::check_positive("max_connections", options.max_connections);
+        detail::check_positive("request_timeout", options.request_timeout);
+        detail::check_positive("idle_timeout", options.idle_timeout);
+        return options;
+    }
+
+    static steady_time in(std::chrono::milliseconds time) noexcept {
+        return detail::after(std::chrono::steady_clock::now(), time);
+    }
+
+    /// Until the signal, and then once more what waits.
+    void accept_all() noexcept {
+        while (stop_.wait(listener_.get(), POLLIN, steady_time::max())) {
+            auto socket = listener_.accept();
+            if (socket) {
+                start(std::move(socket));
+            } else if (const int error = detail::socket_error(); !detail::would_block(error)) {
+                // Where descriptors are short the connection goes on waiting, and the next poll would find it at once.
+                make_room();
+                if (!stop_.pause(std::chrono::milliseconds{50})) return;
+            }
+        }
+    }
+
+    void start(detail::owned_socket socket) noexcept {
+        try {
+            const std::lock_guard guard{mutex_};
+            auto open = live();
+            if (open >= options_.max_connections && evict_one()) --open;
+            // Those who have been told to go count here until they have gone.
+            if (connections_.size() >= options_.max_connections + extra_connections) return;
+            const auto mine =
+                connections_.emplace(connections_.end(), std::move(socket), stop_, open >= options_.max_connections);
+            try {
+                mine->thread = detail::start_worker_thread([this, mine] {
+                    serve(*mine);
+                    leave(mine);
+                });
+            } catch (const std::system_error&) {  // no thread to be had
+                connections_.erase(mine);
+            }
+        } catch (const std::bad_alloc&) {  // the client sees its connection closed
+        }
+    }
+
+    void make_room() noexcept {
+        const std::lock_guard guard{mutex_};
+        evict_one();
+    }
+
+    /// Ends the connection that has had no request for longest. False: all have one.
+    bool evict_one() noexcept {
+        connection* oldest = nullptr;
+        for (auto& c : connections_) {
+            if (c.now == state::idle && (oldest == nullptr || c.idle_since < oldest->idle_since)) oldest = &c;
+        }
+        if (oldest == nullptr) return false;
+        oldest->now = state::evicted;
+        oldest->stream.shut_down();
+        return true;
+    }
+
+    [[nodiscard]] std::size_t live() const noexcept {
+        return static_cast<std::size_t>(std::count_if(connections_.begin(), connections_.end(),
+                                                      [](const connection& c) { return c.now != state::evicted; }));
+    }
+
+    void serve(connection& mine) noexcept {
+        const auto idle_timeout = mine.is_extra ? farewell : options_.idle_timeout;
+        const auto request_timeout =
+            mine.is_extra ? std::min(farewell, options_.request_timeout) : options_.request_timeout;
+        auto result = detail::request_engine::outcome::kept;
+        while (result == detail::request_engine::outcome::kept && mine.stream.await_request(in(idle_timeout)) &&
+               turn(mine, state::busy)) {
+            mine.stream.begin_request(in(request_timeout));
+            result = engine_.serve(mine.stream, mine.is_extra);
+            if (!turn(mine, state::idle)) return;
+        }
+        if (result == detail::request_engine::outcome::abandoned) mine.stream.linger(in(farewell));
+    }
+
+    /// False: another connection has been given its place.
+    bool turn(connection& mine, state to) noexcept {
+        const std::lock_guard guard{mutex_};
+        if (mine.now == state::evicted) return false;
+        mine.now = to;
+        mine.idle_since = std::chrono::steady_clock::now();
+        return true;
+    }
+
+    /// The end of a connection's thread. Nobody waits for threads while the server runs, so each joins the one that
+    /// ended before it.
+    void leave(connection_list::iterator mine) noexcept {
+        std::thread before;
+        {
+            const std::lock_guard guard{mutex_};
+            before = std::exchange(last_, std::move(mine->thread));
+            connections_.erase(mine);
+            changed_.notify_all();
+        }
+        if (before.joinable()) before.join();
+    }
+
+    const server_options options_;
+    detail::stop_signal stop_;
+    detail::listener listener_;
+    detail::request_engine engine_;
+    std::mutex stopping_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    connection_list connections_;
+    std::thread last_;  ///< the last one that has ended
+    std::thread acceptor_;
+};
+
+}  // namespace candor
 
 // ---- candor/httplib/answer_head.hpp
 
@@ -4701,7 +11997,7 @@ private:
         if (entry.empty() || entry.size() > host.size()) return false;
         const auto tail =
             host.size() - entry.size();  // example.com is for itself and a.example.com, not for badexample.com
-        return same_letters(host.substr(tail), entry) && (tail == 0 || host[tail - 1] == '.');
+        return equal_ignoring_case(host.substr(tail), entry) && (tail == 0 || host[tail - 1] == '.');
     }
 
     /// Whether the address `host` is `entry`, or lies in it where that is a network such as 10.0.0.0/8.
@@ -4727,11 +12023,6 @@ private:
             return true;
         }
         return false;
-    }
-
-    static bool same_letters(std::string_view a, std::string_view b) noexcept {
-        const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-        return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
     }
 
     variable http_;
@@ -5567,6 +12858,20 @@ namespace candor::rudderstack {
 using client = basic_client<httplib_transport, system_clock>;
 
 }  // namespace candor::rudderstack
+
+namespace candor::sentry {
+
+/// A Sentry client over HTTP, in real time.
+using client = basic_client<httplib_transport, system_clock>;
+
+}  // namespace candor::sentry
+
+namespace candor::otlp {
+
+/// A receiver of workers' metrics over HTTP, in real time.
+using receiver = basic_receiver<httplib_server, system_clock>;
+
+}  // namespace candor::otlp
 
 #endif
 

@@ -22,11 +22,11 @@ for kind, text in blocks:
     if kind == "cpp":
         source = directory / f"example{shown}.cpp"
         if "int main(" not in text:
-            text = f"#include <candor/candor.hpp>\n#undef NDEBUG\n#include <cassert>\nint main() {{\n{text}}}\n"
+            text = f"#include <candor/candor.hpp>\n#undef NDEBUG\n#include <cassert>\n#include <iostream>\nint main() {{\n{text}}}\n"
         source.write_text(text, encoding="utf-8")
         program = source.with_suffix("")
         subprocess.run([*compiler, str(source), "-o", str(program), *libraries], check=True)
-        subprocess.run([str(program)], check=True, env=environment, stdout=subprocess.DEVNULL, timeout=60)
+        subprocess.run([str(program)], check=True, cwd=directory, env=environment, stdout=subprocess.DEVNULL, timeout=60)
         shown += 1
         continue
     for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):

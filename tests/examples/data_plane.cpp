@@ -1,5 +1,6 @@
-// A RudderStack data plane on loopback that prints what it receives. Ends on SIGINT or SIGTERM.
+// A RudderStack data plane on loopback that prints what it receives, errors for Sentry too. Ends on SIGINT or SIGTERM.
 #include "data_plane.hpp"
+#include "tally_files.hpp"
 
 #ifndef _WIN32
 #include <signal.h>
@@ -23,7 +24,7 @@ constexpr std::string_view usage =
     "  --port N          listen on 127.0.0.1:N (default: a free port)\n"
     "  --write-key K     the key that clients must send (default: tally-example-key)\n"
     "  --port-file FILE  write the port to FILE, which may be a FIFO, once requests are taken\n"
-    "  --print           print each message that is taken as one line of JSON\n";
+    "  --print           print each message that is taken as one line of JSON, and each error as a line of words\n";
 
 struct command_line {
     candor::examples::data_plane_options server{.write_key = "tally-example-key"};
@@ -87,15 +88,40 @@ void wait_for_the_end() {
 
 #endif
 
+/// "error: tally@1.0.0: std::runtime_error: no (caused by ...), at tally.cpp:12, fatal, nobody handled it".
+std::string describe(const nlohmann::json& event) {
+    const auto text = [](const nlohmann::json& object, const char* member) {
+        const auto found = object.find(member);
+        return found != object.end() && found->is_string() ? tally::visible(found->get<std::string>()) : std::string{};
+    };
+    std::string out = "error: " + text(event, "release") + ": ";
+    if (event.contains("message")) out += text(event["message"], "formatted");
+    const auto values = event.value("/exception/values"_json_pointer, nlohmann::json::array());
+    for (auto value = values.rbegin(); value != values.rend(); ++value) {
+        if (value != values.rbegin()) out += ", caused by ";
+        out += text(*value, "type") + ": " + text(*value, "value");
+    }
+    if (values.empty()) return out + ", " + text(event, "level");
+    const auto& outermost = values.back();
+    const auto frames = outermost.value("/stacktrace/frames"_json_pointer, nlohmann::json::array());
+    if (!frames.empty() && frames.back().contains("lineno"))
+        out += ", at " + text(frames.back(), "filename") + ":" + frames.back()["lineno"].dump();
+    out += ", " + std::to_string(frames.size()) + " frames, " + text(event, "level");
+    if (!outermost.value("/mechanism/handled"_json_pointer, true)) out += ", not handled";
+    return out;
+}
+
 int serve(command_line options) {
     options.server.on_request = [](const candor::examples::received_request& request) {
         std::cerr << "data_plane: " << request.method << ' ' << request.path << ": " << request.body_bytes
                   << " bytes, answered " << request.status << '\n';
     };
-    if (options.print)
+    if (options.print) {
         options.server.on_message = [](const nlohmann::json& message) {
             std::cout << message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
         };
+        options.server.on_error = [](const nlohmann::json& event) { std::cout << describe(event) << std::endl; };
+    }
     candor::examples::data_plane plane{std::move(options.server)};
     std::cerr << "data_plane: listening on " << plane.url() << std::endl;
     if (!options.port_file.empty()) {
@@ -110,6 +136,7 @@ int serve(command_line options) {
     plane.stop();
     std::cerr << "data_plane: took " << plane.messages().size() << " messages, answered " << plane.requests().size()
               << " requests\n";
+    std::cerr << "data_plane: took " << plane.errors().size() << " errors\n";
     return 0;
 }
 

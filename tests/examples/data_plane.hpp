@@ -47,6 +47,8 @@ struct data_plane_options {
     /// Called for each message that is taken, in order, before the request that brought it is answered. On a thread
     /// of the server, which holds its lock meanwhile: it must not call the server.
     std::function<void(const nlohmann::json&)> on_message{};
+    /// Called for each event of an envelope, on the same terms.
+    std::function<void(const nlohmann::json&)> on_error{};
     /// Called for each request, on the same terms, after its messages.
     std::function<void(const received_request&)> on_request{};
 };
@@ -56,6 +58,9 @@ struct data_plane_options {
 /// is disabled, 413 for a body over the limit, 400 for the whole batch where one message is wrong, 200 otherwise. As
 /// there, the password of the Basic authorization is not looked at, and only `Content-Encoding: gzip` is decoded.
 /// Two rules are stricter than the gateway's: a message needs a type, and JSON may nest 512 deep at most.
+///
+/// It takes errors too: `POST /api/PROJECT/envelope/` as a Sentry server has it, of any project and key
+/// (getsentry/sentry-docs, SDK foundations, transport): 401 without a key, 400 for a body that is no envelope.
 ///
 /// Listens from construction, which throws `std::runtime_error` where the port is taken, to `stop()` or destruction.
 /// `stop` waits for connections that a client keeps open, at most 5 seconds. Every other member may be called from
@@ -97,6 +102,12 @@ public:
         return messages_;
     }
 
+    /// The event of every envelope that was taken, in the order of arrival.
+    [[nodiscard]] std::vector<nlohmann::json> errors() const {
+        const std::lock_guard guard{mutex_};
+        return errors_;
+    }
+
     /// Every request that was answered, refused ones too, in that order.
     [[nodiscard]] std::vector<received_request> requests() const {
         const std::lock_guard guard{mutex_};
@@ -107,6 +118,12 @@ public:
     [[nodiscard]] bool wait_for_messages(std::size_t count, std::chrono::milliseconds within = patience) const {
         std::unique_lock lock{mutex_};
         return changed_.wait_for(lock, within, [&] { return messages_.size() >= count; });
+    }
+
+    /// Waits until `count` errors have been taken. False when they do not come within `within`.
+    [[nodiscard]] bool wait_for_errors(std::size_t count, std::chrono::milliseconds within = patience) const {
+        std::unique_lock lock{mutex_};
+        return changed_.wait_for(lock, within, [&] { return errors_.size() >= count; });
     }
 
     /// Waits until `count` requests have been read to their end. False when they do not come within `within`.
@@ -186,6 +203,8 @@ private:
         server_.Post(path, [this](const httplib::Request& q, httplib::Response& a, const httplib::ContentReader& r) {
             take(q, a, r);
         });
+        server_.Post(R"(/api/[^/]+/envelope/)", [this](const httplib::Request& q, httplib::Response& a,
+                                                       const httplib::ContentReader& r) { take_envelope(q, a, r); });
         server_.Post(any, with_body);
     }
 
@@ -213,6 +232,54 @@ private:
         }
         // The reader has put a status of its own where it could not decode (415) or take (413) the body.
         finish(request, response, body.size(), judge(request, state, response.status, body));
+    }
+
+    void take_envelope(const httplib::Request& request, httplib::Response& response,
+                       const httplib::ContentReader& reader) {
+        std::string body;
+        const auto state = read(reader, body);
+        std::vector<nlohmann::json> events;
+        int status = 200;
+        if (request.get_header_value("X-Sentry-Auth").find("sentry_key=") == std::string::npos) {
+            status = 401;
+        } else if (state != body_state::whole) {
+            status = state == body_state::too_large ? 413 : 400;
+        } else if (!read_envelope(body, events)) {
+            status = 400;
+        }
+        response.status = status;
+        response.set_content("{}", "application/json");
+        const std::lock_guard guard{mutex_};
+        if (status == 200) {
+            if (options_.on_error)
+                for (const auto& event : events) options_.on_error(event);
+            std::move(events.begin(), events.end(), std::back_inserter(errors_));
+        }
+        note(request, body.size(), status);
+    }
+
+    /// A header line, then for each item a header line with its length and the payload. False where it is not so.
+    static bool read_envelope(std::string_view body, std::vector<nlohmann::json>& events) {
+        const auto line = [&body] {
+            const auto end = std::min(body.find('\n'), body.size());
+            auto out = nlohmann::json::parse(body.substr(0, end), nullptr, false);
+            body.remove_prefix(std::min(end + 1, body.size()));
+            return out;
+        };
+        if (!line().is_object()) return false;
+        while (!body.empty()) {
+            const auto header = line();
+            if (!header.is_object() || !header.contains("type")) return false;
+            const auto length = header.value("length", body.find('\n'));
+            if (length > body.size()) return false;
+            auto payload = nlohmann::json::parse(body.substr(0, length), nullptr, false);
+            body.remove_prefix(std::min(length + 1, body.size()));
+            if (header["type"] == "event") {
+                if (!payload.is_object()) return false;
+                events.push_back(std::move(payload));
+            }
+        }
+        return true;
     }
 
     /// Reads a body, keeping at most the limit of it.
@@ -343,6 +410,7 @@ private:
     bool disabled_ = false;
     std::deque<answer> script_;
     std::vector<nlohmann::json> messages_;
+    std::vector<nlohmann::json> errors_;
     std::vector<received_request> requests_;
     httplib::Server server_;
     int port_ = -1;

@@ -332,3 +332,20 @@ TEST_CASE("a port belongs to one server, and is free again once that has stopped
     CHECK(second.port() == port);
     CHECK(post(second, good).status == 200);
 }
+
+TEST_CASE("an envelope with an event is taken, and what is none is refused") {
+    data_plane plane;
+    const httplib::Headers key{{"X-Sentry-Auth", "Sentry sentry_version=7, sentry_key=key"}};
+    const std::string head = "{\"event_id\":\"1\"}\n";
+    const auto send = [&](const std::string& body) { return post(plane, body, "/api/7/envelope/", key).status; };
+    CHECK(send(head + "{\"type\":\"event\",\"length\":9}\n{\"a\":\"\n\"}\n") == 400);  // a line break is no JSON
+    CHECK(send(head +
+               "{\"type\":\"event\",\"length\":7}\n{\"a\":1}\n{\"type\":\"client_report\",\"length\":2}\n{}\n") == 200);
+    CHECK(send(head + "{\"type\":\"event\"}\n{\"a\":2}\n") == 200);  // up to the line's end
+    CHECK(send(head + "{\"type\":\"event\",\"length\":70}\n{\"a\":1}\n") == 400);
+    CHECK(send("garbage") == 400);
+    CHECK(post(plane, head, "/api/7/envelope/").status == 401);
+    CHECK(plane.errors() == std::vector<json>{{{"a", 1}}, {{"a", 2}}});
+    CHECK(plane.messages().empty());
+    CHECK(plane.wait_for_errors(2));
+}

@@ -45,13 +45,15 @@ for output in repository directory; do
     check "the demo on the $output gives the statistics" \
         grep -q '^tally: telemetry: accepted 4, delivered 4, pending 0,' $output
     check "the demo on the $output ran at none" grep -q '^tally: telemetry level none: --telemetry-level=none' $output
+    check "the demo on the $output shows the metrics file while it fills and at the end" \
+        [ "$(grep -c '^| Table  *| Client ID ' $output)" -eq 3 ]
 done
 check "the two rows of the directory arrived" grep -q '"total_rows":2[,}]' directory
 
-# A tally that sends although it was told not to, and one that sends nothing.
-mkdir liar mute
-cp "$programs/data_plane" liar
-cp "$programs/data_plane" mute
+# A tally that sends although it was told not to, one that sends nothing, and one that keeps no metrics file while it
+# runs.
+mkdir liar mute late
+for program in liar mute late; do cp "$programs/data_plane" $program; done
 cat >liar/tally <<END
 #!/bin/sh
 for argument; do
@@ -64,8 +66,16 @@ cat >mute/tally <<END
 #!/bin/sh
 exec "$programs/tally" --telemetry-level=none "\$@"
 END
-chmod +x liar/tally mute/tally
-for program in liar mute; do
+cat >late/tally <<END
+#!/bin/sh
+for argument; do
+    shift
+    [ "\$argument" = --metrics-interval=20 ] || set -- "\$@" "\$argument"
+done
+exec "$programs/tally" "\$@"
+END
+chmod +x liar/tally mute/tally late/tally
+for program in liar mute late; do
     status=0
     CANDOR_EXAMPLES=$work/$program sh "$tests/demo" "a directory" >$program.out 2>&1 || status=$?
     check "the demo of a tally that is $program fails" [ $status -eq 1 ]

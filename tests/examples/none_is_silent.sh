@@ -56,6 +56,14 @@ silent "by the saved choice"
 ! files | grep -v "\"$scratch/home/.config/tally/telemetry.json\", O_RDONLY" ||
     fail "at level none by the saved choice tally opens more than the choice"
 
+# Workers report to tally itself, and so they do at level `none`; but that leads nowhere else.
+watch -- --telemetry-level=none sync --jobs=2 --metrics="$scratch/metrics" "$scratch/tables"
+grep -q '^| table  *| worker 1 ' "$scratch/metrics" || fail "at level none the workers do not report"
+sockets | grep -q 'connect(' || fail "no connection of a worker is seen: the watch is blind"
+! sockets | grep 'connect(' | grep -vF 'inet_addr("127.0.0.1")' || fail "at level none a worker's report leaves the machine"
+! sockets | grep -F 'sin_port=htons(1)' || fail "at level none tally with workers goes to the data plane"
+! files || fail "at level none tally with workers opens files for telemetry"
+
 watch -- --telemetry-level=all sync "$scratch/tables"
 threads >/dev/null || fail "at level all no thread is seen: the watch is blind"
 sockets >/dev/null || fail "at level all no socket is seen: the watch is blind"

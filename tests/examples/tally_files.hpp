@@ -2,6 +2,7 @@
 #define CANDOR_EXAMPLES_TALLY_FILES_HPP
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -32,7 +33,7 @@ struct table {
 /// A file or directory that could not be read.
 struct failure {
     std::string name{};
-    std::error_code error{};
+    std::string reason{};
 };
 
 /// All that was found under a directory, by name.
@@ -41,7 +42,19 @@ struct contents {
     std::vector<failure> failures{};
     std::vector<std::string> skipped{};  ///< neither file nor directory: links, pipes, sockets, devices
     std::uint64_t rows = 0;
+    bool complete = true;  ///< false where a worker was lost
+
+    /// Puts everything in the order of names.
+    void sort() {
+        const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
+        std::sort(tables.begin(), tables.end(), by_name);
+        std::sort(failures.begin(), failures.end(), by_name);
+        std::sort(skipped.begin(), skipped.end());
+    }
 };
+
+/// Bytes that are read at once.
+inline constexpr std::size_t block_size = std::size_t{256} * 1024;
 
 /// Counts lines from blocks as they are read.
 class line_counter {
@@ -61,20 +74,26 @@ private:
 
 #ifdef _WIN32
 
-inline std::uint64_t count_rows(const std::filesystem::path& file, std::vector<char>& block, std::error_code& error) {
+template <class OnBlock>
+std::uint64_t count_rows(const std::filesystem::path& file, std::vector<char>& block, std::error_code& error,
+                         const OnBlock& on_block) {
     line_counter counter;
     std::ifstream in{file, std::ios::binary};
-    while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0)
+    while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0) {
         counter.add(block.data(), static_cast<std::size_t>(in.gcount()));
+        on_block(counter.lines());
+    }
     if (!in.eof()) error = std::make_error_code(std::errc::io_error);
     return counter.lines();
 }
 
 #else
 
-/// The number of lines of a regular file, or `error`. Never waits for a writer and follows no link, whatever has taken
-/// the file's place since it was listed.
-inline std::uint64_t count_rows(const std::filesystem::path& file, std::vector<char>& block, std::error_code& error) {
+/// The number of lines of a regular file, or `error`; `on_block` hears after each block how many there are up to there.
+/// Never waits for a writer and follows no link, whatever has taken the file's place since it was listed.
+template <class OnBlock>
+std::uint64_t count_rows(const std::filesystem::path& file, std::vector<char>& block, std::error_code& error,
+                         const OnBlock& on_block) {
     const auto interrupted = [&](auto result) {
         if (result >= 0) return false;
         error.assign(errno, std::generic_category());
@@ -92,7 +111,10 @@ inline std::uint64_t count_rows(const std::filesystem::path& file, std::vector<c
         do {
             do size = ::read(descriptor, block.data(), block.size());
             while (interrupted(size));
-            if (size > 0) counter.add(block.data(), static_cast<std::size_t>(size));
+            if (size > 0) {
+                counter.add(block.data(), static_cast<std::size_t>(size));
+                on_block(counter.lines());
+            }
         } while (size > 0);
         if (size == 0) error.clear();
     } else {
@@ -104,11 +126,12 @@ inline std::uint64_t count_rows(const std::filesystem::path& file, std::vector<c
 
 #endif
 
-/// Reads every regular file under `directory`, except entries of an `excluded` name and what lies below them. What
-/// cannot be read is noted and the walk goes on. Throws only where memory runs out.
-inline contents read_directory(const std::filesystem::path& directory, const std::vector<std::string>& excluded) {
-    contents found;
-    std::vector<char> block(std::size_t{256} * 1024);
+/// Walks over everything under `directory`, except entries of an `excluded` name and what lies below them, and calls
+/// `on_file` with the path and the name of each regular file, in no order. What is no file, and what cannot be read, is
+/// noted in `found`, and the walk goes on.
+template <class OnFile>
+void walk(const std::filesystem::path& directory, const std::vector<std::string>& excluded, contents& found,
+          const OnFile& on_file) {
     std::vector<std::pair<std::filesystem::path, std::string>> waiting{{directory, ""}};  // and its name with a `/`
     while (!waiting.empty()) {
         const auto [parent, prefix] = std::move(waiting.back());
@@ -122,28 +145,34 @@ inline contents read_directory(const std::filesystem::path& directory, const std
             std::error_code failed;
             const auto type = entry->symlink_status(failed).type();
             if (type == std::filesystem::file_type::regular) {
-                const auto rows = count_rows(entry->path(), block, failed);
-                if (!failed) {
-                    found.rows += rows;
-                    found.tables.push_back({std::move(name), rows});
-                    continue;
-                }
+                on_file(entry->path(), std::move(name));
             } else if (type == std::filesystem::file_type::directory) {
                 waiting.emplace_back(entry->path(), std::move(name) + "/");
-                continue;
-            }
-            if (failed) {
-                found.failures.push_back({std::move(name), failed});
+            } else if (failed) {
+                found.failures.push_back({std::move(name), failed.message()});
             } else {
                 found.skipped.push_back(std::move(name));
             }
         }
-        if (error) found.failures.push_back({prefix.empty() ? "." : prefix, error});
+        if (error) found.failures.push_back({prefix.empty() ? "." : prefix, error.message()});
     }
-    const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
-    std::sort(found.tables.begin(), found.tables.end(), by_name);
-    std::sort(found.failures.begin(), found.failures.end(), by_name);
-    std::sort(found.skipped.begin(), found.skipped.end());
+}
+
+/// Reads every regular file under `directory`. Throws only where memory runs out.
+inline contents read_directory(const std::filesystem::path& directory, const std::vector<std::string>& excluded) {
+    contents found;
+    std::vector<char> block(block_size);
+    walk(directory, excluded, found, [&](const std::filesystem::path& path, std::string name) {
+        std::error_code error;
+        const auto rows = count_rows(path, block, error, [](std::uint64_t) {});
+        if (error) {
+            found.failures.push_back({std::move(name), error.message()});
+        } else {
+            found.rows += rows;
+            found.tables.push_back({std::move(name), rows});
+        }
+    });
+    found.sort();
     return found;
 }
 

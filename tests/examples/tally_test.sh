@@ -1,52 +1,7 @@
 #!/bin/sh
 # usage: tally_test.sh PROGRAMS, the directory that holds tally and data_plane. What tally prints, how it ends and what it
 # tells a data plane.
-set -eu
-[ $# -eq 1 ] || exit 2
-programs=$(CDPATH='' cd -- "$1" && pwd)
-work=$(mktemp -d)
-server=
-finish() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || :
-        wait "$server" || :
-    fi
-    chmod -R u+rwx "$work"
-    rm -rf "$work"
-}
-trap finish EXIT
-cd "$work"
-
-failed=0
-fail() {
-    printf 'FAILED: %s\n' "$*"
-    failed=1
-}
-
-# run STATUS COMMAND...: what it prints goes to ./out and ./err, and it must end with STATUS.
-run() {
-    wanted=$1
-    shift
-    status=0
-    "$@" >"$work/out" 2>"$work/err" || status=$?
-    ran="$*"
-    [ $status -eq "$wanted" ] || {
-        fail "$ran: ended with $status and not $wanted"
-        cat "$work/out" "$work/err"
-    }
-}
-
-# tally ARGS...: with nothing in the environment but what a test puts into `with`.
-with=
-# shellcheck disable=SC2086  # a list of assignments without spaces
-tally() {
-    env -i PATH="$PATH" HOME=/nonexistent $with "$programs/tally" "$@"
-}
-
-prints() { grep -qxF -- "$1" "$work/out" || { fail "$ran: does not print '$1'"; cat "$work/out"; }; }
-complains() { grep -qF -- "$1" "$work/err" || { fail "$ran: does not complain of '$1'"; cat "$work/err"; }; }
-sums() { sed -n 's/, [0-9]* ms$//p' "$work/out" | grep -qxF -- "$1" || { fail "$ran: the sum is not '$1'"; cat "$work/out"; }; }
-silent() { [ ! -s "$work/err" ] || { fail "$ran: complains"; cat "$work/err"; }; }
+. "$(dirname -- "$0")/../support/tally.sh"
 
 # --- usage
 
@@ -56,11 +11,6 @@ silent
 run 0 tally --version
 prints "tally 1.0.0"
 silent
-usage() {
-    run 2 tally "$@"
-    [ ! -s out ] || fail "$ran: prints on standard output"
-    [ "$(wc -l <err)" -eq 1 ] || fail "$ran: does not complain in one line"
-}
 mkdir plain
 usage && complains "no command given"
 usage sync && complains "sync needs a directory"
@@ -70,7 +20,9 @@ usage login plain && complains "one argument too many: plain"
 usage count plain && complains "unknown command count"
 usage sync --colour plain && complains "unknown option --colour"
 usage sync -x plain && complains "unknown option -x"
-usage sync --exclude= plain && complains "unknown option --exclude="
+usage sync --exclude= plain && complains "--exclude needs a value"
+usage sync plain --exclude && complains "--exclude needs a value"
+usage sync --verbose=1 plain && complains "unknown option --verbose=1"
 usage "$(printf 'a\033[31m')" && complains 'unknown command a\x1b[31m'
 for level in --telemetry-level=loud "--telemetry-level loud" --telemetry-level= --telemetry-level=ALL; do
     # shellcheck disable=SC2086  # two arguments in one case
@@ -162,20 +114,10 @@ if [ -e /dev/full ]; then
     complains "tally: cannot write the output"
 fi
 
-# The superuser reads everything, unless two of its capabilities are taken away.
-unprivileged=
-if [ "$(id -u)" -eq 0 ]; then
-    without="-dac_override,-dac_read_search"
-    unprivileged="setpriv --bounding-set=$without --inh-caps=$without"
-fi
 printf 'secret\n' >data/locked
 mkdir data/closed
 printf 'secret\n' >data/closed/file
-chmod 000 data/locked data/closed
-# shellcheck disable=SC2086  # a command with its arguments, or nothing
-if ! $unprivileged cat data/locked >/dev/null 2>err && grep -qi 'permission denied' err; then
-    # shellcheck disable=SC2086  # lists of words without spaces
-    limited() { env -i PATH="$PATH" HOME=/nonexistent $with $unprivileged "$programs/tally" "$@"; }
+if locks data/locked data/closed; then
     run 0 limited sync data
     sums "8 tables, 200012 rows, 2 errors, 5 skipped"
     complains "tally: locked: Permission denied"
@@ -185,6 +127,7 @@ if ! $unprivileged cat data/locked >/dev/null 2>err && grep -qi 'permission deni
 else
     printf 'not tested: this machine lets nobody be kept from a file\n'
     limited() { tally "$@"; }
+    chmod 700 data/closed
     rm -rf data/locked data/closed
 fi
 
@@ -255,10 +198,56 @@ with=$user # no data plane, so nothing is sent anywhere
 run 0 tally sync other
 silent
 run 0 tally --verbose sync other
-complains "tally: telemetry: nothing is sent"
+complains "tally: telemetry: no events are sent"
+complains "tally: telemetry: no errors are sent"
 complains "tally: telemetry: accepted 0, delivered 0,"
 tells ""
 [ "$before" -eq "$(requests)" ] || fail "a request came although telemetry was off"
+
+# --- what it says of its failures
+
+told_errors() { sed -n 's/^error: //p' received; }
+# errors WANTED: how many errors came since the last call, all of tally's release.
+errors() {
+    [ "$(told_errors | grep -c '^tally@1.0.0: ')" -eq "$1" ] && [ "$(told_errors | wc -l)" -eq "$1" ] || {
+        fail "$ran: not $1 errors"
+        cat received
+    }
+}
+sentry="TALLY_SENTRY_DSN=http://key@127.0.0.1:$port/7 XDG_STATE_HOME=$work/state"
+with=$sentry
+run 1 tally sync nowhere
+errors 1
+told_errors | grep -q 'std::system_error: cannot read the directory: No such file' || fail "$ran: not the right error"
+: >received
+run 0 tally sync other
+errors 0
+if locks data/locked data/closed 2>/dev/null; then
+    run 0 limited sync data
+    errors 1 # for one reason
+    told_errors | grep -q 'a file cannot be read: Permission denied' || fail "$ran: not the right error"
+    ! grep -q 'locked\|closed' received || fail "$ran: names a file"
+    : >received
+fi
+rm -rf state
+for level in none stats; do
+    with="$sentry TALLY_TELEMETRY_LEVEL=$level"
+    run 1 tally sync nowhere
+    run 134 tally crash
+    run 0 tally sync other
+    errors 0
+    [ ! -e state ] || fail "a state directory was made at level $level"
+done
+with="$sentry TALLY_TELEMETRY_LEVEL=errors"
+run 134 tally crash # by SIGABRT
+errors 0
+run 0 tally sync other
+errors 1
+told_errors | grep -q 'SIGABRT: Aborted, .*, fatal, not handled$' || fail "$ran: does not report the crash"
+: >received
+run 0 tally sync other
+errors 0
+[ -z "$(find state -type f)" ] || fail "a record is left: $(find state -type f)"
 
 kill "$server"
 wait "$server" || fail "the data plane does not end well"

@@ -22,7 +22,7 @@ for header in sorted(include.rglob("*.hpp")):
 
 there = {
     path.relative_to(tests).as_posix()
-    for pattern in ("*/*_test.cpp", "compile_fail/*.cpp", "*/*.sh", "headers/*.py")
+    for pattern in ("*/*_test.cpp", "compile_fail/*.cpp", "fuzz/*_fuzz.cpp", "*/*.sh", "headers/*.py")
     for path in tests.glob(pattern)
     if path.parent.name != "support"
 }

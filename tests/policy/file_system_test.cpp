@@ -47,6 +47,13 @@ TEST_CASE("without variables there is neither a home nor a configuration directo
     CHECK(candor::home_directory(fixed_environment{{{"HOME", "/h"}}}) == "/h");
 }
 
+TEST_CASE("the state directory is below XDG_STATE_HOME, else below ~/.local/state") {
+    CHECK(candor::state_directory(fixed_environment{{{"XDG_STATE_HOME", "/x"}, {"HOME", "/h"}}}, "acme") == "/x/acme");
+    CHECK(candor::state_directory(fixed_environment{{{"HOME", "/h"}}}, "acme") == "/h/.local/state/acme");
+    CHECK_FALSE(candor::state_directory(fixed_environment{}, "acme"));
+    CHECK_FALSE(candor::state_directory(fixed_environment{{{"HOME", "/h"}}}, ".."));
+}
+
 TEST_CASE("a product name that is no plain file name has no configuration directory") {
     const fixed_environment home{{{"HOME", "/h"}}};
     for (const std::string_view name :

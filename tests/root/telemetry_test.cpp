@@ -1,6 +1,7 @@
 #include <candor/telemetry.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -83,23 +84,28 @@ struct counting_environment : counters {
 }  // namespace
 
 TEST_CASE("at level none no policy is made or called") {
-    for (const auto chosen : {level::none, level::errors}) {
-        counters::calls = 0;
-        auto o = options(chosen);
-        o.account = [] { return ++counters::calls, std::optional<candor::account>{}; };
-        o.internal_team = [](const auto&) { return ++counters::calls, false; };
-        {
-            candor::basic_telemetry<counting_transport, counting_clock, counting_environment> t{o};
-            CHECK(t.track(ping{}) == admission::disabled);
-            CHECK(t.flush(1s));
-            CHECK_FALSE(t.sends_events());
-            CHECK(t.invocation_id().is_nil());
-            CHECK(t.statistics().refused[admission::disabled] == 1);
-            CHECK(t.statistics().accepted == 0);
-            t.shutdown();
-        }
-        CHECK(counters::calls == 0);
+    counters::calls = 0;
+    auto o = options(level::none);
+    o.sentry_dsn = "http://key@errors/7";
+    o.capture_crashes = o.capture_uncaught = true;
+    o.account = [] { return ++counters::calls, std::optional<candor::account>{}; };
+    o.internal_team = [](const auto&) { return ++counters::calls, false; };
+    o.before_send = [](auto&) { return ++counters::calls, true; };
+    {
+        candor::basic_telemetry<counting_transport, counting_clock, counting_environment> t{o};
+        CHECK(t.track(ping{}) == admission::disabled);
+        CHECK(t.capture(std::runtime_error{"x"}) == admission::disabled);
+        CHECK(t.capture_message(candor::sentry::severity::error, "x") == admission::disabled);
+        t.add_breadcrumb("a", "b");
+        CHECK(t.flush(1s));
+        CHECK_FALSE(t.sends_events());
+        CHECK_FALSE(t.sends_errors());
+        CHECK(t.invocation_id().is_nil());
+        CHECK(t.statistics().refused[admission::disabled] == 3);
+        CHECK(t.statistics().accepted == 0);
+        t.shutdown();
     }
+    CHECK(counters::calls == 0);
 }
 
 TEST_CASE("analytics are sent at stats and all, and at no other level") {
@@ -337,4 +343,141 @@ TEST_CASE("after shutdown events are answered closed, and the destructor has not
     CHECK(t.statistics().delivered == 1);
     CHECK(t.track(ping{}) == admission::closed);
     CHECK(t.statistics().refused[admission::closed] == 1);
+}
+
+namespace {
+
+/// What a program passes that sends errors, and events as well.
+candor::telemetry_options with_errors(level chosen = level::all) {
+    auto out = options(chosen);
+    out.sentry_dsn = "http://key@errors/7";
+    return out;
+}
+
+/// How many requests went to each.
+struct tally {
+    int events = 0;
+    int errors = 0;
+    friend bool operator==(const tally&, const tally&) = default;
+};
+
+tally requests(const recording_transport& transport) {
+    tally out;
+    for (const auto& request : transport.requests()) {
+        out.events += request.url == "http://plane/v1/batch";
+        out.errors += request.url == "http://errors/api/7/envelope/";
+    }
+    return out;
+}
+
+/// The event of an envelope.
+json event_of(const candor::http_request& request) {
+    const auto first = request.body.find('\n'), second = request.body.find('\n', first + 1);
+    return json::parse(request.body.substr(second + 1, request.body.find('\n', second + 1) - second - 1));
+}
+
+}  // namespace
+
+TEST_CASE("only what the level allows is sent") {
+    struct sample {
+        level chosen;
+        tally expected;
+    };
+    for (const auto& each : {sample{level::none, {0, 0}}, sample{level::errors, {0, 1}}, sample{level::stats, {1, 0}},
+                             sample{level::all, {1, 1}}}) {
+        const auto chosen = each.chosen;
+        const auto expected = each.expected;
+        CAPTURE(to_string(chosen));
+        recording_transport transport;
+        manual_clock clock;
+        telemetry t{with_errors(chosen), transport, clock, fixed_environment{}};
+        CHECK(t.sends_events() == (expected.events == 1));
+        CHECK(t.sends_errors() == (expected.errors == 1));
+        CHECK(t.track(ping{"x"}) == (expected.events == 1 ? admission::accepted : admission::disabled));
+        CHECK(t.capture(std::runtime_error{"x"}) == (expected.errors == 1 ? admission::accepted : admission::disabled));
+        CHECK(t.flush(1s));
+        CHECK(requests(transport) == expected);
+        const auto counts = t.statistics();
+        CHECK(counts.delivered == static_cast<std::uint64_t>(expected.events + expected.errors));
+        CHECK(counts.refused[admission::disabled] + counts.delivered == 2);
+    }
+}
+
+TEST_CASE("a captured exception says which product it is from, and nothing secret") {
+    recording_transport transport;
+    manual_clock clock;
+    auto chosen = with_errors(level::errors);
+    chosen.secrets = {"topsecret"};
+    telemetry t{chosen, transport, clock, fixed_environment{{{"HOME", "/home/ann"}}}};
+    t.add_breadcrumb("file", "/home/ann/data");
+    t.capture(std::runtime_error{"cannot open /home/ann/data with topsecret"});
+    t.capture(std::make_exception_ptr(std::logic_error{"second"}));
+    t.capture_message(candor::sentry::severity::warning, "third");
+    CHECK(t.flush(1s));
+    REQUIRE(transport.requests().size() == 3);
+    const auto event = event_of(transport.requests()[0]);
+    CHECK(event["release"] == "acme@1.4.0");
+    CHECK(event["contexts"]["app"] == json{{"app_name", "acme"}, {"app_version", "1.4.0"}});
+    CHECK(event["exception"]["values"][0]["value"] == "cannot open ~/data with [redacted]");
+    CHECK(event["breadcrumbs"]["values"][0]["message"] == "~/data");
+    CHECK(event_of(transport.requests()[2])["level"] == "warning");
+}
+
+TEST_CASE("a development build reports errors only where the environment says") {
+    recording_transport transport;
+    manual_clock clock;
+    auto development = with_errors();
+    development.product.version = "development";
+    telemetry silent{development, transport, clock, fixed_environment{}};
+    CHECK_FALSE(silent.sends_errors());
+    telemetry told{development, transport, clock, fixed_environment{{{"ACME_SENTRY_DSN", "http://other@elsewhere/8"}}}};
+    CHECK(told.sends_errors());
+    CHECK_FALSE(told.sends_events());
+    told.capture(std::runtime_error{"x"});
+    CHECK(told.flush(1s));
+    REQUIRE(transport.requests().size() == 1);
+    CHECK(transport.requests()[0].url == "http://elsewhere/api/8/envelope/");
+}
+
+TEST_CASE("a bad DSN throws where the program passes it, and is a diagnostic where the environment does") {
+    recording_transport transport;
+    manual_clock clock;
+    auto wrong = with_errors(level::none);
+    wrong.sentry_dsn = "http://errors/7";
+    CHECK_THROWS_WITH_AS((telemetry{wrong, transport, clock, fixed_environment{}}),
+                         doctest::Contains("sentry_dsn is \"http://errors/7\""), candor::configuration_error);
+
+    std::vector<std::string> said;
+    auto good = with_errors();
+    good.diagnostics = [&](std::string_view text) { said.emplace_back(text); };
+    telemetry t{good, transport, clock, fixed_environment{{{"ACME_SENTRY_DSN", "garbage"}}}};
+    CHECK_FALSE(t.sends_errors());
+    CHECK(t.sends_events());
+    REQUIRE(said.size() == 1);
+    CHECK(said[0].find("sentry_dsn is \"garbage\"") != std::string::npos);
+}
+
+TEST_CASE("shutdown delivers events and errors within one timeout") {
+    recording_transport transport;
+    manual_clock clock;
+    telemetry t{with_errors(), transport, clock, fixed_environment{}};
+    t.track(ping{"x"});
+    t.capture(std::runtime_error{"x"});
+    t.shutdown();
+    CHECK(requests(transport) == tally{1, 1});
+    CHECK(t.capture(std::runtime_error{"late"}) == admission::closed);
+    const auto counts = t.statistics();
+    CHECK(counts.accepted == counts.delivered + counts.pending + counts.spooled + counts.dropped.total());
+
+    recording_transport dead;
+    dead.hang();
+    dead.hang();
+    telemetry stuck{with_errors(), dead, clock, fixed_environment{}};
+    stuck.track(ping{"x"});
+    stuck.capture(std::runtime_error{"x"});
+    REQUIRE(dead.wait_for_requests(1));
+    const auto began = clock.now();
+    stuck.shutdown();
+    CHECK(clock.now() - began <= 500ms);
+    CHECK(stuck.statistics().dropped.total() == 2);
 }

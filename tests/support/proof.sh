@@ -68,3 +68,17 @@ needs() {
         esac
     done
 }
+
+# install_npm_packages DIRECTORY: installs what the lock file of tests/DIRECTORY names, once for all builds, beside a copy
+# of its scripts, and sets `packages` to where they are.
+install_npm_packages() {
+    command -v node >/dev/null || skip "there is no node"
+    command -v npm >/dev/null || skip "there is no npm"
+    packages=$root/.build/npm/$(basename "$1")
+    mkdir -p "$packages"
+    cp "$root/tests/$1"/*.mjs "$root/tests/$1/.npmrc" "$packages"
+    cmp -s "$root/tests/$1/package-lock.json" "$packages/installed" && return
+    cp "$root/tests/$1/package.json" "$root/tests/$1/package-lock.json" "$packages"
+    (cd "$packages" && quietly npm ci --ignore-scripts --prefer-offline --no-audit --no-fund)
+    cp "$packages/package-lock.json" "$packages/installed"
+}

@@ -38,7 +38,9 @@ public:
         dropped_[reason] += count;
         settled_ += count;
         pending_bytes_ -= bytes;
-        if (reason != drop_reason::internal && reason != drop_reason::no_account) lost_ += count;
+        const bool on_purpose =
+            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
+        if (!on_purpose) lost_ += count;
     }
 
     [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }

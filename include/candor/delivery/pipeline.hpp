@@ -115,17 +115,23 @@ public:
         return ledger_.lost() == lost_before;
     }
 
-    /// Delivers for at most `timeout`, gives up what is left, and joins the worker. Later calls do nothing.
+    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
+    void close(std::chrono::nanoseconds timeout) noexcept {
+        const std::lock_guard guard{meeting_.mutex};
+        if (closing_) return;
+        closing_ = true;
+        // The transport takes up to 50 ms to return once cancelled.
+        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
+        closing_deadline_ = after(clock_.now(), timeout - margin);
+        meeting_.wake();
+    }
+
+    /// Delivers for at most `timeout`, or what remains of it since `close`, gives up what is left, and joins the
+    /// worker. Later calls do nothing.
     void shutdown(std::chrono::nanoseconds timeout) noexcept {
+        close(timeout);
         const std::lock_guard one_at_a_time{shutdown_mutex_};
         std::unique_lock lock{meeting_.mutex};
-        if (!closing_) {
-            closing_ = true;
-            // The transport takes up to 50 ms to return once cancelled.
-            const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
-            closing_deadline_ = after(clock_.now(), timeout - margin);
-            meeting_.wake();
-        }
         if (!worker_.joinable() || on_worker()) return;
         while (!done_ && clock_.now() < closing_deadline_) meeting_.await(lock, closing_deadline_);
         if (!done_) {

@@ -20,13 +20,16 @@ enum class admission {
     invalid,        ///< lacks what its type needs, such as a user id
     closed,         ///< `shutdown` was called
     out_of_memory,  ///< no memory or no thread could be had
+    sampled,        ///< left out by the sample rate, or by `before_send` before it was queued
+    duplicate,      ///< the same exception was captured before, further in
 };
 
-inline constexpr std::size_t admission_count = 8;
+inline constexpr std::size_t admission_count = 10;
 
 [[nodiscard]] constexpr std::string_view to_string(admission a) noexcept {
     constexpr std::array<std::string_view, admission_count> names{"accepted", "disabled", "full",   "too_large",
-                                                                  "too_deep", "invalid",  "closed", "out_of_memory"};
+                                                                  "too_deep", "invalid",  "closed", "out_of_memory",
+                                                                  "sampled",  "duplicate"};
     return names[static_cast<std::size_t>(a)];
 }
 
@@ -39,13 +42,16 @@ enum class drop_reason {
     unauthorized,  ///< the server does not take this key, or has no such source
     shutdown,      ///< time was up
     failed,        ///< it could not be made into a message: out of memory, or a callback threw
+    vetoed,        ///< `before_send` said no
+    rate_limited,  ///< the server takes no more for now
 };
 
-inline constexpr std::size_t drop_reason_count = 7;
+inline constexpr std::size_t drop_reason_count = 9;
 
 [[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{
-        "internal", "no_account", "too_large", "rejected", "unauthorized", "shutdown", "failed"};
+    constexpr std::array<std::string_view, drop_reason_count> names{"internal", "no_account",   "too_large",
+                                                                    "rejected", "unauthorized", "shutdown",
+                                                                    "failed",   "vetoed",       "rate_limited"};
     return names[static_cast<std::size_t>(r)];
 }
 

@@ -14,6 +14,7 @@
 
 #include <candor/httplib/resolver.hpp>
 #include <candor/policy/environment.hpp>
+#include <candor/policy/http.hpp>
 #include <candor/policy/url.hpp>
 
 namespace candor::detail {
@@ -110,7 +111,7 @@ private:
         if (entry.empty() || entry.size() > host.size()) return false;
         const auto tail =
             host.size() - entry.size();  // example.com is for itself and a.example.com, not for badexample.com
-        return same_letters(host.substr(tail), entry) && (tail == 0 || host[tail - 1] == '.');
+        return equal_ignoring_case(host.substr(tail), entry) && (tail == 0 || host[tail - 1] == '.');
     }
 
     /// Whether the address `host` is `entry`, or lies in it where that is a network such as 10.0.0.0/8.
@@ -136,11 +137,6 @@ private:
             return true;
         }
         return false;
-    }
-
-    static bool same_letters(std::string_view a, std::string_view b) noexcept {
-        const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-        return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
     }
 
     variable http_;

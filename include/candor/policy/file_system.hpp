@@ -57,23 +57,43 @@ std::optional<std::filesystem::path> home_directory(const Environment& environme
 #endif
 }
 
+namespace detail {
+
+/// A directory of the product: under the one that the variable `xdg` names, else under that path in the home directory,
+/// on Windows under the one that `windows` names.
+template <environment Environment>
+std::optional<std::filesystem::path> product_directory(const Environment& environment, std::string_view product_name,
+                                                       const char* xdg, [[maybe_unused]] const char* in_home,
+                                                       [[maybe_unused]] const char* windows) {
+    if (!is_file_name(product_name)) return std::nullopt;
+    auto base = absolute_path(environment, xdg);
+    if (!base) {
+#ifdef _WIN32
+        base = absolute_path(environment, windows);
+#else
+        base = home_directory(environment);
+        if (base) *base /= in_home;
+#endif
+    }
+    if (base) *base /= product_name;
+    return base;
+}
+
+}  // namespace detail
+
 /// The product's configuration directory: `$XDG_CONFIG_HOME/<name>`; without that variable `~/.config/<name>`, on
 /// Windows `%APPDATA%\<name>`. Nothing where no variable leads there, or the name is no plain file name. Neither
 /// creates the directory nor looks whether it exists.
 template <environment Environment>
 std::optional<std::filesystem::path> config_directory(const Environment& environment, std::string_view product_name) {
-    if (!detail::is_file_name(product_name)) return std::nullopt;
-    auto base = detail::absolute_path(environment, "XDG_CONFIG_HOME");
-    if (!base) {
-#ifdef _WIN32
-        base = detail::absolute_path(environment, "APPDATA");
-#else
-        base = home_directory(environment);
-        if (base) *base /= ".config";
-#endif
-    }
-    if (base) *base /= product_name;
-    return base;
+    return detail::product_directory(environment, product_name, "XDG_CONFIG_HOME", ".config", "APPDATA");
+}
+
+/// Where the product keeps what it needs from one run to the next: `$XDG_STATE_HOME/<name>`; without that variable
+/// `~/.local/state/<name>`, on Windows `%LOCALAPPDATA%\<name>`. On the same terms.
+template <environment Environment>
+std::optional<std::filesystem::path> state_directory(const Environment& environment, std::string_view product_name) {
+    return detail::product_directory(environment, product_name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA");
 }
 
 /// What came of reading a file.

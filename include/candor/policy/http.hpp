@@ -2,6 +2,7 @@
 #define CANDOR_POLICY_HTTP_HPP
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,26 @@ struct http_header {
     std::string name{};
     std::string value{};
 };
+
+namespace detail {
+
+/// Whether two ASCII texts are the same but for the case of their letters.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lower(a[i]) != lower(b[i])) return false;
+    return true;
+}
+
+/// The value of the first header of that name, or null.
+inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
+    for (const auto& h : headers)
+        if (equal_ignoring_case(h.name, name)) return &h.value;
+    return nullptr;
+}
+
+}  // namespace detail
 
 /// A request as a protocol makes it. Plain data; a transport only moves it.
 struct http_request {
@@ -45,14 +66,7 @@ struct http_response {
 
     /// The value of the first header of that name (letters of either case), or null.
     [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
-        const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-        for (const auto& h : headers) {
-            if (h.name.size() != name.size()) continue;
-            std::size_t i = 0;
-            while (i < name.size() && lower(h.name[i]) == lower(name[i])) ++i;
-            if (i == name.size()) return &h.value;
-        }
-        return nullptr;
+        return detail::find_header(headers, name);
     }
 };
 

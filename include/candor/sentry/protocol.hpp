@@ -1,0 +1,228 @@
+#ifndef CANDOR_SENTRY_PROTOCOL_HPP
+#define CANDOR_SENTRY_PROTOCOL_HPP
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <candor/delivery/protocol.hpp>
+#include <candor/policy/clock.hpp>
+#include <candor/privacy/redactor.hpp>
+#include <candor/sentry/breadcrumbs.hpp>
+#include <candor/sentry/capture.hpp>
+#include <candor/sentry/client_report.hpp>
+#include <candor/sentry/dsn.hpp>
+#include <candor/sentry/envelope.hpp>
+#include <candor/sentry/event.hpp>
+#include <candor/sentry/rate_limit.hpp>
+#include <candor/sentry/stack.hpp>
+
+namespace candor::sentry {
+
+/// Sees each event before it is sent. It may change it; false means that the event is not sent. Called on the worker
+/// thread. Where it throws, the event is sent as it was.
+using before_send_hook = std::function<bool(event&)>;
+
+namespace detail {
+
+/// What it takes to make an event of a capture. It does not change, but for the counts.
+struct event_context {
+    std::string release{};
+    std::map<std::string, std::string> tags{};
+    std::map<std::string, std::map<std::string, std::string>> contexts{};
+    redactor secrets{};
+    before_send_hook before_send{};
+    breadcrumb_ring breadcrumbs{};
+    discards discarded{};
+};
+
+/// What the program says of itself, and facts that hold for every run of this build.
+inline std::map<std::string, std::map<std::string, std::string>> build_contexts(
+    std::map<std::string, std::string> application) {
+#if defined(_WIN32)
+    const char* os = "Windows";
+#elif defined(__APPLE__)
+    const char* os = "macOS";
+#elif defined(__linux__)
+    const char* os = "Linux";
+#else
+    const char* os = "Unix";
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+    const char* arch = "x86_64";
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    const char* arch = "arm64";
+#else
+    const char* arch = sizeof(void*) == 8 ? "64 bits" : "32 bits";
+#endif
+#if defined(__VERSION__)
+    const char* compiler = __VERSION__;
+#else
+    const char* compiler = "";
+#endif
+    std::map<std::string, std::map<std::string, std::string>> out{
+        {"os", {{"name", os}}},
+        {"device", {{"arch", arch}}},
+        {"runtime", {{"name", "C++"}, {"version", std::to_string(__cplusplus)}, {"compiler", compiler}}}};
+    if (!application.empty()) out.emplace("app", std::move(application));
+    return out;
+}
+
+/// Turns what a capture packed into an event. Throws only `std::bad_alloc`.
+inline event make_event(std::string_view record, const event_context& context) {
+    capture_reader reader{record};
+    const auto header = reader.value<capture_header>();
+    event out{.id = header.id,
+              .timestamp = wall_time{std::chrono::nanoseconds{header.timestamp}},
+              .level = header.level,
+              .release = context.release,
+              .tags = context.tags,
+              .contexts = context.contexts};
+
+    std::vector<frame> frames;
+    const auto modules = header.frames == 0 ? std::vector<module_image>{} : loaded_modules();
+    for (std::uint32_t i = 0; i < header.frames; ++i) {
+        void* const address = reader.value<void*>();
+        if (address == nullptr) continue;  // where the stack begins
+        frames.push_back(
+            make_frame(reinterpret_cast<std::uintptr_t>(address), symbol_name(address), modules, out.modules));
+    }
+    if (header.where.line != 0) {
+        if (frames.empty()) frames.emplace_back();  // a platform without stacks
+        frames.front().function = header.where.function;
+        frames.front().filename = header.where.file;
+        frames.front().line = header.where.line;
+    }
+
+    while (!reader.at_end()) {
+        const std::string type{reader.text()};
+        const auto text = reader.text();
+        if (type.empty()) {
+            out.message = text;
+        } else {
+            out.exceptions.push_back({.type = exception_type(type),
+                                      .value = std::string{text},
+                                      .mechanism = header.mechanism,
+                                      .handled = header.handled});
+        }
+    }
+    if (!out.exceptions.empty()) {
+        out.exceptions.front().frames = std::move(frames);  // where the outermost was captured
+        std::reverse(out.exceptions.begin(), out.exceptions.end());
+    }
+    for (auto& b : context.breadcrumbs.snapshot())
+        if (b.time <= out.timestamp) out.breadcrumbs.push_back(std::move(b));
+    return out;
+}
+
+/// Asks the program whether the event may go, and lets it edit it.
+inline bool may_go(event& e, event_context& context) {
+    if (!context.before_send) return true;
+    event edited = e;
+    try {
+        if (!context.before_send(edited)) {
+            context.discarded.add(discard_reason::before_send);
+            return false;
+        }
+    } catch (...) {  // the event goes as it was
+        return true;
+    }
+    edited.id = e.id;
+    edited.timestamp = e.timestamp;
+    e = std::move(edited);
+    return true;
+}
+
+/// Sentry's `POST /api/{project}/envelope/` on the pipeline, an event a request.
+template <clock Clock>
+class protocol {
+public:
+    static constexpr std::size_t envelope_size = 2048;  ///< both headers and a client report
+    static constexpr std::size_t message_overhead = 0;
+
+    /// `context` and `clock` outlive it.
+    protocol(const dsn& destination, event_context& context, Clock& clock)
+        : url_{destination.envelope_url()},
+          authorization_{"Sentry sentry_version=7, sentry_client=candor/" CANDOR_VERSION_STRING ", sentry_key=" +
+                         destination.public_key},
+          context_{&context},
+          clock_{&clock} {}
+
+    common::preparation prepare(std::string_view record, std::string& out) {
+        if (clock_->now() < limited_until_) {
+            context_->discarded.add(discard_reason::ratelimit_backoff);
+            return {0, drop_reason::rate_limited};
+        }
+        const auto header = capture_reader{record}.value<capture_header>();
+        if (header.is_event) {
+            out += record.substr(sizeof header);
+            return {};
+        }
+        event e = make_event(record, *context_);
+        if (!may_go(e, *context_)) return {0, drop_reason::vetoed};
+        if (!append_event(std::move(e), context_->secrets, largest_event, out)) {
+            context_->discarded.add(discard_reason::internal_sdk_error);
+            return {0, drop_reason::failed};
+        }
+        return {};
+    }
+
+    [[nodiscard]] http_request request() const {
+        return {.method = "POST",
+                .url = url_,
+                .headers = {{"Content-Type", "application/x-sentry-envelope"}, {"X-Sentry-Auth", authorization_}}};
+    }
+
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) {
+        const std::string_view event = range.text(range.messages.front());
+        append_envelope_header(event_id_of(event), sent_at, out);
+        append_item("event", event, out);
+        reported_ = context_->discarded.take();
+        if (const auto report = client_report(reported_, sent_at); !report.empty())
+            append_item("client_report", report, out);
+    }
+
+    [[nodiscard]] common::verdict judge(const http_response& response, wall_time now) {
+        using action = common::verdict::action;
+        const int status = response.status;
+        const bool arrived = response.error == transport_error::none && status >= 200 && status < 300;
+        if (!arrived) context_->discarded.restore(std::exchange(reported_, {}));
+        if (response.error != transport_error::none)
+            return {.what = action::retry, .diagnostic = "the server cannot be reached: " + response.message};
+        if (const auto limit = rate_limit_for_errors(response, now))
+            limited_until_ = std::max(limited_until_, common::after(clock_->now(), *limit));
+        if (arrived) return {.what = action::deliver};
+
+        const std::string says = "the server answers " + std::to_string(status);
+        if (status == 429) return {.what = action::drop, .reason = drop_reason::rate_limited, .diagnostic = says};
+        context_->discarded.add(discard_reason::send_error);
+        common::verdict given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        if (status == 413) given_up.reason = drop_reason::too_large;
+        if (status == 401 || status == 403 || status == 404) {
+            given_up.reason = drop_reason::unauthorized;
+            given_up.diagnostic += ": it does not know the DSN, or the project is disabled";
+        }
+        return given_up;
+    }
+
+private:
+    std::string url_;
+    std::string authorization_;
+    event_context* context_;
+    Clock* clock_;
+    steady_time limited_until_ = steady_time::min();
+    discards::counts reported_{};
+};
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+#endif
