@@ -510,8 +510,10 @@ TEST_CASE("a gigabyte in a megabyte is answered 413, and never is there") {
         std::ofstream{"/proc/self/clear_refs"} << "5";  // the high-water mark starts anew
         const auto before = status_of_memory("VmRSS");
         CHECK(client.exchange(request).status == 413);
-        CHECK(status_of_memory("VmHWM") - before < 16UL << 20);
-        CHECK(status_of_memory("VmHWM") >= before);
+        // The system counts a few pages a thread late, so that the mark may lie a little below what was there before.
+        const auto peak = status_of_memory("VmHWM");
+        CHECK(peak < before + (16UL << 20));
+        CHECK(peak + (1UL << 20) > before);
     }
     CHECK(now.service.bodies().empty());
 }
