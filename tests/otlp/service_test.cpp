@@ -15,6 +15,8 @@
 
 #include "../support/otlp_writer.hpp"
 
+#include <support/sanitizer.hpp>
+
 #include <doctest/doctest.h>
 
 using candor::body_error;
@@ -43,7 +45,9 @@ struct failing_allocation {
 
 }  // namespace
 
-// Not inlined, or GCC takes each `free` here for a mistake.
+// ThreadSanitizer has operators of its own, and they stay: no allocation fails there. Not inlined, or GCC takes each
+// `free` here for a mistake.
+#ifndef CANDOR_TESTS_THREAD_SANITIZER
 [[gnu::noinline]] void* operator new(std::size_t size) {
     if (failing_allocation::left > 0 && --failing_allocation::left == 0) {
         failing_allocation::has_happened = true;
@@ -57,6 +61,7 @@ struct failing_allocation {
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
 
 namespace {
 
@@ -378,7 +383,9 @@ TEST_CASE("a request for which memory runs out is answered 503 and does not coun
             REQUIRE(counts == (answer.status == 200));
             REQUIRE((answer.status == 200 || answer.status == 503));
         } while (failing_allocation::has_happened);
+#ifndef CANDOR_TESTS_THREAD_SANITIZER
         CHECK(fails_at > 5);
+#endif
         CHECK(answer.status == 200);
         CHECK_FALSE(answer.body.empty());
     }

@@ -18,21 +18,10 @@
 #include <candor/sentry/crash_recovery.hpp>
 
 #include <support/child_process.hpp>
+#include <support/sanitizer.hpp>
 #include <support/temporary_directory.hpp>
 
 #include <doctest/doctest.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CANDOR_TESTS_ADDRESS_SANITIZER
-#elif defined(__SANITIZE_THREAD__)
-#define CANDOR_TESTS_THREAD_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CANDOR_TESTS_ADDRESS_SANITIZER
-#elif __has_feature(thread_sanitizer)
-#define CANDOR_TESTS_THREAD_SANITIZER
-#endif
-#endif
 
 namespace crashing {
 
