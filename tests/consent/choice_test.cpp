@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace choice_test {
+
 namespace {
 
 using candor::level;
@@ -90,3 +92,5 @@ TEST_CASE("something that is no regular file in place of the saved choice means 
     CHECK(someone.choice()->level == level::none);
     CHECK(someone.choice()->warning);
 }
+
+}  // namespace choice_test

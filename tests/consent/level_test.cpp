@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace level_test {
+
 using candor::level;
 
 TEST_CASE("each level is read from its name and written as it") {
@@ -42,3 +44,5 @@ TEST_CASE("the list of allowed levels is the list of names") {
     for (const auto name : candor::detail::level_names) names += (names.empty() ? "" : ", ") + std::string{name};
     CHECK(candor::detail::allowed_levels == names);
 }
+
+}  // namespace level_test

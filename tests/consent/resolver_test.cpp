@@ -15,6 +15,8 @@
 
 #include <doctest/doctest.h>
 
+namespace resolver_test {
+
 namespace {
 
 using candor::level;
@@ -297,3 +299,5 @@ TEST_CASE("each source has a name") {
     CHECK(to_string(level_source::saved_choice) == "saved choice");
     CHECK(to_string(level_source::default_value) == "default");
 }
+
+}  // namespace resolver_test

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace backoff_test {
+
 using namespace std::chrono_literals;
 using candor::detail::backoff;
 
@@ -35,3 +37,5 @@ TEST_CASE("clients with different seeds wait differently") {
     }
     CHECK(waits.size() > 20);
 }
+
+}  // namespace backoff_test

@@ -6,6 +6,8 @@
 
 #include "line_protocol.hpp"
 
+namespace batch_test {
+
 namespace {
 
 using candor::drop_reason;
@@ -79,3 +81,5 @@ TEST_CASE("a message that does not fit is left for the next batch; one alone alw
     f.b.clear();
     CHECK(f.add("2").has_room);
 }
+
+}  // namespace batch_test

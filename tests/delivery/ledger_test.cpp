@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace ledger_test {
+
 using candor::admission;
 using candor::drop_reason;
 using candor::detail::ledger;
@@ -46,3 +48,5 @@ TEST_CASE("a refusal is counted outside the sum, and handed through") {
     CHECK(l.statistics().refused[admission::full] == 1);
     CHECK(l.statistics().accepted == 0);
 }
+
+}  // namespace ledger_test

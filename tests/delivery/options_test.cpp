@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace options_test {
+
 using candor::configuration_error;
 using candor::delivery_options;
 using candor::detail::check;
@@ -34,3 +36,5 @@ TEST_CASE("each option that cannot work is refused by name") {
     CHECK(refuses("connect_timeout", {.connect_timeout = milliseconds{-1}}));
     CHECK(refuses("request_timeout", {.request_timeout = milliseconds{0}}));
 }
+
+}  // namespace options_test

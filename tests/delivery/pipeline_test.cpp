@@ -13,6 +13,8 @@
 
 #include "line_protocol.hpp"
 
+namespace pipeline_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -490,3 +492,5 @@ TEST_CASE("a worker with nothing to do sleeps until it is woken") {
     b.clock.advance(5s);
     REQUIRE(b.transport.wait_for_requests(2));
 }
+
+}  // namespace pipeline_test

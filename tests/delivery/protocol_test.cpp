@@ -4,6 +4,8 @@
 
 #include "line_protocol.hpp"
 
+namespace protocol_test {
+
 namespace {
 
 struct no_judge {
@@ -30,3 +32,5 @@ TEST_CASE("a range gives the text of each of its messages") {
     CHECK(range.text(messages[0]) == "ab");
     CHECK(range.text(messages[1]) == "cde");
 }
+
+}  // namespace protocol_test

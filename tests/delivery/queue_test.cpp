@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace queue_test {
+
 using candor::detail::record_block;
 using candor::detail::record_queue;
 
@@ -62,3 +64,5 @@ TEST_CASE("a block too large to keep is given back to the system") {
     push(queue, "small");
     CHECK(queue.take().is_usual());
 }
+
+}  // namespace queue_test

@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 #include <candor/testing.hpp>
 
+namespace rendezvous_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -48,3 +50,5 @@ TEST_CASE("waking gives up the lock only where somebody idles") {
     CHECK_FALSE(meeting.is_coming());
     CHECK_FALSE(meeting.oversleeps(steady_time{}));
 }
+
+}  // namespace rendezvous_test

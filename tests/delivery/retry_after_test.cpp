@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 #include <candor/event/rfc3339.hpp>
 
+namespace retry_after_test {
+
 using namespace std::chrono_literals;
 using candor::detail::parse_http_date;
 using candor::detail::parse_retry_after;
@@ -46,3 +48,5 @@ TEST_CASE("a date is read exactly") {
     CHECK(candor::detail::to_rfc3339(*parse_http_date("Thu, 29 Feb 2024 23:59:58 GMT")) == "2024-02-29T23:59:58Z");
     CHECK_FALSE(parse_http_date("Wed, 29 Feb 2023 23:59:58 GMT"));
 }
+
+}  // namespace retry_after_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace statistics_test {
+
 TEST_CASE("every reason has a name of its own and a count of its own") {
     candor::statistics s;
     std::set<std::string_view> names;
@@ -43,3 +45,5 @@ TEST_CASE("statistics of several destinations add up") {
     CHECK(a.dropped[candor::drop_reason::internal] == 6);
     CHECK(a.refused[candor::admission::full] == 6);
 }
+
+}  // namespace statistics_test

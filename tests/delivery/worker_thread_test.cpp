@@ -5,6 +5,8 @@
 #if !defined(_WIN32)
 #include <signal.h>
 
+namespace worker_thread_test {
+
 TEST_CASE("the worker takes no signals, and the starting thread takes what it took before") {
     sigset_t before, after, of_worker;
     pthread_sigmask(SIG_SETMASK, nullptr, &before);
@@ -17,4 +19,7 @@ TEST_CASE("the worker takes no signals, and the starting thread takes what it to
     }
     for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) CHECK(sigismember(&of_worker, fault) == 0);
 }
+
+}  // namespace worker_thread_test
+
 #endif

@@ -18,8 +18,11 @@
 #include <differential/walk.hpp>
 #include <support/otlp_recorder.hpp>
 #include <support/otlp_writer.hpp>
+#include <support/rounds.hpp>
 
 #include <doctest/doctest.h>
+
+namespace protobuf_test {
 
 namespace {
 
@@ -27,7 +30,7 @@ namespace pb = google::protobuf;
 using candor::differential::Request;
 using otlp_writer::message;
 
-constexpr std::uint32_t seeds = 3'000;
+constexpr std::uint32_t seeds = candor::testing::rounds(3'000);
 
 class randomness {
 public:
@@ -293,3 +296,5 @@ TEST_CASE("Of mutated requests candor accepts nothing that libprotobuf refuses, 
     CHECK(refused_by_both > seeds);
     CHECK(refused_by_us > 0);
 }
+
+}  // namespace protobuf_test

@@ -20,6 +20,8 @@
 
 #include <doctest/doctest.h>
 
+namespace fields_test {
+
 namespace {
 
 using candor::field_class;
@@ -238,3 +240,5 @@ TEST_CASE("a plain name is made of letters, digits and four signs") {
         CHECK(is_plain_name(std::string{'a', letter, 'b'}) == allowed);
     }
 }
+
+}  // namespace fields_test

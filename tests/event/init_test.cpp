@@ -12,6 +12,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace init_test {
+
 namespace {
 
 using candor::testing::arrival;
@@ -85,3 +87,5 @@ TEST_CASE("the path and the error pass the redactor") {
     CHECK(sent["spec_path"] == "~/aws_to_postgresql.yaml");
     CHECK(sent["error"] == "cannot write ~/x: [redacted] is no password");
 }
+
+}  // namespace init_test

@@ -14,8 +14,12 @@
 #include <sys/mman.h>
 #endif
 
+#include <support/rounds.hpp>
+
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+
+namespace json_writer_test {
 
 namespace {
 
@@ -237,7 +241,7 @@ TEST_CASE("malformed sequences are replaced as nlohmann replaces them") {
     }
     SUBCASE("random bytes of which most are no letters") {
         std::mt19937 random{20261122};
-        for (int i = 0; i < 50'000; ++i) {
+        for (int i = 0; i < candor::testing::rounds(50'000); ++i) {
             std::string text(random() % 40, '\0');
             const unsigned kind = random() % 4;
             for (char& c : text) {
@@ -249,7 +253,7 @@ TEST_CASE("malformed sequences are replaced as nlohmann replaces them") {
             }
             all.add(text);
         }
-        CHECK(all.count() == 50'000);
+        CHECK(all.count() == candor::testing::rounds(50'000));
     }
     CHECK(all.first_difference() == "");
 }
@@ -530,3 +534,5 @@ TEST_CASE("a text of 10 MB is refused without being read") {
     munmap(unreadable, size);
 }
 #endif
+
+}  // namespace json_writer_test

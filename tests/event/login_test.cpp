@@ -14,6 +14,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace login_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -64,3 +66,5 @@ TEST_CASE("a login is sent on behalf of the account that is there after it, and 
     CHECK(batch[1]["userId"] == "u2");
     CHECK(telemetry.statistics().dropped[candor::drop_reason::no_account] == 1);
 }
+
+}  // namespace login_test

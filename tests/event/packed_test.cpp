@@ -20,6 +20,8 @@
 
 #include <doctest/doctest.h>
 
+namespace packed_test {
+
 namespace {
 
 using candor::redactor;
@@ -215,3 +217,5 @@ TEST_CASE("a text of 10 MB is refused without being read") {
     munmap(unreadable, size);
 }
 #endif
+
+}  // namespace packed_test

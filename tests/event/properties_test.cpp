@@ -25,6 +25,8 @@
 
 #include "direct_properties.hpp"
 
+namespace properties_test {
+
 namespace {
 
 using candor::redactor;
@@ -351,3 +353,5 @@ TEST_CASE("a text of 10 MB is refused without being read, by the redactor neithe
     munmap(unreadable, size);
 }
 #endif
+
+}  // namespace properties_test

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace rfc3339_test {
+
 using candor::wall_time;
 using candor::detail::to_rfc3339;
 using std::chrono::days;
@@ -77,3 +79,5 @@ TEST_CASE("no more is written than was said, and the end is returned") {
     CHECK(*end == '#');
     CHECK(candor::detail::write_rfc3339(wall_time{}, text) == text + 20);
 }
+
+}  // namespace rfc3339_test

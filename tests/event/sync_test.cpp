@@ -17,6 +17,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace sync_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -131,3 +133,5 @@ TEST_CASE_TEMPLATE("a shard is named where its number and their total are both a
     CHECK(shard_of<Event>(2, -4) == json::object());
     CHECK(shard_of<Event>(limits::min(), limits::min()) == json::object());
 }
+
+}  // namespace sync_test

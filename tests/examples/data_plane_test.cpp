@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace data_plane_test {
+
 namespace {
 
 using candor::examples::data_plane;
@@ -349,3 +351,5 @@ TEST_CASE("an envelope with an event is taken, and what is none is refused") {
     CHECK(plane.messages().empty());
     CHECK(plane.wait_for_errors(2));
 }
+
+}  // namespace data_plane_test

@@ -15,6 +15,8 @@
 
 #include <doctest/doctest.h>
 
+namespace answer_head_test {
+
 using candor::detail::answer_head_limit;
 using candor::detail::await_answer_head;
 using candor::testing::post;
@@ -128,3 +130,5 @@ TEST_CASE("an answer after interim ones is an answer") {
     for (int i = 0; i < 2; ++i) CHECK(transport.send(post(server.url())).body == "OK");
     CHECK(server.connections() == 1);
 }
+
+}  // namespace answer_head_test

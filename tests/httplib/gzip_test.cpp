@@ -5,8 +5,12 @@
 #include <doctest/doctest.h>
 
 #ifdef CPPHTTPLIB_ZLIB_SUPPORT
-
 #include "../support/gunzip.hpp"
+#endif
+
+namespace gzip_test {
+
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
 
 namespace {
 
@@ -59,3 +63,5 @@ TEST_CASE("without zlib nothing is compressed") {
 }
 
 #endif
+
+}  // namespace gzip_test

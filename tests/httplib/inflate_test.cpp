@@ -5,6 +5,12 @@
 
 #include <doctest/doctest.h>
 
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+#include "../support/deflate.hpp"
+#endif
+
+namespace inflate_test {
+
 using candor::body_error;
 using candor::detail::content_coding;
 using candor::detail::parse_content_coding;
@@ -28,8 +34,6 @@ TEST_CASE("a Content-Encoding is read in letters of either case, and only what c
 }
 
 #ifdef CPPHTTPLIB_ZLIB_SUPPORT
-
-#include "../support/deflate.hpp"
 
 namespace {
 
@@ -155,3 +159,5 @@ TEST_CASE("a bomb is cut where it passes the limit") {
 }
 
 #endif
+
+}  // namespace inflate_test

@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+namespace listener_test {
+
 using candor::detail::listener;
 using candor::detail::owned_socket;
 using candor::detail::socket_address;
@@ -153,3 +155,5 @@ TEST_CASE("the signal ends every wait, but what is there already is still there 
     stop.raise(0ms);
     CHECK_FALSE(stop.wait(pair.here.get(), POLLIN, in(1h)));
 }
+
+}  // namespace listener_test

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace proxy_test {
+
 using candor::detail::proxy_route;
 
 namespace {
@@ -126,3 +128,5 @@ TEST_CASE("no_proxy goes before NO_PROXY, and loopback is not exempt by itself")
     CHECK(route({{"http_proxy", "p:1"}, {"no_proxy", "x"}, {"NO_PROXY", "127.0.0.1"}}, to).host == "p");
     CHECK(route({{"http_proxy", "p:1"}}, to).host == "p");
 }
+
+}  // namespace proxy_test

@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+namespace request_engine_test {
+
 using candor::body_error;
 using candor::http_request_head;
 using candor::http_response;
@@ -139,3 +141,5 @@ TEST_CASE("an engine does not change what the program does with SIGPIPE") {
     ::sigaction(SIGPIPE, &before, &after);
     CHECK((after.sa_handler == mine.sa_handler));
 }
+
+}  // namespace request_engine_test

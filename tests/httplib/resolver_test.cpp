@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace resolver_test {
+
 using candor::detail::lookup;
 using namespace std::chrono_literals;
 
@@ -98,3 +100,5 @@ TEST_CASE("a lookup outlives whoever asked") {
     CHECK(names.wait_for_calls(1));
     names.release();
 }
+
+}  // namespace resolver_test

@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace server_stream_test {
+
 using candor::detail::owned_socket;
 using candor::detail::server_stream;
 using candor::detail::stop_signal;
@@ -259,3 +261,5 @@ TEST_CASE("a farewell lasts until the client has ended, or the time is over") {
     CHECK(watch.elapsed() >= 50ms);
     CHECK(watch.elapsed() < 5s);
 }
+
+}  // namespace server_stream_test

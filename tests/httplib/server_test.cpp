@@ -32,6 +32,8 @@
 #include "../support/deflate.hpp"
 #endif
 
+namespace server_test {
+
 using candor::body_error;
 using candor::http_request_head;
 using candor::http_response;
@@ -976,3 +978,5 @@ TEST_CASE("two receivers have a table each, and write what came last before they
     REQUIRE(two.table().rows().size() == 1);
     CHECK(two.table().rows()[0].table == "groups");
 }
+
+}  // namespace server_test

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace socket_test {
+
 namespace {
 
 struct socket_pair {
@@ -133,3 +135,5 @@ TEST_CASE("the guard leaves a signal alone that was pending before it") {
     sigwait(&pipe, &taken);
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
+
+}  // namespace socket_test

@@ -15,6 +15,8 @@
 
 #include <doctest/doctest.h>
 
+namespace transport_test {
+
 using candor::httplib_transport;
 using candor::transport_error;
 using candor::testing::cancel_when;
@@ -444,3 +446,5 @@ TEST_CASE("a proxy variable that cannot be used makes everything unreachable, ne
     CHECK(response.message.find("secret") == std::string::npos);
     CHECK(server.connections() == 0);
 }
+
+}  // namespace transport_test

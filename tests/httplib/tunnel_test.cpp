@@ -7,15 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
-
-TEST_CASE("without TLS there is no tunnel") {
-    candor::httplib_transport transport;
-    CHECK(transport.send(candor::testing::post("https://127.0.0.1:1/")).error == candor::transport_error::tls);
-}
-
-#else
-
+#ifdef CPPHTTPLIB_OPENSSL_SUPPORT
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -26,6 +18,18 @@ TEST_CASE("without TLS there is no tunnel") {
 #include <type_traits>
 
 #include "../support/tls_server.hpp"
+#endif
+
+namespace tunnel_test {
+
+#ifndef CPPHTTPLIB_OPENSSL_SUPPORT
+
+TEST_CASE("without TLS there is no tunnel") {
+    candor::httplib_transport transport;
+    CHECK(transport.send(candor::testing::post("https://127.0.0.1:1/")).error == candor::transport_error::tls);
+}
+
+#else
 
 using candor::http_response;
 using candor::transport_error;
@@ -372,3 +376,5 @@ TEST_CASE("the deadline and cancel() hold while a proxy keeps silent") {
 }
 
 #endif
+
+}  // namespace tunnel_test

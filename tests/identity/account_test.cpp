@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace account_test {
+
 namespace {
 
 using candor::account;
@@ -114,3 +116,5 @@ TEST_CASE("in the cloud the user is the team's service account") {
     CHECK(candor::cloud_account({.user_id = "u1"}).user_id == "u1");
     CHECK(candor::cloud_account({}).user_id.empty());
 }
+
+}  // namespace account_test

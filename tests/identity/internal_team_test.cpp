@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+namespace internal_team_test {
+
 namespace {
 
 /// A user's configuration and the default filter on it.
@@ -87,3 +89,5 @@ TEST_CASE("a diagnostic sink that throws does not reach the caller of the filter
                                           "acme", [](std::string_view) { throw std::runtime_error{"sink"}; });
     CHECK_NOTHROW(CHECK_FALSE(filter(std::nullopt)));
 }
+
+}  // namespace internal_team_test

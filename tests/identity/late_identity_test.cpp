@@ -10,6 +10,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace late_identity_test {
+
 namespace {
 
 using candor::account;
@@ -269,3 +271,5 @@ TEST_CASE("a source that throws means no account, with a diagnostic") {
     CHECK_FALSE(identity.known());
     CHECK(heard == 1);
 }
+
+}  // namespace late_identity_test

@@ -15,7 +15,11 @@
 #include <type_traits>
 #include <vector>
 
+#include <support/rounds.hpp>
+
 #include <doctest/doctest.h>
+
+namespace uuid_test {
 
 namespace {
 
@@ -139,7 +143,9 @@ TEST_CASE("random uuids are of version 4 and variant 1, and every other bit take
     }
 }
 
-TEST_CASE("a million random uuids are all different") { CHECK(all_different(random_ids(1'000'000))); }
+TEST_CASE("a million random uuids are all different") {
+    CHECK(all_different(random_ids(candor::testing::rounds(1'000'000))));
+}
 
 TEST_CASE("threads that make uuids at the same time make different ones") {
     constexpr std::size_t each = 20'000;
@@ -173,3 +179,5 @@ TEST_CASE("bytes of the pool that an id was made of are wiped") {
     CHECK(pool.left % 16 == 0);
     CHECK(pool.left < pool.bytes.size());
 }
+
+}  // namespace uuid_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace display_width_test {
+
 namespace {
 
 using namespace candor::otlp::detail;
@@ -124,3 +126,5 @@ TEST_CASE("bytes that are not UTF-8 take a column each, and the width is known o
     CHECK(display_width("\xff\xfe") == 2);
     CHECK(display_width("\xe2\x82") == 2);
 }
+
+}  // namespace display_width_test

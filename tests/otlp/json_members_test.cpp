@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace json_members_test {
+
 namespace {
 
 using candor::detail::otlp_members;
@@ -36,3 +38,5 @@ TEST_CASE("What is wrong with a member is said with its name") {
             CHECK(std::string_view{m.problem}.substr(0, m.name.size() + 8) == std::string{m.name} + " is not ");
     }
 }
+
+}  // namespace json_members_test

@@ -13,8 +13,11 @@
 
 #include <support/otlp_requests.hpp>
 #include <support/otlp_writer.hpp>
+#include <support/rounds.hpp>
 
 #include <doctest/doctest.h>
+
+namespace json_text_test {
 
 namespace {
 
@@ -105,7 +108,7 @@ TEST_CASE("nlohmann's parser says the same with and without the iterator, whatev
     std::minstd_rand random{20221124};
     const auto at_most = [&](std::size_t most) { return std::uniform_int_distribution<std::size_t>{0, most}(random); };
     constexpr std::string_view troublesome = "\"\"\"\\\\{}[],: \n\xc3\xa9\x7f\x1f";
-    for (int i = 0; i < 3'000; ++i) {
+    for (int i = 0; i < candor::testing::rounds(3'000); ++i) {
         auto text = original;
         for (std::size_t n = at_most(2); n-- > 0;)
             text[at_most(text.size() - 1)] = troublesome[at_most(troublesome.size() - 1)];
@@ -113,3 +116,5 @@ TEST_CASE("nlohmann's parser says the same with and without the iterator, whatev
         REQUIRE(with_iterator(text) == without(text));
     }
 }
+
+}  // namespace json_text_test

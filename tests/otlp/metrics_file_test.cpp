@@ -28,6 +28,8 @@
 
 extern char** environ;
 
+namespace metrics_file_test {
+
 namespace {
 
 using candor::otlp::metrics_file;
@@ -236,3 +238,5 @@ TEST_CASE("a process that is killed while it rewrites leaves a whole table every
     CHECK(found_small < 100);
     CHECK(found_leftover > 0);  // and some were killed in the middle of a write
 }
+
+}  // namespace metrics_file_test

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace metrics_test {
+
 namespace {
 
 struct deaf {
@@ -43,3 +45,5 @@ TEST_CASE("A point and a metric say nothing until they are told") {
     CHECK(metric.kind == candor::otlp::metric_kind::none);
     CHECK(metric.temporality == candor::otlp::aggregation_temporality::unspecified);
 }
+
+}  // namespace metrics_test

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace name_index_test {
+
 namespace {
 
 using candor::otlp::detail::equal_text;
@@ -98,3 +100,5 @@ TEST_CASE("an index that was cleared is empty and can be filled again") {
         index.clear();
     }
 }
+
+}  // namespace name_index_test

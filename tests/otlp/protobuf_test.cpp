@@ -11,8 +11,11 @@
 #include <support/otlp_recorder.hpp>
 #include <support/otlp_requests.hpp>
 #include <support/otlp_writer.hpp>
+#include <support/rounds.hpp>
 
 #include <doctest/doctest.h>
+
+namespace protobuf_test {
 
 namespace {
 
@@ -325,7 +328,7 @@ TEST_CASE("Mutated protobuf never does harm, and finishes only when it is well-f
     const auto at_most = [&](std::size_t most) { return std::uniform_int_distribution<std::size_t>{0, most}(random); };
     const auto original = to_protobuf(otlp_writer::rich_request());
     int refused = 0;
-    for (int i = 0; i < 20'000; ++i) {
+    for (int i = 0; i < candor::testing::rounds(20'000); ++i) {
         auto body = original;
         for (std::size_t n = at_most(3) + 1; n > 0; --n) {
             const auto at = at_most(body.size() - 1);
@@ -348,7 +351,7 @@ TEST_CASE("Mutated protobuf never does harm, and finishes only when it is well-f
         REQUIRE(finished == (found.problem == ""));
         if (!finished) ++refused;
     }
-    CHECK(refused > 10'000);
+    CHECK(refused > candor::testing::rounds(10'000));
     CHECK(refused < 20'000);
 }
 
@@ -360,3 +363,5 @@ TEST_CASE("What a visitor throws gets out") {
                     std::runtime_error);
     CHECK_FALSE(visitor.finished());
 }
+
+}  // namespace protobuf_test

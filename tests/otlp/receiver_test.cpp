@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+namespace receiver_test {
+
 using candor::otlp::receiver_options;
 using candor::testing::manual_clock;
 using candor::testing::manual_server;
@@ -204,3 +206,5 @@ TEST_CASE("limits and deadlines are handed to the server") {
     receiver now{{.body_limit = 10}, clock};
     CHECK(now.server().receive(head, std::string(11, 'x')).status == 413);
 }
+
+}  // namespace receiver_test

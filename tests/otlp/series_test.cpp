@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace series_test {
+
 namespace {
 
 using candor::otlp::detail::combination;
@@ -170,3 +172,5 @@ TEST_CASE("times and durations take any number of senders") {
     CHECK(longest.value() == 499);
     CHECK(earliest.value() == 1501);
 }
+
+}  // namespace series_test

@@ -19,14 +19,6 @@
 
 #include <doctest/doctest.h>
 
-using candor::body_error;
-using candor::http_request_head;
-using candor::http_response;
-using candor::otlp::service;
-using candor::otlp::table;
-namespace otlp = candor::otlp;
-using nlohmann::json;
-
 namespace {
 
 /// While it lives, this thread's allocation of that number fails, counted from 1.
@@ -62,6 +54,16 @@ struct failing_allocation {
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 #endif
+
+namespace service_test {
+
+using candor::body_error;
+using candor::http_request_head;
+using candor::http_response;
+using candor::otlp::service;
+using candor::otlp::table;
+namespace otlp = candor::otlp;
+using nlohmann::json;
 
 namespace {
 
@@ -409,3 +411,5 @@ TEST_CASE("refusing needs no memory either") {
         CHECK((refused.status == 413 || refused.status == 503));
     }
 }
+
+}  // namespace service_test

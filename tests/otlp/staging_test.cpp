@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace staging_test {
+
 namespace {
 
 using namespace candor::otlp;
@@ -180,3 +182,5 @@ TEST_CASE("the memory of a usual request is used again, that of a huge one is no
     names.intern(1, std::string(10'000'000, 'x'), "", 9);
     CHECK_FALSE(names.recycle());
 }
+
+}  // namespace staging_test

@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+namespace table_test {
+
 namespace {
 
 using namespace candor::otlp;
@@ -531,3 +533,5 @@ TEST_CASE("the default bounds are those that are documented") {
     CHECK(take(t, samples).first == 1);
     CHECK(t.rows().size() == 10'000);
 }
+
+}  // namespace table_test

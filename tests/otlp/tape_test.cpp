@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace tape_test {
+
 namespace {
 
 using candor::detail::otlp_tape;
@@ -88,3 +90,5 @@ TEST_CASE("A part of a tape that is blanked is one unknown field") {
         CHECK(in.problem() == nullptr);
     }
 }
+
+}  // namespace tape_test

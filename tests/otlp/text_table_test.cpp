@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+namespace text_table_test {
+
 namespace {
 
 using namespace candor::otlp;
@@ -229,3 +231,5 @@ TEST_CASE("ten thousand rows are one line each, in order and lined up") {
     CHECK(std::is_sorted(order.begin(), order.end()));
     CHECK(sum == 10'000LL * 9'999 / 2);
 }
+
+}  // namespace text_table_test

@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace wire_test {
+
 namespace {
 
 using candor::otlp::max_depth;
@@ -233,3 +235,5 @@ TEST_CASE("A getter asks for its wire type") {
                   "1234567",
                   fixed64) == truncated);
 }
+
+}  // namespace wire_test

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace clock_test {
+
 namespace {
 
 using lock_t = std::unique_lock<std::mutex>;
@@ -150,3 +152,5 @@ TEST_CASE("a wait of the system clock without a deadline ends with a notificatio
     waiter.join();
     CHECK(seen);
 }
+
+}  // namespace clock_test

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace config_file_test {
+
 using candor::detail::read_config_string;
 
 TEST_CASE("a string member of a configuration file is read") {
@@ -61,3 +63,5 @@ TEST_CASE("a configuration file that cannot be used says which and why") {
 TEST_CASE("a path with control characters stays on one line") {
     CHECK(candor::detail::printable_path("/a\nb/\x1b[31m") == "/a\\x0ab/\\x1b[31m");
 }
+
+}  // namespace config_file_test

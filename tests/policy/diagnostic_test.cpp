@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace diagnostic_test {
+
 TEST_CASE("a diagnostic reaches the sink as it is") {
     std::string heard;
     candor::detail::report([&](std::string_view text) { heard += text; }, "the plane is down");
@@ -28,3 +30,5 @@ TEST_CASE("what a sink throws is swallowed, whatever it is") {
     CHECK(calls == 2);
     static_assert(noexcept(candor::detail::report(error, "a")));
 }
+
+}  // namespace diagnostic_test

@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace environment_test {
+
 namespace {
 
 struct minimal {
@@ -89,3 +91,5 @@ TEST_CASE("an empty variable counts as unset where candor reads it") {
     CHECK(candor::detail::non_empty(one_variable{""}, "ACME_KEY") == std::nullopt);
     CHECK(candor::detail::non_empty(one_variable{"k"}, "ACME_OTHER") == std::nullopt);
 }
+
+}  // namespace environment_test

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace error_test {
+
 using candor::configuration_error;
 using candor::detail::has_line_break_or_nul;
 using candor::detail::printable;
@@ -49,3 +51,5 @@ TEST_CASE("CR, LF and NUL are found anywhere and nothing else is") {
     CHECK_FALSE(has_line_break_or_nul(""));
     CHECK_FALSE(has_line_break_or_nul("key\t\v\f\x1b\x7f\xc2\x85"));
 }
+
+}  // namespace error_test

@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+namespace file_system_test {
+
 namespace {
 
 using candor::file_status;
@@ -166,3 +168,5 @@ TEST_CASE("reading leaves no descriptor open") {
     CHECK(candor::read_file(dir.path(), 100).status == file_status::unreadable);
     CHECK(next_descriptor() == before);
 }
+
+}  // namespace file_system_test

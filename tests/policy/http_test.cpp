@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+namespace http_test {
+
 using candor::http_header;
 using candor::http_request;
 using candor::http_response;
@@ -80,3 +82,5 @@ TEST_CASE("a header is found in any list of headers") {
     CHECK(candor::detail::find_header(headers, "Hosts") == nullptr);
     CHECK(candor::detail::find_header({}, "Host") == nullptr);
 }
+
+}  // namespace http_test

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace policies_test {
+
 using candor::detail::policies;
 
 TEST_CASE("policies are made where none are lent") {
@@ -17,3 +19,5 @@ TEST_CASE("lent policies are used themselves, not copies of them") {
     CHECK(&lent.transport() == &transport);
     CHECK(&lent.clock() == &clock);
 }
+
+}  // namespace policies_test

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace product_test {
+
 using candor::product;
 
 TEST_CASE("a product without a version, or named development, is a development build") {
@@ -24,3 +26,5 @@ TEST_CASE("a variable's name is the prefix, an underscore and the suffix") {
     CHECK(acme.variable("TELEMETRY_LEVEL") == "ACME_TELEMETRY_LEVEL");
     CHECK(product{.env_prefix = "A_B"}.variable("NO_TELEMETRY") == "A_B_NO_TELEMETRY");
 }
+
+}  // namespace product_test

@@ -21,6 +21,8 @@
 
 #include <doctest/doctest.h>
 
+namespace replace_file_test {
+
 namespace {
 
 /// The C library's call, as the tests see it: what it was asked, what happens meanwhile, and what it answers instead of
@@ -356,3 +358,5 @@ TEST_CASE("a directory that cannot be read is not swept") {
     candor::sweep_replacements("/dev/null");
     CHECK(entries_in(dir.path()) == 0);
 }
+
+}  // namespace replace_file_test

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace server_test {
+
 namespace {
 
 using candor::http_request_head;
@@ -71,3 +73,5 @@ TEST_CASE("a head gives its headers by name, the first of several") {
     CHECK(*head.header("X") == "1");
     CHECK(head.header("Hos") == nullptr);
 }
+
+}  // namespace server_test

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace signal_guard_test {
+
 namespace {
 
 using candor::detail::signal_guard;
@@ -83,3 +85,5 @@ TEST_CASE("a guard keeps errno") {
     { const signal_guard guard{SIGXFSZ}; }
     CHECK(errno == ENOSPC);
 }
+
+}  // namespace signal_guard_test

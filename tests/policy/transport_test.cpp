@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace transport_test {
+
 namespace {
 
 using candor::http_request;
@@ -71,3 +73,5 @@ TEST_CASE("the null transport is stateless and says 200 to everything, also afte
     CHECK(answer.headers.empty());
     CHECK(answer.body.empty());
 }
+
+}  // namespace transport_test

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+namespace url_test {
+
 using candor::parse_url;
 using namespace std::string_view_literals;
 
@@ -122,3 +124,5 @@ TEST_CASE("a space, a control character or a NUL anywhere in a URL is refused") 
     }
     CHECK(parse_url("http://pl\xc3\xa4ne").has_value());
 }
+
+}  // namespace url_test

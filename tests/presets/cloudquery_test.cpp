@@ -16,6 +16,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace cloudquery_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -132,3 +134,5 @@ TEST_CASE("CQ_TELEMETRY_LEVEL sets the level and CQ_NO_TELEMETRY turns all off, 
     CHECK(off.warnings[0].find("CQ_TELEMETRY_LEVEL") != std::string::npos);
     CHECK(resolve({{"CQ_TELEMETRY_LEVEL", "stats"}}, {"cloudquery", "--telemetry-level=none"}).level == level::none);
 }
+
+}  // namespace cloudquery_test

@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+namespace redactor_test {
+
 namespace {
 
 using candor::redactor;
@@ -235,3 +237,5 @@ TEST_CASE("many threads may use one redactor") {
     for (auto& thread : threads) thread.join();
     for (const auto& result : results) CHECK(result == "https://[redacted]@h~/[redacted]");
 }
+
+}  // namespace redactor_test

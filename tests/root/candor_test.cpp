@@ -15,6 +15,8 @@
 #include "support/exchange.hpp"
 #include "support/socket_server.hpp"
 
+namespace candor_test {
+
 // The whole library over real sockets, in real time.
 namespace {
 
@@ -342,3 +344,5 @@ TEST_CASE("construction sends nothing and starts nothing") {
     }
     CHECK(server.connections() == 0);
 }
+
+}  // namespace candor_test

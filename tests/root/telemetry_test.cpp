@@ -14,6 +14,8 @@
 #include <candor/testing.hpp>
 #include <nlohmann/json.hpp>
 
+namespace telemetry_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -481,3 +483,5 @@ TEST_CASE("shutdown delivers events and errors within one timeout") {
     CHECK(clock.now() - began <= 500ms);
     CHECK(stuck.statistics().dropped.total() == 2);
 }
+
+}  // namespace telemetry_test

@@ -17,6 +17,8 @@
 #include <candor/policy/http.hpp>
 #include <candor/policy/transport.hpp>
 
+namespace testing_test {
+
 namespace {
 
 using candor::http_request;
@@ -237,3 +239,5 @@ TEST_CASE("a fixed environment holds what it was given and nothing of the proces
     CHECK(environment.get("acme_key") == std::nullopt);
     CHECK(fixed_environment{}.get("ACME_KEY") == std::nullopt);
 }
+
+}  // namespace testing_test

@@ -7,6 +7,8 @@
 #include <candor/testing.hpp>
 #include <nlohmann/json.hpp>
 
+namespace client_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -201,3 +203,5 @@ TEST_CASE("a client makes its own policies where it is given none") {
     CHECK(analytics.enqueue(rs::track{.user_id = "u", .event = "E"}) == admission::closed);
     CHECK(analytics.statistics().delivered == 1);
 }
+
+}  // namespace client_test

@@ -12,6 +12,8 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+namespace message_test {
+
 namespace {
 
 namespace rudderstack = candor::rudderstack;
@@ -263,3 +265,5 @@ TEST_CASE("a message of 10 MB is too large") {
     message.event = huge;
     CHECK(state_of(message) == condition::too_large);
 }
+
+}  // namespace message_test

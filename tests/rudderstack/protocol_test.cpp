@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace protocol_test {
+
 using namespace std::chrono_literals;
 using candor::configuration_error;
 using candor::drop_reason;
@@ -124,3 +126,5 @@ TEST_CASE("a URL or key that cannot work is refused with the field, the value an
     }
     CHECK_NOTHROW(check_write_key("2h38sP5iH58EYKBTRsGByJDDr6r"));
 }
+
+}  // namespace protocol_test

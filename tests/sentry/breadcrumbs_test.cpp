@@ -19,6 +19,8 @@
 
 #include <doctest/doctest.h>
 
+namespace breadcrumbs_test {
+
 namespace {
 
 using candor::sentry::breadcrumb;
@@ -191,3 +193,5 @@ TEST_CASE("breadcrumbs that come from a signal handler in the midst of others le
     CHECK(end.exit_code() == 0);
 }
 #endif
+
+}  // namespace breadcrumbs_test

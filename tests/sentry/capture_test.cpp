@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace capture_test {
+
 using candor::sentry::detail::capture_reader;
 using candor::sentry::detail::each_exception;
 using candor::sentry::detail::exception_type;
@@ -54,10 +56,10 @@ std::exception_ptr nested(int depth) {
 TEST_CASE("a chain of exceptions is told from the outermost to its cause, by dynamic types") {
     CHECK(chain_of(nested(2)) == seen{{"std::runtime_error", "2"},
                                       {"std::runtime_error", "1"},
-                                      {"(anonymous namespace)::lost_connection", "0"}});
+                                      {"capture_test::(anonymous namespace)::lost_connection", "0"}});
     const lost_connection gone{"gone"};
     const std::exception& base = gone;
-    CHECK(chain_of(base) == seen{{"(anonymous namespace)::lost_connection", "gone"}});
+    CHECK(chain_of(base) == seen{{"capture_test::(anonymous namespace)::lost_connection", "gone"}});
 }
 
 TEST_CASE("a long chain ends, and a null one is none") {
@@ -123,3 +125,5 @@ TEST_CASE("a long text is cut between words, so that no secret is cut in two") {
     capture_reader reader{record};
     CHECK(reader.text() == std::string(65500, 'x'));
 }
+
+}  // namespace capture_test

@@ -8,6 +8,8 @@
 
 #include <doctest/doctest.h>
 
+namespace client_report_test {
+
 using candor::sentry::detail::client_report;
 using candor::sentry::detail::discard_reason;
 using candor::sentry::detail::discards;
@@ -51,3 +53,5 @@ TEST_CASE("no discard is lost between threads") {
     taken += counts.take()[static_cast<std::size_t>(discard_reason::queue_overflow)];
     CHECK(taken == 4000);
 }
+
+}  // namespace client_report_test

@@ -12,6 +12,8 @@
 
 #include <doctest/doctest.h>
 
+namespace client_test {
+
 using namespace std::chrono_literals;
 using candor::admission;
 using candor::configuration_error;
@@ -174,3 +176,5 @@ TEST_CASE("a network failure is retried with the same id") {
     REQUIRE(b.transport.requests().size() == 2);
     CHECK(json::parse(b.lines(0)[2])["event_id"] == json::parse(b.lines(1)[2])["event_id"]);
 }
+
+}  // namespace client_test

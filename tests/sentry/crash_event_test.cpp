@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_event_test {
+
 using candor::sentry::crash_record;
 using candor::sentry::severity;
 using candor::sentry::detail::crash_event;
@@ -82,3 +84,5 @@ TEST_CASE("a function of a library that this run has loaded elsewhere is named")
     MESSAGE("the C library has no build id here");
 }
 #endif
+
+}  // namespace crash_event_test

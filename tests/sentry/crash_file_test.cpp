@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_file_test {
+
 namespace fs = std::filesystem;
 using candor::sentry::detail::is_record_name;
 using candor::sentry::detail::record_file;
@@ -190,3 +192,5 @@ TEST_CASE("only a plain file of the user is claimed") {
         CHECK_FALSE(record_file::claim(plain).is_open());
     }
 }
+
+}  // namespace crash_file_test

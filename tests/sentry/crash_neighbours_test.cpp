@@ -34,6 +34,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_neighbours_test {
+
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using namespace candor::sentry;
@@ -291,5 +293,7 @@ TEST_CASE("a program that closes all files and opens others has them left alone 
     CHECK(fs::file_size(other) == 4);
     CHECK(place.recover().empty());
 }
+
+}  // namespace crash_neighbours_test
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_record_test {
+
 namespace {
 
 using candor::sentry::breadcrumb;
@@ -205,3 +207,5 @@ TEST_CASE("a start section keeps to its size, however many modules there are") {
                                record) == record_state::crashed);
     CHECK(record.modules.size() == candor::sentry::detail::most_modules);
 }
+
+}  // namespace crash_record_test

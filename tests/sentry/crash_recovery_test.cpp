@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_recovery_test {
+
 namespace fs = std::filesystem;
 using namespace candor::sentry;
 
@@ -154,3 +156,5 @@ TEST_CASE("processes that start together report each crash once") {
         CHECK(fs::is_empty(scratch.path()));
     }
 }
+
+}  // namespace crash_recovery_test

@@ -13,6 +13,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_signals_test {
+
 using namespace candor::sentry::detail;
 
 namespace {
@@ -151,5 +153,7 @@ TEST_CASE("signals are taken and released, and those that others took meanwhile 
     });
     CHECK(end.exit_code() == 0);
 }
+
+}  // namespace crash_signals_test
 
 #endif

@@ -31,6 +31,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_test {
+
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using namespace candor::sentry;
@@ -402,5 +404,7 @@ TEST_CASE("a crash is recorded on a full disk") {
     }
 }
 #endif
+
+}  // namespace crash_test
 
 #endif

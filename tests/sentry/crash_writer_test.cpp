@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+namespace crash_writer_test {
+
 namespace {
 
 using namespace candor::sentry;
@@ -102,3 +104,5 @@ TEST_CASE("without a ring there are no breadcrumbs") {
     CHECK(crash.read().breadcrumbs.empty());
     CHECK(crash.read().complete);
 }
+
+}  // namespace crash_writer_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace dsn_test {
+
 using candor::configuration_error;
 using candor::sentry::parse_dsn;
 
@@ -78,3 +80,5 @@ TEST_CASE("the error for a bad DSN names the field and what is allowed, and keep
         CHECK(what.find("hidden") == std::string::npos);
     }
 }
+
+}  // namespace dsn_test

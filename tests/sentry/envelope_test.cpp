@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace envelope_test {
+
 using candor::redactor;
 using candor::sentry::event;
 using candor::sentry::severity;
@@ -157,3 +159,5 @@ TEST_CASE("an envelope is framed by lines and lengths") {
                  "{\"type\":\"client_report\",\"length\":7}\n{\"a\":1}\n");
     CHECK(candor::sentry::detail::event_id_of(text_of(whole_event())) == "8500b6602e634de682d7a7c8ea6823ce");
 }
+
+}  // namespace envelope_test

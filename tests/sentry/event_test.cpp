@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace event_test {
+
 using candor::sentry::module_image;
 using candor::sentry::detail::make_frame;
 
@@ -22,3 +24,5 @@ TEST_CASE("a frame names the module that its address lies in, and the event keep
     CHECK(other.function == "other");
     CHECK(used.size() == 2);
 }
+
+}  // namespace event_test

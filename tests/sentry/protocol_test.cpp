@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace protocol_test {
+
 using namespace std::chrono_literals;
 using candor::drop_reason;
 using candor::http_response;
@@ -192,3 +194,5 @@ TEST_CASE("nothing of an event names the machine or its user") {
     CHECK_FALSE(parsed.contains("user"));
     CHECK_FALSE(parsed.contains("environment"));
 }
+
+}  // namespace protocol_test

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+namespace rate_limit_test {
+
 using namespace std::chrono_literals;
 using candor::http_response;
 using candor::sentry::detail::parse_seconds;
@@ -84,3 +86,5 @@ TEST_CASE("other answers without the header limit nothing") {
         CHECK_FALSE(rate_limit_for_errors({.status = status, .headers = {{"Retry-After", "7"}}}, now));
     }
 }
+
+}  // namespace rate_limit_test

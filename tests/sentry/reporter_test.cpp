@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+namespace reporter_test {
+
 using namespace std::chrono_literals;
 using candor::admission;
 using candor::sentry::severity;
@@ -199,3 +201,5 @@ TEST_CASE("breadcrumbs are redacted before they are kept") {
     CHECK(body.find(R"("level":"debug","category":"http","message":"GET /?key=[redacted]")") != std::string::npos);
     CHECK(body.find("topsecret") == std::string::npos);
 }
+
+}  // namespace reporter_test

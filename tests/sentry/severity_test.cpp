@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace severity_test {
+
 using candor::sentry::severity;
 
 TEST_CASE("severities have Sentry's names") {
@@ -11,3 +13,5 @@ TEST_CASE("severities have Sentry's names") {
     CHECK(to_string(severity::error) == "error");
     CHECK(to_string(severity::fatal) == "fatal");
 }
+
+}  // namespace severity_test

@@ -14,6 +14,8 @@
 
 #include <doctest/doctest.h>
 
+namespace stack_test {
+
 namespace {
 
 using candor::sentry::capture_stack;
@@ -143,3 +145,5 @@ TEST_CASE("a return address in a library has the name of its function") {
     CHECK(symbol_name(&on_the_stack).empty());
 }
 #endif
+
+}  // namespace stack_test

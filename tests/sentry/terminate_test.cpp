@@ -16,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+namespace terminate_test {
+
 namespace {
 
 using candor::sentry::terminate_handler;
@@ -188,3 +190,5 @@ TEST_CASE("a handler that is called after its object is gone reports nothing") {
     CHECK(end.signal() == SIGABRT);
     CHECK(end.said == " previous");
 }
+
+}  // namespace terminate_test

@@ -168,6 +168,11 @@ private:
         return ledger_.waiting() >= options_.batch_messages || ledger_.waiting_bytes() >= options_.batch_bytes;
     }
 
+    [[nodiscard]] std::uint64_t waiting() const noexcept {
+        const std::lock_guard guard{meeting_.mutex};
+        return ledger_.waiting();
+    }
+
     [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
 
     [[nodiscard]] bool is_aborting() const noexcept {
@@ -224,12 +229,13 @@ private:
         }
     }
 
-    /// Takes records from the queue and makes them into a batch. Each one is accounted for, whatever is thrown.
+    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
+    /// whatever is thrown.
     void fill() noexcept {
         batch_.clear();
         std::uint64_t taken = 0;
         std::size_t taken_bytes = 0;
-        while (batch_.size() < options_.batch_messages) {
+        for (auto left = waiting(); left > 0 && batch_.size() < options_.batch_messages; --left) {
             if (block_.empty() && !next_block()) break;
             const std::string_view record = block_.front();
             const auto [has_room, dropped, text] = batch_.add(protocol_, record, options_);
