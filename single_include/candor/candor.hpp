@@ -2407,8 +2407,8 @@ enum class value_kind : std::uint8_t { none, string, boolean, integer, floating,
 /// The value of an attribute, or of a data point (there `integer`, `floating` or `none`).
 struct any_value {
     value_kind kind = value_kind::none;
-    std::string_view string{};
     bool boolean = false;
+    std::string_view string{};
     std::int64_t integer = 0;
     double floating = 0;
 };
@@ -2465,7 +2465,7 @@ struct decoded {
 /// How deep messages, groups, arrays and objects may nest, in either encoding.
 inline constexpr int max_depth = 64;
 
-/// How many attributes a resource or a point may have: they are held at once, at 32 times what they take on the wire.
+/// How many attributes a resource or a point may have: they are held at once, at 28 times what they take on the wire.
 inline constexpr std::size_t max_attributes = 4096;
 
 }  // namespace candor::otlp
@@ -2940,9 +2940,9 @@ private:
             byte(key + 4) != 0x0a || content.size() != key + text + 6) {
             return false;
         }
-        a.key = content.substr(2, key);
+        a.key = {content.data() + 2, key};
         a.value.kind = value_kind::string;
-        a.value.string = content.substr(key + 6);
+        a.value.string = {content.data() + key + 6, text};
         return true;
     }
 
@@ -4030,7 +4030,8 @@ public:
         const std::lock_guard lock{mutex_};
         std::vector<row> out;
         out.reserve(entries_.size());
-        for (const auto& e : entries_) out.push_back(e.numbers(row{.table = e.table, .client_id = e.client_id}));
+        for (std::size_t i = 0; i < entries_.size(); ++i)
+            out.push_back(with_numbers({.table = entries_[i].table, .client_id = entries_[i].client_id}, i));
         return out;
     }
 
@@ -4038,8 +4039,8 @@ public:
     [[nodiscard]] table_totals totals() const {
         const std::lock_guard lock{mutex_};
         table_totals out{.rows = entries_.size()};
-        for (const auto& e : entries_) {
-            const row r = e.numbers({});
+        for (std::size_t i = 0; i < entries_.size(); ++i) {
+            const row r = with_numbers({}, i);
             if (r.running()) ++out.running;
             out.resources = detail::saturating_add(out.resources, r.resources);
             out.errors = detail::saturating_add(out.errors, r.errors);
@@ -4061,25 +4062,26 @@ private:
         std::string table{};
         std::string client_id{};
         std::uint64_t hash = 0;
-        std::array<detail::series, detail::table_metric_count> metrics{
-            detail::series{detail::combination::sum},    detail::series{detail::combination::sum},
-            detail::series{detail::combination::sum},    detail::series{detail::combination::earliest},
-            detail::series{detail::combination::latest}, detail::series{detail::combination::longest}};
-
-        [[nodiscard]] detail::series& operator[](column m) noexcept { return metrics[static_cast<std::size_t>(m)]; }
-        [[nodiscard]] auto value(column m) const noexcept { return metrics[static_cast<std::size_t>(m)].value(); }
-
-        /// `r` with the numbers of this entry.
-        [[nodiscard]] row numbers(row r) const noexcept {
-            r.resources = value(column::resources).value_or(0);
-            r.errors = value(column::errors).value_or(0);
-            r.panics = value(column::panics).value_or(0);
-            if (const auto t = value(column::start_time)) r.start_time = wall_time{std::chrono::nanoseconds{*t}};
-            if (const auto t = value(column::end_time)) r.end_time = wall_time{std::chrono::nanoseconds{*t}};
-            if (const auto d = value(column::duration)) r.duration = std::chrono::nanoseconds{*d};
-            return r;
-        }
     };
+
+    /// One metric of all rows. A request says all of one metric, then all of the next: what it changes lies side by
+    /// side here.
+    struct metric_of_rows {
+        detail::combination how;
+        std::vector<detail::series> rows{};
+    };
+
+    /// `r` with the numbers of the row at `i`.
+    [[nodiscard]] row with_numbers(row r, std::size_t i) const noexcept {
+        const auto value = [&](column m) { return metrics_[static_cast<std::size_t>(m)].rows[i].value(); };
+        r.resources = value(column::resources).value_or(0);
+        r.errors = value(column::errors).value_or(0);
+        r.panics = value(column::panics).value_or(0);
+        if (const auto t = value(column::start_time)) r.start_time = wall_time{std::chrono::nanoseconds{*t}};
+        if (const auto t = value(column::end_time)) r.end_time = wall_time{std::chrono::nanoseconds{*t}};
+        if (const auto d = value(column::duration)) r.duration = std::chrono::nanoseconds{*d};
+        return r;
+    }
 
     static std::uint64_t random_seed() noexcept {
         std::uint64_t seed = 0;
@@ -4109,12 +4111,17 @@ private:
             added.push_back({std::string{table_name}, std::string{client_id}, n.hash});
         }
         const std::size_t count = entries_.size() + added.size();
-        if (count > entries_.capacity()) entries_.reserve(std::max(count, entries_.capacity() * 2));
+        const auto make_room = [count](auto& list) {
+            if (count > list.capacity()) list.reserve(std::max(count, list.capacity() * 2));
+        };
+        make_room(entries_);
+        for (auto& m : metrics_) make_room(m.rows);
         index_.reserve(count);
         // Nothing throws from here on.
         for (auto& e : added) {
             index_.insert(e.hash, static_cast<std::uint32_t>(entries_.size()));
             entries_.push_back(std::move(e));
+            for (auto& m : metrics_) m.rows.emplace_back(m.how);
         }
         for (std::size_t i = begin; i < end; ++i) staged.set_row(i, found[i - begin]);
     }
@@ -4123,6 +4130,15 @@ private:
     const table_options options_;
     const std::uint64_t seed_;  ///< of the hashes: senders cannot choose names that collide
     std::vector<entry> entries_{};
+    /// Of the rows in `entries_`, in the order of `column`.
+    std::array<metric_of_rows, detail::table_metric_count> metrics_{{
+        {detail::combination::sum},
+        {detail::combination::sum},
+        {detail::combination::sum},
+        {detail::combination::earliest},
+        {detail::combination::latest},
+        {detail::combination::longest},
+    }};
     detail::name_index index_{};  ///< of `entries_`
     rejections rejected_{};
     detail::staging spare_{};  ///< of the last update, for the next one
@@ -4234,7 +4250,7 @@ private:
     /// The lock is held.
     void apply(detail::staging::point& p, std::uint32_t row) noexcept {
         if (row == detail::name_index::none) return reject(rejection::too_many_rows);
-        detail::series& s = owner_.entries_[row][p.metric];
+        detail::series& s = owner_.metrics_[static_cast<std::size_t>(p.metric)].rows[row];
         const auto outcome = p.is_delta ? s.add(p.what) : s.replace(p.what);
         if (outcome == detail::series::outcome::full) return reject(rejection::too_many_senders);
         p.changed = outcome == detail::series::outcome::changed;

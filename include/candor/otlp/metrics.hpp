@@ -17,8 +17,8 @@ enum class value_kind : std::uint8_t { none, string, boolean, integer, floating,
 /// The value of an attribute, or of a data point (there `integer`, `floating` or `none`).
 struct any_value {
     value_kind kind = value_kind::none;
-    std::string_view string{};
     bool boolean = false;
+    std::string_view string{};
     std::int64_t integer = 0;
     double floating = 0;
 };
@@ -75,7 +75,7 @@ struct decoded {
 /// How deep messages, groups, arrays and objects may nest, in either encoding.
 inline constexpr int max_depth = 64;
 
-/// How many attributes a resource or a point may have: they are held at once, at 32 times what they take on the wire.
+/// How many attributes a resource or a point may have: they are held at once, at 28 times what they take on the wire.
 inline constexpr std::size_t max_attributes = 4096;
 
 }  // namespace candor::otlp

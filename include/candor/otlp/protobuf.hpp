@@ -286,9 +286,9 @@ private:
             byte(key + 4) != 0x0a || content.size() != key + text + 6) {
             return false;
         }
-        a.key = content.substr(2, key);
+        a.key = {content.data() + 2, key};
         a.value.kind = value_kind::string;
-        a.value.string = content.substr(key + 6);
+        a.value.string = {content.data() + key + 6, text};
         return true;
     }
 
