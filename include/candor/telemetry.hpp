@@ -8,14 +8,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
+#include <candor/delivery/spool.hpp>
 #include <candor/delivery/statistics.hpp>
 #include <candor/event/fields.hpp>
 #include <candor/event/packed.hpp>
@@ -71,7 +75,7 @@ struct telemetry_options {
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
-/// reads neither clock nor environment.
+/// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
 template <transport Transport, clock Clock, environment Environment = process_environment>
 class basic_telemetry {
 public:
@@ -146,11 +150,25 @@ public:
         return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls are answered `closed`.
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
+    /// `closed`.
     void shutdown() noexcept {
         if (analytics_) analytics_->delivery.close(shutdown_timeout_);
         if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
         if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
+    }
+
+    /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
+    /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
+    /// request (50 ms).
+    void revoke() noexcept {
+        const std::lock_guard one_at_a_time{revoke_mutex_};
+        if (analytics_) analytics_->delivery.revoke();
+        if (errors_) errors_->delivery().revoke();
+        if (analytics_) analytics_->delivery.shutdown(std::chrono::nanoseconds{0});
+        if (errors_) errors_->delivery().shutdown(std::chrono::nanoseconds{0});
+        crashes_.reset();  // with its record
+        purge(level::none);
     }
 
     /// Whether analytics events have a destination.
@@ -174,11 +192,11 @@ private:
     /// All that exists only where events are sent.
     struct analytics {
         analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const telemetry_options& options, const detail::policies<Transport, Clock>& policies)
+                  const delivery_options& options, const diagnostic_sink& diagnostics,
+                  const detail::policies<Transport, Clock>& policies)
             : events{std::move(context)},
-              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options.delivery,
-                                                          options.diagnostics, policies.transport(),
-                                                          policies.clock())} {}
+              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options, diagnostics,
+                                                          policies.transport(), policies.clock())} {}
 
         rudderstack::detail::event_context events;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
@@ -206,8 +224,37 @@ private:
     void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         check(options);
         shutdown_timeout_ = options.shutdown_timeout;
+        directory_ = telemetry_directory(variables, options.product.name);
+        spool_ = options.delivery.spool;
+        if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
+        purge(options.level);
         if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+    }
+
+    /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
+    /// have none.
+    static std::optional<std::filesystem::path> telemetry_directory(const Environment& variables,
+                                                                    std::string_view product_name) {
+        const auto state = state_directory(variables, product_name);
+        if (!state) return std::nullopt;
+        const auto home = home_directory(variables);
+        std::error_code ignored;
+        const bool is_homeless =
+            home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+        if (is_homeless) return std::nullopt;
+        return *state / "telemetry";
+    }
+
+    /// Removes what earlier runs left and the level does not allow.
+    void purge(level allowed) noexcept {
+        if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
+        if (candor::sends_errors(allowed)) return;
+        detail::purge_spool(spool_.directory, "sentry");
+        try {
+            if (directory_) sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
+        } catch (...) {  // no memory: they stay until the next start
+        }
     }
 
     template <class... Lent>
@@ -237,7 +284,9 @@ private:
                 .invocation = invocation,
                 .secrets = redactor::make(variables, options.secrets),
                 .message_bytes = options.delivery.message_bytes};
-            analytics_.emplace(destination, key, std::move(events), options, policies(lent...));
+            auto delivery = options.delivery;
+            delivery.spool = spool_;
+            analytics_.emplace(destination, key, std::move(events), delivery, options.diagnostics, policies(lent...));
         } catch (const configuration_error& error) {
             // The options alone were found good, so without a variable it is their
             // combination that is the program's.
@@ -260,9 +309,10 @@ private:
                     .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                     .before_send = options.before_send,
                     .secrets = redactor::make(variables, options.secrets),
+                    .spool = spool_,
                     .diagnostics = options.diagnostics},
                 lent_or_own.transport(), lent_or_own.clock());
-            if (options.capture_crashes) start_crash_handler(options, variables);
+            if (options.capture_crashes) start_crash_handler(options);
             if (options.capture_uncaught) {
                 terminations_.emplace([this](const std::exception_ptr& exception) {
                     errors_->capture_termination(exception, sentry::source_location{});
@@ -277,16 +327,15 @@ private:
     }
 
     /// Reports what earlier runs left, and leaves a record if this one crashes.
-    void start_crash_handler(const telemetry_options& options, const Environment& variables) {
-        const auto state = state_directory(variables, options.product.name);
-        if (!state) return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
-        const auto directory = *state / "telemetry";
-        sentry::recover_crashes(directory, [this](const sentry::crash_record& crash) {
+    void start_crash_handler(const telemetry_options& options) {
+        if (!directory_)
+            return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
+        sentry::recover_crashes(*directory_, [this](const sentry::crash_record& crash) {
             const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
             return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
         });
         crashes_.emplace(sentry::crash_options{
-            .directory = directory, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+            .directory = *directory_, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
         if (!crashes_->problem().empty())
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
@@ -304,6 +353,9 @@ private:
 
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
+    std::mutex revoke_mutex_;
+    std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
+    spool_options spool_;
     std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
     std::optional<analytics> analytics_;
     std::optional<sentry::detail::reporter<Transport, Clock>> errors_;

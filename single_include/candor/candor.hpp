@@ -682,14 +682,18 @@ enum class drop_reason {
     failed,        ///< it could not be made into a message: out of memory, or a callback threw
     vetoed,        ///< `before_send` said no
     rate_limited,  ///< the server takes no more for now
+    expired,       ///< it lay in the spool for too long
+    evicted,       ///< the spool was full, and it was the oldest
+    exhausted,     ///< it lay in the spool, and the server answered and did not take it too often
+    revoked,       ///< the user's consent was revoked
 };
 
-inline constexpr std::size_t drop_reason_count = 9;
+inline constexpr std::size_t drop_reason_count = 13;
 
 [[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{"internal", "no_account",   "too_large",
-                                                                    "rejected", "unauthorized", "shutdown",
-                                                                    "failed",   "vetoed",       "rate_limited"};
+    constexpr std::array<std::string_view, drop_reason_count> names{
+        "internal", "no_account",   "too_large", "rejected", "unauthorized", "shutdown", "failed",
+        "vetoed",   "rate_limited", "expired",   "evicted",  "exhausted",    "revoked"};
     return names[static_cast<std::size_t>(r)];
 }
 
@@ -1552,6 +1556,18 @@ struct sync_completed {
 
 namespace candor {
 
+/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
+/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+struct spool_options {
+    bool enabled = true;
+    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
+    /// spool for a client by itself.
+    std::filesystem::path directory{};
+    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
+    std::size_t max_files = 256;                        ///< the same in files, of a batch each
+    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
+};
+
 /// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
 ///
 /// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
@@ -1566,6 +1582,7 @@ struct delivery_options {
     std::chrono::milliseconds connect_timeout{3000};
     std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
     bool compress = true;                               ///< gzip, where the transport can
+    spool_options spool{};
 
     /// A message has arrived: its JSON, without `sentAt`.
     std::function<void(std::string_view message)> on_delivered{};
@@ -1597,6 +1614,11 @@ inline void check(const delivery_options& options) {
     check_positive("delivery.queue_bytes", options.queue_bytes);
     check_positive("delivery.flush_interval", options.flush_interval);
     check_positive("delivery.connect_timeout", options.connect_timeout);
+    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
+    check_positive("delivery.spool.max_files", options.spool.max_files);
+    constexpr std::chrono::hours a_century{876'000};
+    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
+        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
     check_positive("delivery.request_timeout", options.request_timeout);
     constexpr std::size_t largest_message = 1024 * 1024;
     if (options.message_bytes > largest_message)
@@ -5704,6 +5726,14 @@ public:
         return {};
     }
 
+    /// Takes messages that are made already, instead of what it holds. They lie in `text`.
+    void load(std::string text, const std::vector<message>& messages) {
+        clear();
+        text_ = std::move(text);
+        messages_.assign(messages.begin(), messages.end());  // which keeps the room that was made
+        send_whole();
+    }
+
     [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
 
     /// All of it is to be sent in one request.
@@ -5712,6 +5742,12 @@ public:
     }
 
     [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
+    /// None of it is settled yet.
+    [[nodiscard]] bool is_whole() const noexcept {
+        std::size_t left = 0;
+        for (const auto& range : ranges_) left += range.size();
+        return left == messages_.size();
+    }
     [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
     void pop() noexcept { ranges_.pop_back(); }
 
@@ -5770,9 +5806,46 @@ public:
         if (!on_purpose) lost_ += count;
     }
 
+    /// On disk, for a later run.
+    void spool(std::uint64_t count, std::size_t bytes) noexcept {
+        spooled_ += count;
+        settled_ += count;
+        lost_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
+    void recover(std::uint64_t count, bool is_own) noexcept {
+        replaying_ += count;
+        if (is_own) {
+            spooled_ -= count;
+        } else {
+            recovered_ += count;
+        }
+    }
+
+    void deliver_recovered(std::uint64_t count) noexcept {
+        delivered_ += count;
+        replaying_ -= count;
+    }
+
+    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        replaying_ -= count;
+    }
+
+    /// What this run has stored is removed.
+    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
+
+    /// Back in the spool.
+    void put_back(std::uint64_t count) noexcept {
+        spooled_ += count;
+        replaying_ -= count;
+    }
+
     [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
     [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-    /// Dropped, and not on purpose.
+    /// Dropped, and not on purpose, or left for a later run.
     [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
 
     /// Accepted and not settled.
@@ -5785,9 +5858,11 @@ public:
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        out.accepted = accepted_;
+        out.accepted = accepted_ + recovered_;
         out.delivered = delivered_;
-        out.pending = pending();
+        out.pending = pending() + replaying_;
+        out.spooled = spooled_;
+        out.recovered = recovered_;
         out.dropped = dropped_;
         out.refused = refused_;
         return out;
@@ -5799,6 +5874,9 @@ private:
     std::uint64_t settled_ = 0;
     std::uint64_t delivered_ = 0;
     std::uint64_t lost_ = 0;
+    std::uint64_t spooled_ = 0;
+    std::uint64_t recovered_ = 0;
+    std::uint64_t replaying_ = 0;
     std::size_t pending_bytes_ = 0;
     std::size_t waiting_bytes_ = 0;
     counts_by<drop_reason, drop_reason_count> dropped_;
@@ -5971,270 +6049,97 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/delivery/pipeline.hpp
+// ---- candor/delivery/pipeline_state.hpp
 
 namespace candor::detail {
 
-/// Brings records to a server: bounded queue, one worker thread started by the first record, batches, and what the
-/// protocol makes of each answer. Every member may be called from any thread; `transport` and `clock` outlive it.
-template <protocol Protocol, transport Transport, clock Clock>
-class pipeline {
-public:
-    /// `name` stands before each diagnostic.
-    pipeline(std::string name, delivery_options options, diagnostic_sink diagnostics, std::uint32_t seed,
-             Protocol protocol, Transport& transport, Clock& clock)
-        : name_{std::move(name)},
-          options_{std::move(options)},
-          diagnostics_{std::move(diagnostics)},
-          protocol_{std::move(protocol)},
-          transport_{transport},
-          clock_{clock},
-          backoff_{seed},
-          request_{protocol_.request()},
-          meeting_{clock} {
-        request_.compress = options_.compress;
-        request_.connect_timeout = options_.connect_timeout;
-        request_.timeout = options_.request_timeout;
-    }
+/// What the program's threads and the worker of a pipeline share. `meeting.mutex` guards all but the options, which do
+/// not change; the functions are called with it held.
+template <clock Clock>
+struct pipeline_state {
+    pipeline_state(delivery_options chosen, Clock& clock) : options{std::move(chosen)}, meeting{clock} {}
 
-    pipeline(const pipeline&) = delete;
-    pipeline& operator=(const pipeline&) = delete;
-    ~pipeline() { shutdown(std::chrono::milliseconds{0}); }
-
-    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
-    admission enqueue(std::span<const std::string_view> parts) noexcept {
-        std::size_t size = 0;
-        for (const auto part : parts) size += part.size();
-        std::unique_lock lock{meeting_.mutex};
-        if (closing_) return count_refused(admission::closed);
-        if (is_full() || ledger_.pending_bytes() + size > options_.queue_bytes) return count_refused(admission::full);
-        try {
-            if (!worker_.joinable()) start();
-            queue_.push(parts, size);
-        } catch (...) {
-            return count_refused(admission::out_of_memory);
-        }
-        ledger_.accept(size);
-        const bool is_oldest = ledger_.waiting() == 1;
-        if (is_oldest) oldest_at_ = clock_.now();
-        const bool comes_too_late = is_oldest && meeting_.oversleeps(after(oldest_at_, options_.flush_interval));
-        if (!retry_until_ && (comes_too_late || batch_is_ready())) meeting_.wake(lock);
-        return admission::accepted;
-    }
-
-    /// Counts and returns an answer that was found before the queue was asked.
-    admission refuse(admission answer) noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        return count_refused(closing_ ? admission::closed : answer);
-    }
-
-    /// Whether nothing more can be accepted, asked before work is spent on a message. Takes the mutex only where the
-    /// last answer was a refusal.
-    [[nodiscard]] std::optional<admission> would_refuse() noexcept {
-        if (!refused_last_.load(std::memory_order_relaxed)) return std::nullopt;
-        const std::lock_guard guard{meeting_.mutex};
-        if (closing_) return count_refused(admission::closed);
-        if (is_full()) return count_refused(admission::full);
-        refused_last_.store(false, std::memory_order_relaxed);
-        return std::nullopt;
-    }
-
-    /// Sends at once. True when all that was accepted before has been delivered, or left out on purpose (an internal
-    /// team, no account), and callbacks have seen it; false when something is given up meanwhile, when `timeout`
-    /// passes, or as soon as it is certain to.
-    bool flush(std::chrono::nanoseconds timeout) noexcept {
-        std::unique_lock lock{meeting_.mutex};
-        if (on_worker()) return false;
-        const std::uint64_t target = ledger_.accepted();
-        const std::uint64_t lost_before = ledger_.lost();
-        flush_target_ = std::max(flush_target_, target);
-        if (retry_until_ && !retry_is_told_) retry_now_ = true;
-        meeting_.wake();
-        const auto deadline = after(clock_.now(), timeout);
-        while (ledger_.settled() < target) {
-            if (!meeting_.is_coming() && retry_until_ && !retry_now_ && *retry_until_ > deadline) return false;
-            if (clock_.now() >= deadline) return false;
-            meeting_.await(lock, deadline);
-        }
-        return ledger_.lost() == lost_before;
-    }
-
-    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
-    void close(std::chrono::nanoseconds timeout) noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        if (closing_) return;
-        closing_ = true;
-        // The transport takes up to 50 ms to return once cancelled.
-        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
-        closing_deadline_ = after(clock_.now(), timeout - margin);
-        meeting_.wake();
-    }
-
-    /// Delivers for at most `timeout`, or what remains of it since `close`, gives up what is left, and joins the
-    /// worker. Later calls do nothing.
-    void shutdown(std::chrono::nanoseconds timeout) noexcept {
-        close(timeout);
-        const std::lock_guard one_at_a_time{shutdown_mutex_};
-        std::unique_lock lock{meeting_.mutex};
-        if (!worker_.joinable() || on_worker()) return;
-        while (!done_ && clock_.now() < closing_deadline_) meeting_.await(lock, closing_deadline_);
-        if (!done_) {
-            aborting_ = true;
-            meeting_.wake();
-            lock.unlock();
-            transport_.cancel();
-            lock.lock();
-        }
-        lock.unlock();
-        worker_.join();
-    }
-
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        return ledger_.statistics();
-    }
-
-private:
-    /// A destination that does not take our key is left alone for this long.
-    static constexpr std::chrono::minutes pause_{5};
-    static constexpr std::size_t spare_blocks_ = 16;
-
-    admission count_refused(admission answer) noexcept {
-        refused_last_.store(true, std::memory_order_relaxed);
-        return ledger_.refuse(answer);
-    }
+    const delivery_options options;
+    mutable rendezvous<Clock> meeting;
+    record_queue queue{};
+    candor::detail::ledger ledger{};
+    steady_time oldest_at{};
+    steady_time paused_until{};
+    steady_time closing_deadline{};
+    std::optional<steady_time> retry_until{};  ///< the worker waits to send again
+    bool retry_is_told = false;                ///< because the server said so
+    bool retry_now = false;                    ///< a flush cuts that wait short
+    std::uint64_t flush_target = 0;
+    bool closing = false;
+    bool aborting = false;
+    bool revoked = false;
+    bool done = false;
+    bool can_spill = false;  ///< there is a spool that takes something
+    bool replays = false;    ///< the server is there, and the spool may hold something
 
     [[nodiscard]] bool is_full() const noexcept {
-        return ledger_.pending() >= options_.queue_messages || ledger_.pending_bytes() >= options_.queue_bytes;
+        return ledger.pending() >= options.queue_messages || ledger.pending_bytes() >= options.queue_bytes;
+    }
+
+    /// Whether so much waits for a server that cannot be reached that it is better stored.
+    [[nodiscard]] bool is_spilling() const noexcept {
+        return can_spill &&
+               (ledger.pending() >= options.queue_messages / 2 || ledger.pending_bytes() >= options.queue_bytes / 2);
     }
 
     [[nodiscard]] bool batch_is_ready() const noexcept {
-        return ledger_.waiting() >= options_.batch_messages || ledger_.waiting_bytes() >= options_.batch_bytes;
+        return ledger.waiting() >= options.batch_messages || ledger.waiting_bytes() >= options.batch_bytes;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/sender.hpp
+
+namespace candor::detail {
+
+/// Sends ready messages in one request and says what the answer means. The worker's own.
+template <protocol Protocol, transport Transport>
+class sender {
+public:
+    /// `name` stands before each diagnostic.
+    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics, Protocol protocol,
+           Transport& transport)
+        : name_{std::move(name)},
+          diagnostics_{std::move(diagnostics)},
+          protocol_{std::move(protocol)},
+          transport_{transport},
+          request_{protocol_.request()} {
+        request_.compress = options.compress;
+        request_.connect_timeout = options.connect_timeout;
+        request_.timeout = options.request_timeout;
     }
 
-    [[nodiscard]] std::uint64_t waiting() const noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        return ledger_.waiting();
+    struct outcome {
+        transport_error error = transport_error::none;
+        verdict found{};
+    };
+
+    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller.
+    template <clock Clock>
+    outcome send(const message_range& range, const Clock& clock) {
+        request_.body.clear();
+        protocol_.write_body(range, clock.wall_now(), request_.body);
+        const http_response response = exchange();
+        if (response.error == transport_error::cancelled) return {.error = response.error};
+        outcome out{response.error, protocol_.judge(response, clock.wall_now())};
+        report(response, out.found.diagnostic);
+        return out;
     }
 
-    [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
+    [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
 
-    [[nodiscard]] bool is_aborting() const noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        return aborting_;
-    }
+    void cancel() noexcept { transport_.cancel(); }
 
-    /// All that the worker needs to account for every message, so that it never fails to for want of memory.
-    void start() {
-        queue_.reserve_spares(spare_blocks_);
-        batch_.reserve(options_.batch_messages);
-        worker_ = start_worker_thread([this] { run(); });
-        worker_id_ = worker_.get_id();
-    }
-
-    void run() noexcept {
-        while (wait_for_work()) {
-            fill();
-            try {
-                deliver();
-            } catch (...) {
-                drop_rest_of_batch(drop_reason::failed);
-            }
-        }
-        abandon();
-        const std::lock_guard guard{meeting_.mutex};
-        done_ = true;
-        meeting_.announce();
-    }
-
-    /// False when the worker is to end.
-    bool wait_for_work() noexcept {
-        std::unique_lock lock{meeting_.mutex};
-        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
-        // its caller more than all the rest.
-        bool lingers = true;
-        for (;;) {
-            if (aborting_) return false;
-            const bool waiting = ledger_.waiting() > 0;
-            if (closing_ && (!waiting || clock_.now() < paused_until_)) return false;
-            auto until = steady_time::max();
-            if (waiting && clock_.now() < paused_until_) {
-                wait_told(lock, paused_until_);
-                continue;
-            }
-            if (waiting) {
-                until = after(oldest_at_, options_.flush_interval);
-                if (closing_ || flush_target_ > ledger_.settled() || batch_is_ready() || clock_.now() >= until)
-                    return true;
-            } else if (std::exchange(lingers, false)) {
-                until = after(clock_.now(), options_.flush_interval);
-            }
-            meeting_.idle(lock, until);
-        }
-    }
-
-    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
-    /// whatever is thrown.
-    void fill() noexcept {
-        batch_.clear();
-        std::uint64_t taken = 0;
-        std::size_t taken_bytes = 0;
-        for (auto left = waiting(); left > 0 && batch_.size() < options_.batch_messages; --left) {
-            if (block_.empty() && !next_block()) break;
-            const std::string_view record = block_.front();
-            const auto [has_room, dropped, text] = batch_.add(protocol_, record, options_);
-            if (!has_room) break;
-            if (dropped) drop_one(text, record.size(), *dropped);
-            block_.pop();
-            ++taken;
-            taken_bytes += record.size();
-        }
-        batch_.send_whole();
-        const std::lock_guard guard{meeting_.mutex};
-        ledger_.take(taken, taken_bytes);
-        if (ledger_.waiting() > 0) oldest_at_ = clock_.now();
-    }
-
-    bool next_block() noexcept {
-        const std::lock_guard guard{meeting_.mutex};
-        queue_.recycle(std::exchange(block_, record_block{}));
-        if (queue_.empty()) return false;
-        block_ = queue_.take();
-        return true;
-    }
-
-    /// Sends the batch, whole or in halves, until each of its messages is settled.
-    void deliver() {
-        while (!batch_.is_settled()) {
-            if (is_aborting()) return give_up();
-            const message_range range = batch_.next();
-            request_.body.clear();
-            protocol_.write_body(range, clock_.wall_now(), request_.body);
-            const http_response response = send();
-            if (response.error == transport_error::cancelled) return give_up();
-            verdict found = protocol_.judge(response, clock_.wall_now());
-            report(response, found.diagnostic);
-            using action = verdict::action;
-            if (found.what == action::split && range.messages.size() > 1) {
-                batch_.split();
-                continue;
-            }
-            if (found.what == action::retry) {
-                if (!wait_to_retry(response.error, found.wait)) return give_up();
-                continue;
-            }
-            batch_.pop();
-            if (found.what == action::deliver) {
-                backoff_.reset();
-                settle_delivered(range);
-                continue;
-            }
-            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, found.reason);
-            if (found.reason == drop_reason::unauthorized && !pause()) return give_up();
-        }
-    }
-
-    http_response send() noexcept {
+private:
+    http_response exchange() noexcept {
         try {
             return transport_.send(request_);
         } catch (...) {
@@ -6248,76 +6153,1013 @@ private:
         if (!text.empty() && reported_.insert(kind).second) detail::report(diagnostics_, name_ + ": " + text);
     }
 
-    /// Waits before another attempt. False when there is no time left for one.
-    bool wait_to_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
-        const auto wait = told ? *told : backoff_.next();
-        std::unique_lock lock{meeting_.mutex};
-        const auto until = after(clock_.now(), wait);
-        if (told) return wait_told(lock, until);
-        const bool was_closing = closing_;
-        if (was_closing && error == transport_error::unreachable) return false;
-        retry_now_ = false;
-        while (clock_.now() < until) {
-            if (aborting_ || (was_closing && until > closing_deadline_)) return false;
-            if (closing_ && !was_closing) break;  // one more attempt, now
-            if (retry_now_) break;
-            wait_in_view(lock, until, false);
+    const std::string name_;
+    const diagnostic_sink diagnostics_;
+    Protocol protocol_;
+    Transport& transport_;
+    http_request request_;
+    std::set<int> reported_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/system_calls.hpp
+
+#ifndef _WIN32
+
+#include <cstddef>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+namespace candor {
+
+/// The file system as the spool uses it: the calls of POSIX under their own names, errors in `errno`. A test puts one
+/// in its place that fails. Thread-safe.
+struct system_calls {
+    static int open_directory(const char* path) noexcept {
+        return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    static int mkdir(const char* path, mode_t mode) noexcept { return ::mkdir(path, mode); }
+    static int openat(int directory, const char* name, int flags, mode_t mode) noexcept {
+        return ::openat(directory, name, flags, mode);
+    }
+    static int close(int file) noexcept { return ::close(file); }
+    static int fstat(int file, struct stat* out) noexcept { return ::fstat(file, out); }
+    static int fstatat(int directory, const char* name, struct stat* out) noexcept {
+        return ::fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW);
+    }
+    static int fchmod(int file, mode_t mode) noexcept { return ::fchmod(file, mode); }
+    static int flock(int file, int operation) noexcept { return ::flock(file, operation); }
+    static ssize_t pread(int file, void* out, std::size_t size, off_t at) noexcept {
+        return ::pread(file, out, size, at);
+    }
+    static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t at) noexcept {
+        return ::pwrite(file, bytes, size, at);
+    }
+    static int fsync(int file) noexcept { return ::fsync(file); }
+    static int renameat(int directory, const char* from, const char* to) noexcept {
+        return ::renameat(directory, from, directory, to);
+    }
+    static int unlinkat(int directory, const char* name) noexcept { return ::unlinkat(directory, name, 0); }
+    static DIR* fdopendir(int directory) noexcept { return ::fdopendir(directory); }
+};
+
+}  // namespace candor
+
+#else
+
+namespace candor {
+
+/// Nothing is stored on Windows yet.
+struct system_calls {};
+
+}  // namespace candor
+
+#endif
+
+// ---- candor/delivery/spool_directory.hpp
+
+namespace candor::detail {
+
+/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
+/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
+/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
+///
+/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
+template <class Calls>
+class spool_directory {
+public:
+    /// Neither makes nor opens it.
+    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
+    spool_directory(const spool_directory&) = delete;
+    spool_directory& operator=(const spool_directory&) = delete;
+
+    struct entry {
+        std::string name;
+        std::uint64_t size = 0;
+    };
+
+#ifdef _WIN32
+
+    class file {
+    public:
+        [[nodiscard]] bool is_open() const noexcept { return false; }
+        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
+        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
+    };
+
+    bool write(const std::string&, std::string_view) { return false; }
+    std::vector<entry> list() { return {}; }
+    file claim(const std::string&) noexcept { return {}; }
+    void remove(file&) noexcept {}
+    void set_aside(file&) {}
+    bool rename(const std::string&, const std::string&) noexcept { return false; }
+    void sweep() {}
+    void purge(std::string_view) noexcept {}
+
+private:
+    std::filesystem::path path_;
+
+#else
+
+    ~spool_directory() { close(); }
+
+    /// A file, open and locked.
+    class file {
+    public:
+        file() = default;
+        file(int descriptor, std::string name) noexcept : descriptor_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept
+            : descriptor_{std::exchange(other.descriptor_, -1)}, name_{std::move(other.name_)} {}
+        file& operator=(file&& other) noexcept {
+            std::swap(descriptor_, other.descriptor_);
+            name_.swap(other.name_);
+            return *this;
         }
-        retry_now_ = false;
-        return !aborting_;
+        ~file() {
+            if (descriptor_ >= 0) Calls::close(descriptor_);
+        }
+
+        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+        [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+        /// Its first `limit` bytes. Nothing where it cannot be read.
+        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+            struct stat found {};
+            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
+            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
+            std::string out(size, '\0');
+            for (std::size_t at = 0; at < size;) {
+                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
+                if (got < 0 && errno == EINTR) continue;
+                if (got <= 0) return std::nullopt;
+                at += static_cast<std::size_t>(got);
+            }
+            return out;
+        }
+
+        /// Writes all of `bytes` at `at`.
+        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
+            while (!bytes.empty()) {
+                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
+                if (done < 0 && errno == EINTR) continue;
+                if (done <= 0) return false;
+                bytes.remove_prefix(static_cast<std::size_t>(done));
+                at += static_cast<std::size_t>(done);
+            }
+            return true;
+        }
+
+    private:
+        int descriptor_ = -1;
+        std::string name_{};
+    };
+
+    /// Makes a file, and the directory where there is none. False leaves nothing behind.
+    bool write(const std::string& name, std::string_view content) {
+        const bool was_open = descriptor_ >= 0;
+        if (write_once(name, content)) return true;
+        // A directory that was removed meanwhile is made anew.
+        return was_open && descriptor_ < 0 && write_once(name, content);
+    }
+
+    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
+    std::vector<entry> list() {
+        std::vector<entry> out;
+        if (!open(false)) return out;
+        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (again < 0) return out;
+        struct closer {
+            void operator()(DIR* open) const noexcept { ::closedir(open); }
+        };
+        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
+        if (!entries) {
+            Calls::close(again);
+            return out;
+        }
+        constexpr int most = 10'000;
+        for (int i = 0; i < most; ++i) {
+            const dirent* found = ::readdir(entries.get());
+            if (found == nullptr) break;
+            struct stat facts {};
+            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
+            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
+        }
+        return out;
+    }
+
+    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
+    file claim(const std::string& name) noexcept {
+        if (!open(false)) return {};
+        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+                 name};
+        struct stat found {};
+        // In this order: with the lock, nobody else can remove it any more.
+        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
+            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
+            return {};
+        }
+        return out;
+    }
+
+    /// Removes a claimed file.
+    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
+
+    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
+    void set_aside(file& of) {
+        const std::string aside = of.name() + ".damaged";
+        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
+    }
+
+    bool rename(const std::string& from, const std::string& to) noexcept {
+        const auto held = claim(from);
+        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
+    }
+
+    /// Removes what dead processes left half-written, and all but one of what was set aside.
+    void sweep() {
+        bool has_aside = false;
+        for (const auto& [name, size] : list()) {
+            const bool is_aside = name.ends_with(damaged_suffix);
+            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
+            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (auto held = claim(name); held.is_open()) remove(held);
+        }
+    }
+
+    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
+    /// stays.
+    void purge(std::string_view start) noexcept {
+        try {
+            for (const auto& [name, size] : list()) {
+                std::string_view own{name};
+                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
+                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
+            }
+        } catch (...) {  // no memory: what is left expires
+        }
+    }
+
+private:
+    static constexpr std::string_view temporary_prefix = ".new-";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
+    bool write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return false;
+        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
+        const std::string temporary = std::string{temporary_prefix} + name;
+        const file made{
+            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+            temporary};
+        if (!made.is_open()) {
+            if (errno == ENOENT) close();
+            return false;
+        }
+        // Locked, so that nobody takes it for one that a dead process left.
+        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
+            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
+            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
+            return true;
+        }
+        Calls::unlinkat(descriptor_, temporary.c_str());
+        return false;
+    }
+
+    static bool sync(int descriptor) noexcept {
+        while (Calls::fsync(descriptor) != 0) {
+            if (errno == EINVAL) return true;  // a file system that cannot
+            if (errno != EINTR) return false;
+        }
+        return true;
+    }
+
+    /// Whether the directory's entry still is that file.
+    bool is_named(const file& of, const struct stat& facts) const noexcept {
+        struct stat found {};
+        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
+               found.st_ino == facts.st_ino;
+    }
+
+    /// Opens the directory unless it is open.
+    bool open(bool make) noexcept {
+        if (descriptor_ >= 0) return true;
+        try {
+            descriptor_ = Calls::open_directory(path_.c_str());
+            if (descriptor_ < 0 && errno == ENOENT && make) {
+                std::error_code ignored;
+                std::filesystem::create_directories(path_.parent_path(), ignored);
+                Calls::mkdir(path_.c_str(), 0700);
+                descriptor_ = Calls::open_directory(path_.c_str());
+            }
+        } catch (...) {
+            return false;
+        }
+        if (descriptor_ < 0) return false;
+        struct stat found {};
+        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
+                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
+        if (!is_ours) close();
+        return is_ours;
+    }
+
+    void close() noexcept {
+        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
+    }
+
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+
+#endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool_file.hpp
+
+namespace candor::detail {
+
+/// A file of the spool is a line of fixed length, then a line for each message:
+///
+///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
+///     214 {"type":"track","messageId":"…
+///
+/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
+/// first line; the attempts stand outside of it and are overwritten in place.
+inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
+inline constexpr std::size_t spool_head_size =
+    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
+
+/// FNV-1a (64 bits), which tells a torn or changed file, and names a destination without saying it.
+constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
+    std::uint64_t out = 0xcbf29ce484222325;
+    for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return out;
+}
+
+/// Appends `value` in `digits` hexadecimal digits.
+inline void append_hex(std::string& out, std::uint64_t value, int digits) {
+    for (int i = digits - 1; i >= 0; --i) out += "0123456789abcdef"[value >> (4 * i) & 15];
+}
+
+/// Reads that number from the front of `text`, or nothing.
+inline std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) noexcept {
+    std::uint64_t out = 0;
+    if (text.size() < digits) return std::nullopt;
+    for (const char c : text.substr(0, digits)) {
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
+        out = out << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    text.remove_prefix(digits);
+    return out;
+}
+
+inline bool take(std::string_view& text, std::string_view expected) noexcept {
+    if (!text.starts_with(expected)) return false;
+    text.remove_prefix(expected.size());
+    return true;
+}
+
+/// The content of a file with these messages. Throws only `std::bad_alloc`.
+inline std::string make_spool_file(const message_range& range, unsigned attempts) {
+    std::size_t size = spool_head_size;
+    for (const auto& m : range.messages) size += m.size + 12;
+    std::string out;
+    out.reserve(size);
+    out.resize(spool_head_size);
+    for (const auto& m : range.messages)
+        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
+    std::string head{spool_magic};
+    head += static_cast<char>('0' + attempts);
+    head += " messages=";
+    append_hex(head, range.messages.size(), 8);
+    head += " checksum=";
+    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
+    head += '\n';
+    out.replace(0, spool_head_size, head);
+    return out;
+}
+
+/// What a file of the spool holds. The messages lie in its content.
+struct spool_content {
+    unsigned attempts = 0;
+    std::vector<message> messages{};
+};
+
+/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
+inline std::optional<spool_content> parse_spool_file(std::string_view content) {
+    std::string_view rest = content;
+    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
+    spool_content out;
+    const char attempts = rest.front();
+    if (attempts < '0' || attempts > '9') return std::nullopt;
+    out.attempts = static_cast<unsigned>(attempts - '0');
+    rest.remove_prefix(1);
+    if (!take(rest, " messages=")) return std::nullopt;
+    const auto count = take_hex(rest, 8);
+    if (!count || !take(rest, " checksum=")) return std::nullopt;
+    const auto checksum = take_hex(rest, 16);
+    if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        if (end == rest.npos) return std::nullopt;
+        message m;
+        const char* const start = rest.data();
+        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
+        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
+        m.offset = static_cast<std::size_t>(text + 1 - content.data());
+        m.size = static_cast<std::size_t>(start + end - (text + 1));
+        if (m.sent_at > m.size) return std::nullopt;
+        out.messages.push_back(m);
+        rest.remove_prefix(end + 1);
+    }
+    if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
+    return out;
+}
+
+/// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
+/// each number in hexadecimal digits. Names of one destination sort by age.
+struct spool_name {
+    std::string protocol{};         ///< letters
+    std::uint64_t destination = 0;  ///< hash of the endpoint
+    std::int64_t created = 0;       ///< milliseconds since 1970
+    std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
+    std::uint64_t serial = 0;
+    std::uint64_t messages = 0;
+
+    [[nodiscard]] std::string text() const {
+        std::string out = protocol + "-";
+        append_hex(out, destination, 16);
+        append_hex(out += '-', static_cast<std::uint64_t>(created), 12);
+        append_hex(out += '-', writer, 16);
+        append_hex(out += '-', serial, 8);
+        append_hex(out += '-', messages, 8);
+        return out += ".spool";
+    }
+
+    static std::optional<spool_name> parse(std::string_view text) {
+        spool_name out;
+        const auto letters = text.find('-');
+        if (letters == 0 || letters == text.npos || letters > 32) return std::nullopt;
+        out.protocol = text.substr(0, letters);
+        for (const char c : out.protocol)
+            if (c < 'a' || c > 'z') return std::nullopt;
+        text.remove_prefix(letters);
+        const auto number = [&text](std::size_t digits) {
+            return take(text, "-") ? take_hex(text, digits) : std::nullopt;
+        };
+        const auto destination = number(16), created = number(12), writer = number(16), serial = number(8),
+                   messages = number(8);
+        if (!destination || !created || !writer || !serial || !messages || text != ".spool") return std::nullopt;
+        out.destination = *destination;
+        out.created = static_cast<std::int64_t>(*created);
+        out.writer = *writer;
+        out.serial = *serial;
+        out.messages = *messages;
+        return out;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool.hpp
+
+namespace candor::detail {
+
+/// Whose messages a spool holds.
+struct spool_owner {
+    std::string protocol{};         ///< lower-case letters
+    std::uint64_t destination = 0;  ///< hash of the endpoint
+    std::uint64_t writer = 0;       ///< random
+};
+
+/// Messages that were given up by a spool to keep to its caps, or because nothing can be done with them.
+struct spool_losses {
+    std::uint64_t own = 0;     ///< of those that this writer had stored
+    std::uint64_t others = 0;  ///< of those that earlier runs left
+};
+
+/// Ready messages on disk, for a later run: a directory of small files that any number of processes share. A file is
+/// the process's that holds its lock, so that those of a dead process are everybody's. Made without a look at the disk.
+/// One thread at a time, the pipeline's worker. Throws nothing: what fails is as if there were no spool.
+template <class Calls>
+class basic_spool {
+public:
+    using directory_type = spool_directory<Calls>;
+
+    /// A file that this process has claimed: its messages, until it is settled.
+    struct claim {
+        spool_name name{};
+        std::string content{};
+        std::vector<message> messages{};
+        unsigned attempts = 0;
+        bool is_own = false;  ///< stored by this writer
+        typename directory_type::file file{};
+    };
+
+    basic_spool(spool_options options, spool_owner owner)
+        : options_{std::move(options)}, owner_{std::move(owner)}, directory_{options_.directory} {}
+
+    /// Stores messages. False where that cannot be: then nothing is left of them on disk.
+    bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
+        try {
+            const spool_name name{.protocol = owner_.protocol,
+                                  .destination = owner_.destination,
+                                  .created = created != 0 ? created : milliseconds(now),
+                                  .writer = owner_.writer,
+                                  .serial = ++serial_,
+                                  .messages = range.messages.size()};
+            const std::string content = make_spool_file(range, attempts);
+            if (content.size() > options_.max_bytes) return false;
+            make_room(now, content.size());
+            return directory_.write(name.text(), content);
+        } catch (...) {
+            return false;
+        }
+    }
+
+    /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
+    /// aside, what is too old is removed.
+    std::optional<claim> claim_next(wall_time now) noexcept {
+        try {
+            for (auto& entry : list(now)) {
+                const auto& name = entry.name;
+                if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
+                if (!seen_.insert({name.writer, name.serial}).second) continue;
+                if (auto found = open(entry)) return found;
+            }
+        } catch (...) {
+        }
+        return std::nullopt;
+    }
+
+    /// Every file may be claimed again, such as after the network came back.
+    void start_over() noexcept { seen_.clear(); }
+
+    /// Notes on disk that the server answered and did not take it. How often it has.
+    unsigned count_attempt(claim& of) noexcept {
+        ++of.attempts;
+        const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
+        static_cast<void>(of.file.overwrite(spool_magic.size(), std::string_view{&digit, 1}));
+        return of.attempts;
+    }
+
+    /// Removes the file of a claim whose messages are settled, one way or the other.
+    void remove(claim& of) noexcept {
+        directory_.remove(of.file);
+        of.file = {};
+    }
+
+    /// What was given up since the last call, to keep to the caps or for its age.
+    [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
+    [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
+
+private:
+    struct listed {
+        spool_name name;
+        std::string text;
+        std::uint64_t size = 0;
+    };
+
+    static std::int64_t milliseconds(wall_time time) noexcept {
+        const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+        return std::max<std::int64_t>(since, 1);
+    }
+
+    /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
+    std::vector<listed> list(wall_time now) {
+        if (!std::exchange(is_swept_, true)) directory_.sweep();
+        std::vector<listed> out;
+        for (auto& [text, size] : directory_.list()) {
+            auto name = spool_name::parse(text);
+            if (!name) continue;
+            if (name->created > milliseconds(now)) {
+                name->created = milliseconds(now);
+                std::string dated = name->text();
+                if (!directory_.rename(text, dated)) continue;
+                text = std::move(dated);
+            }
+            out.push_back({*std::move(name), std::move(text), size});
+        }
+        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
+            return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
+        });
+        const auto oldest = milliseconds(now - options_.max_age);
+        std::erase_if(out,
+                      [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
+        return out;
+    }
+
+    /// Gives up the oldest files until one of `size` bytes more keeps to the caps.
+    void make_room(wall_time now, std::size_t size) {
+        const auto files = list(now);
+        std::uint64_t bytes = size;
+        for (const auto& entry : files) bytes += entry.size;
+        std::size_t count = files.size() + 1;
+        for (const auto& entry : files) {
+            if (bytes <= options_.max_bytes && count <= options_.max_files) break;
+            if (!give_up(entry, evicted_)) continue;
+            bytes -= entry.size;
+            --count;
+        }
+    }
+
+    bool give_up(const listed& entry, spool_losses& losses) noexcept {
+        auto file = directory_.claim(entry.text);
+        if (!file.is_open()) return false;
+        directory_.remove(file);
+        (entry.name.writer == owner_.writer ? losses.own : losses.others) += entry.name.messages;
+        return true;
+    }
+
+    std::optional<claim> open(const listed& entry) {
+        auto file = directory_.claim(entry.text);
+        if (!file.is_open()) return std::nullopt;
+        claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
+        auto content = file.read(options_.max_bytes + 1);
+        if (!content) return std::nullopt;  // it may be read another time
+        auto parsed = content->size() <= options_.max_bytes ? parse_spool_file(*content) : std::nullopt;
+        if (!parsed || parsed->messages.size() != entry.name.messages) {
+            directory_.set_aside(file);
+            return std::nullopt;
+        }
+        out.content = *std::move(content);
+        out.messages = std::move(parsed->messages);
+        out.attempts = parsed->attempts;
+        out.file = std::move(file);
+        return out;
+    }
+
+    const spool_options options_;
+    const spool_owner owner_;
+    directory_type directory_;
+    std::uint64_t serial_ = 0;
+    std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
+    spool_losses evicted_;
+    spool_losses expired_;
+    bool is_swept_ = false;
+};
+
+/// Removes all that the spool of a directory holds for a protocol, whoever wrote it.
+inline void purge_spool(const std::filesystem::path& directory, std::string_view protocol) noexcept {
+    try {
+        spool_directory<system_calls>{directory}.purge(std::string{protocol} + "-");
+    } catch (...) {  // no memory: what is left expires
+    }
+}
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/courier.hpp
+
+namespace candor::detail {
+
+/// What the worker of a pipeline does: makes batches of the records that wait, delivers them as the protocol judges
+/// each answer, stores what cannot be delivered, and takes it up again. `run` is the worker thread's; `prepare` comes
+/// before.
+template <protocol Protocol, transport Transport, clock Clock, class Calls>
+class courier {
+public:
+    courier(std::string name, pipeline_state<Clock>& state, diagnostic_sink diagnostics, std::uint32_t seed,
+            Protocol protocol, Transport& transport, Clock& clock)
+        : state_{state},
+          sender_{std::move(name), state.options, std::move(diagnostics), std::move(protocol), transport},
+          clock_{clock},
+          backoff_{seed} {
+        const auto& spool = state.options.spool;
+        if (!spool.enabled || spool.directory.empty()) return;
+        spool_.emplace(spool, spool_owner{sender_.name(), fnv1a(sender_.name() + ' ' + sender_.url()),
+                                          fnv1a(uuid::random().to_string())});
+    }
+
+    /// All that it takes to account for every message, so that it never fails to for want of memory. With the state's
+    /// mutex held.
+    void prepare() {
+        state_.queue.reserve_spares(spare_blocks_);
+        batch_.reserve(state_.options.batch_messages);
+        state_.can_spill = spool_.has_value();
+    }
+
+    void run() noexcept {
+        for (auto next = wait_for_work(); next != work::none; next = wait_for_work()) {
+            if (next == work::batch) {
+                fill();
+                deliver_contained();
+            } else {
+                replay();
+            }
+        }
+        abandon();
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.done = true;
+        state_.meeting.announce();
+    }
+
+    /// Ends the request under way, and all later ones. Any thread.
+    void cancel() noexcept { sender_.cancel(); }
+
+private:
+    /// A destination that does not take our key is left alone for this long.
+    static constexpr std::chrono::minutes pause_{5};
+    static constexpr std::size_t spare_blocks_ = 16;
+    /// A file that so many answers of a server did not take is given up.
+    static constexpr unsigned most_attempts_ = 5;
+
+    enum class work { batch, replay, none };
+
+    /// `work::none` when the worker is to end.
+    work wait_for_work() noexcept {
+        std::unique_lock lock{state_.meeting.mutex};
+        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
+        // its caller more than all the rest.
+        bool lingers = true;
+        for (;;) {
+            if (state_.aborting) return work::none;
+            const bool waiting = state_.ledger.waiting() > 0;
+            const bool is_paused = clock_.now() < state_.paused_until;
+            auto until = steady_time::max();
+            if (waiting && !is_paused) {
+                until = after(state_.oldest_at, state_.options.flush_interval);
+                if (state_.closing || state_.flush_target > state_.ledger.settled() || state_.batch_is_ready() ||
+                    clock_.now() >= until)
+                    return work::batch;
+            }
+            if (state_.replays && !is_paused) return work::replay;
+            if (state_.closing) return work::none;
+            if (waiting && is_paused) {
+                wait_told(lock, state_.paused_until);
+                continue;
+            }
+            if (!waiting && std::exchange(lingers, false)) until = after(clock_.now(), state_.options.flush_interval);
+            state_.meeting.idle(lock, until);
+        }
+    }
+
+    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
+    /// whatever is thrown.
+    void fill() noexcept {
+        batch_.clear();
+        std::uint64_t taken = 0;
+        std::size_t taken_bytes = 0;
+        for (auto left = waiting(); left > 0 && batch_.size() < state_.options.batch_messages; --left) {
+            if (block_.empty() && !next_block()) break;
+            const std::string_view record = block_.front();
+            const auto [has_room, dropped, text] = batch_.add(sender_.protocol(), record, state_.options);
+            if (!has_room) break;
+            if (dropped) drop_one(text, record.size(), *dropped);
+            block_.pop();
+            ++taken;
+            taken_bytes += record.size();
+        }
+        batch_.send_whole();
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.take(taken, taken_bytes);
+        if (state_.ledger.waiting() > 0) state_.oldest_at = clock_.now();
+    }
+
+    bool next_block() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.queue.recycle(std::exchange(block_, record_block{}));
+        if (state_.queue.empty()) return false;
+        block_ = state_.queue.take();
+        return true;
+    }
+
+    void deliver_contained() noexcept {
+        try {
+            deliver();
+        } catch (...) {
+            drop_rest_of_batch(drop_reason::failed);
+        }
+    }
+
+    /// Sends the batch, whole or in halves, until each of its messages is settled.
+    void deliver() {
+        while (!batch_.is_settled()) {
+            if (!wait_for_turn()) return give_up();
+            if (batch_.is_settled()) return;  // it was stored instead
+            const message_range range = batch_.next();
+            const auto [error, found] = sender_.send(range, clock_);
+            if (error == transport_error::cancelled) return give_up();
+            using action = verdict::action;
+            if (found.what == action::split && range.messages.size() > 1) {
+                batch_.split();
+                continue;
+            }
+            if (found.what == action::retry) {
+                if (claimed_) return leave_claimed(error);
+                plan_retry(error, found.wait);
+                continue;
+            }
+            batch_.pop();
+            if (found.what == action::deliver) {
+                backoff_.reset();
+                settle_delivered(range);
+                continue;
+            }
+            stop_replaying();
+            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, found.reason);
+            if (found.reason == drop_reason::unauthorized && !pause()) return give_up();
+        }
+    }
+
+    void plan_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
+        const auto wait = told ? *told : backoff_.next();
+        const std::lock_guard guard{state_.meeting.mutex};
+        is_told_ = told.has_value();
+        was_closing_ = state_.closing;
+        state_.retry_now = false;
+        // Who is not there now is not there a moment later.
+        const bool is_hopeless = !is_told_ && was_closing_ && error == transport_error::unreachable;
+        next_try_ = is_hopeless ? steady_time::max() : after(clock_.now(), wait);
+    }
+
+    /// Waits until the server may be asked, after an attempt that failed. What waits meanwhile is stored when it
+    /// becomes much. False when there is no time left for another attempt.
+    bool wait_for_turn() {
+        std::unique_lock lock{state_.meeting.mutex};
+        while (!state_.aborting && clock_.now() < next_try_) {
+            if (state_.closing && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline) return false;
+            if (!is_told_ && (state_.retry_now || (state_.closing && !was_closing_))) break;  // one more attempt, now
+            if (state_.is_spilling()) {
+                lock.unlock();
+                const bool is_stored = spool_rest_of_batch();
+                lock.lock();
+                state_.can_spill = is_stored;
+                if (is_stored) return true;
+            }
+            wait_in_view(lock, next_try_, is_told_);
+        }
+        next_try_ = steady_time::min();
+        state_.retry_now = false;
+        return !state_.aborting;
     }
 
     /// After a refusal of the key: false when there is no time for anything else.
     bool pause() {
-        std::unique_lock lock{meeting_.mutex};
-        paused_until_ = after(clock_.now(), pause_);
-        return batch_.is_settled() || wait_told(lock, paused_until_);
+        std::unique_lock lock{state_.meeting.mutex};
+        state_.paused_until = after(clock_.now(), pause_);
+        return batch_.is_settled() || wait_told(lock, state_.paused_until);
     }
 
     /// Waits as the server asked, which neither flush nor shutdown cuts short. False when that ends too late.
     bool wait_told(std::unique_lock<std::mutex>& lock, steady_time until) {
         while (clock_.now() < until) {
-            if (aborting_ || (closing_ && until > closing_deadline_)) return false;
+            if (state_.aborting || (state_.closing && until > state_.closing_deadline)) return false;
             wait_in_view(lock, until, true);
         }
-        return !aborting_;
+        return !state_.aborting;
     }
 
     /// Waits where `flush` can see for how long.
     void wait_in_view(std::unique_lock<std::mutex>& lock, steady_time until, bool is_told) {
-        retry_until_ = until;
-        retry_is_told_ = is_told;
-        meeting_.announce();
-        meeting_.idle(lock, until);
-        retry_until_.reset();
+        state_.retry_until = until;
+        state_.retry_is_told = is_told;
+        state_.meeting.announce();
+        state_.meeting.idle(lock, until);
+        state_.retry_until.reset();
     }
 
     /// Callbacks come first: when `flush` returns, they have run.
     void settle_delivered(const message_range& range) noexcept {
-        if (options_.on_delivered) {
-            for (const auto& m : range.messages) contain([&] { options_.on_delivered(range.text(m)); });
+        if (state_.options.on_delivered) {
+            for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
         }
-        const std::lock_guard guard{meeting_.mutex};
-        std::size_t bytes = 0;
-        for (const auto& m : range.messages) bytes += m.record_size;
-        ledger_.deliver(range.messages.size(), bytes);
-        meeting_.announce();
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.can_spill = spool_.has_value();
+        if (claimed_) {
+            state_.ledger.deliver_recovered(range.messages.size());
+        } else {
+            state_.ledger.deliver(range.messages.size(), record_bytes(range));
+            state_.replays = spool_.has_value();
+        }
+        state_.meeting.announce();
+    }
+
+    static std::size_t record_bytes(const message_range& range) noexcept {
+        std::size_t out = 0;
+        for (const auto& m : range.messages) out += m.record_size;
+        return out;
     }
 
     void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
-        if (options_.on_dropped) contain([&] { options_.on_dropped(text, reason); });
-        const std::lock_guard guard{meeting_.mutex};
-        ledger_.drop(1, record_size, reason);
-        meeting_.announce();
+        if (state_.options.on_dropped) contain([&] { state_.options.on_dropped(text, reason); });
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (claimed_) {
+            state_.ledger.drop_recovered(1, reason);
+        } else {
+            state_.ledger.drop(1, record_size, reason);
+        }
+        state_.meeting.announce();
+    }
+
+    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
+    void replay() noexcept {
+        claimed_ = spool_->claim_next(clock_.wall_now());
+        count_removed();
+        {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.replays = claimed_.has_value();
+            if (!claimed_) return;
+            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
+        }
+        try {
+            batch_.load(std::move(claimed_->content), claimed_->messages);
+        } catch (...) {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.ledger.put_back(claimed_->messages.size());
+            claimed_.reset();
+            return;
+        }
+        deliver_contained();
+        if (claimed_) spool_->remove(*claimed_);
+        claimed_.reset();
+    }
+
+    /// The server does not take what was stored now. It waits for another success, or run; the server's own refusals
+    /// are counted.
+    void leave_claimed(transport_error error) noexcept {
+        stop_replaying();
+        spool_->start_over();
+        if (error == transport_error::none && spool_->count_attempt(*claimed_) >= most_attempts_)
+            return drop_rest_of_batch(drop_reason::exhausted);
+        put_back();
+    }
+
+    /// Until the next fresh message is delivered.
+    void stop_replaying() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.replays = false;
+    }
+
+    /// What is left of a claimed file waits on disk again.
+    void put_back() noexcept {
+        if (!batch_.is_whole()) return give_up_batch();
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.put_back(claimed_->messages.size());
+        batch_.clear();
+        claimed_.reset();
     }
 
     /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
     void give_up() noexcept {
-        {
-            const std::lock_guard guard{meeting_.mutex};
-            aborting_ = true;
+        const bool is_revoked = [this] {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.aborting = true;
+            return state_.revoked;
+        }();
+        if (claimed_ && !is_revoked) return put_back();
+        give_up_batch();
+    }
+
+    void give_up_batch() noexcept {
+        if (!spool_rest_of_batch()) drop_rest_of_batch(is_revoked() ? drop_reason::revoked : drop_reason::shutdown);
+    }
+
+    [[nodiscard]] bool is_revoked() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return state_.revoked;
+    }
+
+    /// False where something could not be stored, which is left in the batch then.
+    bool spool_rest_of_batch() noexcept {
+        if (!spool_ || is_revoked()) return false;
+        for (; !batch_.is_settled(); batch_.pop()) {
+            const message_range range = batch_.next();
+            const auto since = claimed_ ? claimed_->name.created : 0;
+            const auto attempts = claimed_ ? claimed_->attempts : 0;
+            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
+            count_removed();
+            if (!is_stored) return false;
+            const std::lock_guard guard{state_.meeting.mutex};
+            if (claimed_) {
+                state_.ledger.put_back(range.messages.size());
+            } else {
+                state_.ledger.spool(range.messages.size(), record_bytes(range));
+            }
+            state_.meeting.announce();
         }
-        drop_rest_of_batch(drop_reason::shutdown);
+        return true;
+    }
+
+    /// Counts what the spool gave up.
+    void count_removed() noexcept {
+        const auto count = [this](const spool_losses& losses, drop_reason reason) {
+            const std::lock_guard guard{state_.meeting.mutex};
+            for (const bool is_own : {true, false}) {
+                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
+                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
+            }
+        };
+        count(spool_->take_evicted(), drop_reason::evicted);
+        count(spool_->take_expired(), drop_reason::expired);
     }
 
     void drop_rest_of_batch(drop_reason reason) noexcept {
@@ -6327,17 +7169,22 @@ private:
         }
     }
 
-    /// Gives up what was never made into a message, or waits for its turn. Nothing is accepted any more.
+    /// Stores what still waits, and gives up what cannot be. Nothing is accepted any more.
     void abandon() noexcept {
-        const auto left = [this] {
-            const std::lock_guard guard{meeting_.mutex};
-            return ledger_.pending();
+        while (spool_ && !is_revoked() && waiting() > 0) {
+            fill();
+            give_up_batch();
+        }
+        const auto [left, bytes, reason] = [this] {
+            const std::lock_guard guard{state_.meeting.mutex};
+            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(),
+                              state_.revoked ? drop_reason::revoked : drop_reason::shutdown};
         }();
-        for (auto i = left; i > 0 && options_.on_dropped; --i)
-            contain([&] { options_.on_dropped({}, drop_reason::shutdown); });
-        const std::lock_guard guard{meeting_.mutex};
-        ledger_.drop(left, ledger_.pending_bytes(), drop_reason::shutdown);
-        queue_ = {};
+        for (auto i = left; i > 0 && state_.options.on_dropped; --i)
+            contain([&, why = reason] { state_.options.on_dropped({}, why); });
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.drop(left, bytes, reason);
+        state_.queue = {};
     }
 
     template <class Call>
@@ -6348,37 +7195,181 @@ private:
         }
     }
 
-    const std::string name_;
-    const delivery_options options_;
-    const diagnostic_sink diagnostics_;
+    [[nodiscard]] std::uint64_t waiting() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return state_.ledger.waiting();
+    }
 
-    // The worker's own.
-    Protocol protocol_;
-    Transport& transport_;
+    pipeline_state<Clock>& state_;
+    sender<Protocol, Transport> sender_;
     Clock& clock_;
     backoff backoff_;
-    http_request request_;
     record_block block_;
     batch batch_;
-    std::set<int> reported_;
+    std::optional<basic_spool<Calls>> spool_;
+    std::optional<typename basic_spool<Calls>::claim> claimed_;  // whose messages the batch holds
+    steady_time next_try_ = steady_time::min();
+    bool is_told_ = false;      // by the server, to wait so long
+    bool was_closing_ = false;  // at the last attempt
+};
 
+}  // namespace candor::detail
+
+// ---- candor/delivery/pipeline.hpp
+
+namespace candor::detail {
+
+/// Brings records to a server: bounded queue, one worker thread started by the first record, batches, what the protocol
+/// makes of each answer, and a spool for what is left. Every member may be called from any thread; `transport` and
+/// `clock` outlive it.
+template <protocol Protocol, transport Transport, clock Clock, class Calls = system_calls>
+class pipeline {
+public:
+    /// `name`, in lower-case letters, stands before each diagnostic and in the names of the spool's files.
+    pipeline(std::string name, delivery_options options, diagnostic_sink diagnostics, std::uint32_t seed,
+             Protocol protocol, Transport& transport, Clock& clock)
+        : clock_{clock}, state_{std::move(options), clock}, courier_{std::move(name),
+                                                                     state_,
+                                                                     std::move(diagnostics),
+                                                                     seed,
+                                                                     std::move(protocol),
+                                                                     transport,
+                                                                     clock} {}
+
+    pipeline(const pipeline&) = delete;
+    pipeline& operator=(const pipeline&) = delete;
+    ~pipeline() { shutdown(std::chrono::milliseconds{0}); }
+
+    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
+    admission enqueue(std::span<const std::string_view> parts) noexcept {
+        std::size_t size = 0;
+        for (const auto part : parts) size += part.size();
+        std::unique_lock lock{state_.meeting.mutex};
+        if (state_.closing) return count_refused(admission::closed);
+        if (state_.is_full() || state_.ledger.pending_bytes() + size > state_.options.queue_bytes)
+            return count_refused(admission::full);
+        try {
+            if (!worker_.joinable()) start();
+            state_.queue.push(parts, size);
+        } catch (...) {
+            return count_refused(admission::out_of_memory);
+        }
+        state_.ledger.accept(size);
+        const bool is_oldest = state_.ledger.waiting() == 1;
+        if (is_oldest) state_.oldest_at = clock_.now();
+        const bool comes_too_late =
+            is_oldest && state_.meeting.oversleeps(after(state_.oldest_at, state_.options.flush_interval));
+        if (state_.retry_until ? state_.is_spilling() : comes_too_late || state_.batch_is_ready())
+            state_.meeting.wake(lock);
+        return admission::accepted;
+    }
+
+    /// Counts and returns an answer that was found before the queue was asked.
+    admission refuse(admission answer) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return count_refused(state_.closing ? admission::closed : answer);
+    }
+
+    /// Whether nothing more can be accepted, asked before work is spent on a message. Takes the mutex only where the
+    /// last answer was a refusal.
+    [[nodiscard]] std::optional<admission> would_refuse() noexcept {
+        if (!refused_last_.load(std::memory_order_relaxed)) return std::nullopt;
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (state_.closing) return count_refused(admission::closed);
+        if (state_.is_full()) return count_refused(admission::full);
+        refused_last_.store(false, std::memory_order_relaxed);
+        return std::nullopt;
+    }
+
+    /// Sends at once. True when all that was accepted before has been delivered, or left out on purpose (an internal
+    /// team, no account), and callbacks have seen it; false when something is given up or spooled meanwhile, when
+    /// `timeout` passes, or as soon as it is certain to.
+    bool flush(std::chrono::nanoseconds timeout) noexcept {
+        std::unique_lock lock{state_.meeting.mutex};
+        if (on_worker()) return false;
+        const std::uint64_t target = state_.ledger.accepted();
+        const std::uint64_t lost_before = state_.ledger.lost();
+        state_.flush_target = std::max(state_.flush_target, target);
+        if (state_.retry_until && !state_.retry_is_told) state_.retry_now = true;
+        state_.meeting.wake();
+        const auto deadline = after(clock_.now(), timeout);
+        while (state_.ledger.settled() < target) {
+            if (!state_.meeting.is_coming() && state_.retry_until && !state_.retry_now &&
+                *state_.retry_until > deadline)
+                return false;
+            if (clock_.now() >= deadline) return false;
+            state_.meeting.await(lock, deadline);
+        }
+        return state_.ledger.lost() == lost_before;
+    }
+
+    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
+    void close(std::chrono::nanoseconds timeout) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (state_.closing) return;
+        state_.closing = true;
+        // The transport takes up to 50 ms to return once cancelled.
+        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
+        state_.closing_deadline = after(clock_.now(), timeout - margin);
+        state_.meeting.wake();
+    }
+
+    /// Delivers for at most `timeout`, or what remains of it since `close`, puts what is left into the spool, and joins
+    /// the worker. Later calls do nothing.
+    void shutdown(std::chrono::nanoseconds timeout) noexcept {
+        close(timeout);
+        const std::lock_guard one_at_a_time{shutdown_mutex_};
+        std::unique_lock lock{state_.meeting.mutex};
+        if (!worker_.joinable() || on_worker()) return;
+        while (!state_.done && clock_.now() < state_.closing_deadline)
+            state_.meeting.await(lock, state_.closing_deadline);
+        if (!state_.done) {
+            state_.aborting = true;
+            state_.meeting.wake();
+            lock.unlock();
+            courier_.cancel();
+            lock.lock();
+        }
+        lock.unlock();
+        worker_.join();
+    }
+
+    /// Consent is gone: nothing is stored or sent any more, but the request under way, which `shutdown` cancels. What
+    /// waits, and what this pipeline has stored, is counted as `drop_reason::revoked`. Does not wait.
+    void revoke() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.revoked = state_.closing = state_.aborting = true;
+        state_.closing_deadline = clock_.now();
+        state_.ledger.drop_spooled(drop_reason::revoked);
+        state_.meeting.wake();
+    }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return state_.ledger.statistics();
+    }
+
+private:
+    admission count_refused(admission answer) noexcept {
+        refused_last_.store(true, std::memory_order_relaxed);
+        return state_.ledger.refuse(answer);
+    }
+
+    [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
+
+    void start() {
+        courier_.prepare();
+        worker_ = start_worker_thread([this] { courier_.run(); });
+        worker_id_ = worker_.get_id();
+    }
+
+    Clock& clock_;
+    pipeline_state<Clock> state_;
+    courier<Protocol, Transport, Clock, Calls> courier_;
     std::atomic<bool> refused_last_{false};  // a hint: `would_refuse` has to look
     std::mutex shutdown_mutex_;
-    mutable rendezvous<Clock> meeting_;  // its mutex guards all below
-    std::thread worker_;
+    std::thread worker_;  // with its id, guarded by the state's mutex
     std::thread::id worker_id_;
-    record_queue queue_;
-    ledger ledger_;
-    steady_time oldest_at_{};
-    steady_time paused_until_{};
-    steady_time closing_deadline_{};
-    std::optional<steady_time> retry_until_;
-    bool retry_is_told_ = false;
-    bool retry_now_ = false;
-    std::uint64_t flush_target_ = 0;
-    bool closing_ = false;
-    bool aborting_ = false;
-    bool done_ = false;
 };
 
 }  // namespace candor::detail
@@ -8492,6 +9483,7 @@ struct reporter_settings {
     double sample_rate = 1;
     before_send_hook before_send{};
     redactor secrets{};
+    spool_options spool{};
     diagnostic_sink diagnostics{};
 };
 
@@ -8575,6 +9567,9 @@ public:
     [[nodiscard]] const pipeline& delivery() const noexcept { return delivery_; }
 
 private:
+    /// Most captures take less, and an allocator has so much at hand (glibc's for a thread: up to 1032 bytes).
+    static constexpr std::size_t usual_record_ = 1000;
+
     static auto packer(std::string& record) {
         return [&record](std::string_view type, std::string_view text) {
             pack_text(type, record);
@@ -8598,7 +9593,7 @@ private:
             if (with_stack) frames = callers(std::span{stack}.first(capture_stack(stack)), header.where);
             header.frames = static_cast<std::uint32_t>(frames.size());
             std::string record;
-            record.reserve(2048);
+            record.reserve(usual_record_);
             pack(&header, sizeof header, record);
             pack(frames.data(), frames.size_bytes(), record);
             pack_texts(record);
@@ -8644,7 +9639,8 @@ private:
         const delivery_options options{.batch_messages = 1,
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
                                        .message_bytes = largest_event,
-                                       .queue_messages = 100};
+                                       .queue_messages = 100,
+                                       .spool = settings.spool};
         const auto random = uuid::random().bytes();
         return {"sentry",
                 options,
@@ -8679,6 +9675,7 @@ struct client_options {
     before_send_hook before_send{};
     std::vector<std::string> secrets{};  ///< texts to take out of everything that is said, such as tokens in use
     std::chrono::milliseconds shutdown_timeout{2000};
+    spool_options spool{};
     diagnostic_sink diagnostics{};  ///< called on the worker thread
 };
 
@@ -8746,6 +9743,7 @@ private:
                 .sample_rate = options.sample_rate,
                 .before_send = options.before_send,
                 .secrets = redactor{options.secrets},
+                .spool = options.spool,
                 .diagnostics = options.diagnostics};
     }
 
@@ -10164,7 +11162,7 @@ struct telemetry_options {
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
-/// reads neither clock nor environment.
+/// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
 template <transport Transport, clock Clock, environment Environment = process_environment>
 class basic_telemetry {
 public:
@@ -10239,11 +11237,25 @@ public:
         return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls are answered `closed`.
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
+    /// `closed`.
     void shutdown() noexcept {
         if (analytics_) analytics_->delivery.close(shutdown_timeout_);
         if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
         if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
+    }
+
+    /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
+    /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
+    /// request (50 ms).
+    void revoke() noexcept {
+        const std::lock_guard one_at_a_time{revoke_mutex_};
+        if (analytics_) analytics_->delivery.revoke();
+        if (errors_) errors_->delivery().revoke();
+        if (analytics_) analytics_->delivery.shutdown(std::chrono::nanoseconds{0});
+        if (errors_) errors_->delivery().shutdown(std::chrono::nanoseconds{0});
+        crashes_.reset();  // with its record
+        purge(level::none);
     }
 
     /// Whether analytics events have a destination.
@@ -10267,11 +11279,11 @@ private:
     /// All that exists only where events are sent.
     struct analytics {
         analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const telemetry_options& options, const detail::policies<Transport, Clock>& policies)
+                  const delivery_options& options, const diagnostic_sink& diagnostics,
+                  const detail::policies<Transport, Clock>& policies)
             : events{std::move(context)},
-              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options.delivery,
-                                                          options.diagnostics, policies.transport(),
-                                                          policies.clock())} {}
+              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options, diagnostics,
+                                                          policies.transport(), policies.clock())} {}
 
         rudderstack::detail::event_context events;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
@@ -10299,8 +11311,37 @@ private:
     void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         check(options);
         shutdown_timeout_ = options.shutdown_timeout;
+        directory_ = telemetry_directory(variables, options.product.name);
+        spool_ = options.delivery.spool;
+        if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
+        purge(options.level);
         if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+    }
+
+    /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
+    /// have none.
+    static std::optional<std::filesystem::path> telemetry_directory(const Environment& variables,
+                                                                    std::string_view product_name) {
+        const auto state = state_directory(variables, product_name);
+        if (!state) return std::nullopt;
+        const auto home = home_directory(variables);
+        std::error_code ignored;
+        const bool is_homeless =
+            home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+        if (is_homeless) return std::nullopt;
+        return *state / "telemetry";
+    }
+
+    /// Removes what earlier runs left and the level does not allow.
+    void purge(level allowed) noexcept {
+        if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
+        if (candor::sends_errors(allowed)) return;
+        detail::purge_spool(spool_.directory, "sentry");
+        try {
+            if (directory_) sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
+        } catch (...) {  // no memory: they stay until the next start
+        }
     }
 
     template <class... Lent>
@@ -10330,7 +11371,9 @@ private:
                 .invocation = invocation,
                 .secrets = redactor::make(variables, options.secrets),
                 .message_bytes = options.delivery.message_bytes};
-            analytics_.emplace(destination, key, std::move(events), options, policies(lent...));
+            auto delivery = options.delivery;
+            delivery.spool = spool_;
+            analytics_.emplace(destination, key, std::move(events), delivery, options.diagnostics, policies(lent...));
         } catch (const configuration_error& error) {
             // The options alone were found good, so without a variable it is their
             // combination that is the program's.
@@ -10353,9 +11396,10 @@ private:
                     .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                     .before_send = options.before_send,
                     .secrets = redactor::make(variables, options.secrets),
+                    .spool = spool_,
                     .diagnostics = options.diagnostics},
                 lent_or_own.transport(), lent_or_own.clock());
-            if (options.capture_crashes) start_crash_handler(options, variables);
+            if (options.capture_crashes) start_crash_handler(options);
             if (options.capture_uncaught) {
                 terminations_.emplace([this](const std::exception_ptr& exception) {
                     errors_->capture_termination(exception, sentry::source_location{});
@@ -10370,16 +11414,15 @@ private:
     }
 
     /// Reports what earlier runs left, and leaves a record if this one crashes.
-    void start_crash_handler(const telemetry_options& options, const Environment& variables) {
-        const auto state = state_directory(variables, options.product.name);
-        if (!state) return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
-        const auto directory = *state / "telemetry";
-        sentry::recover_crashes(directory, [this](const sentry::crash_record& crash) {
+    void start_crash_handler(const telemetry_options& options) {
+        if (!directory_)
+            return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
+        sentry::recover_crashes(*directory_, [this](const sentry::crash_record& crash) {
             const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
             return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
         });
         crashes_.emplace(sentry::crash_options{
-            .directory = directory, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+            .directory = *directory_, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
         if (!crashes_->problem().empty())
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
@@ -10397,6 +11440,9 @@ private:
 
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
+    std::mutex revoke_mutex_;
+    std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
+    spool_options spool_;
     std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
     std::optional<analytics> analytics_;
     std::optional<sentry::detail::reporter<Transport, Clock>> errors_;

@@ -50,7 +50,11 @@ constexpr target targets[] = {
     {"OTLP point of JSON, nlohmann's accept", "otlp/json", "otlp/json/accept", "ns_per_point", "ns", 1920, false, 1600},
     {"growth over ten million OTLP points", "otlp/memory", "", "growth_MiB", "MiB", 1, false, 0},
     {"capture with 20 frames, median", "sentry/capture", "sentry/backtrace", "p50_ns", "ns", 10000, false, 0},
+    {"capture with an idle worker, median", "sentry/capture_with_idle_worker", "sentry/backtrace", "p50_ns", "ns",
+     10000, false, 0},
     {"installing the crash handler, median", "sentry/install", "sentry/backtrace", "p50_ns", "ns", 100000, false, 0},
+    {"10,000 events stored at exit", "spool/exit", "", "ms_beyond_sync", "ms", 50, false, 0},
+    {"start with 5 MiB in the spool", "spool/start", "spool/start/empty", "", "us", 1000, false, 0},
 };
 
 /// Prints what Google Benchmark's own reporter prints, and at the end the targets.

@@ -42,6 +42,35 @@ TEST_CASE("what is dropped on purpose is not lost") {
     CHECK(l.lost() == 1);
 }
 
+TEST_CASE("what is stored is settled and not delivered, and comes back outside of what was enqueued") {
+    ledger l;
+    const auto sum = [&] {
+        const auto s = l.statistics();
+        CHECK(s.accepted == s.delivered + s.pending + s.spooled + s.dropped.total());
+        return s;
+    };
+    for (int i = 0; i < 4; ++i) l.accept(1);
+    l.take(4, 4);
+    l.spool(4, 4);
+    CHECK(l.settled() == 4);
+    CHECK(l.lost() == 4);
+    CHECK(sum().spooled == 4);
+    l.recover(3, true);
+    l.recover(5, false);
+    CHECK(sum().spooled == 1);
+    CHECK(sum().recovered == 5);
+    CHECK(sum().pending == 8);
+    CHECK(l.pending() == 0);
+    l.deliver_recovered(2);
+    l.drop_recovered(1, drop_reason::exhausted);
+    l.put_back(5);
+    CHECK(sum().delivered == 2);
+    CHECK(sum().spooled == 6);
+    l.drop_spooled(drop_reason::revoked);
+    CHECK(sum().dropped[drop_reason::revoked] == 6);
+    CHECK(l.settled() == 4);
+}
+
 TEST_CASE("a refusal is counted outside the sum, and handed through") {
     ledger l;
     CHECK(l.refuse(admission::full) == admission::full);

@@ -35,6 +35,10 @@ TEST_CASE("each option that cannot work is refused by name") {
     CHECK(refuses("flush_interval", {.flush_interval = milliseconds{-1}}));
     CHECK(refuses("connect_timeout", {.connect_timeout = milliseconds{-1}}));
     CHECK(refuses("request_timeout", {.request_timeout = milliseconds{0}}));
+    CHECK(refuses("spool.max_bytes", {.spool = {.max_bytes = 0}}));
+    CHECK(refuses("spool.max_files", {.spool = {.max_files = 0}}));
+    CHECK(refuses("spool.max_age", {.spool = {.max_age = std::chrono::hours{0}}}));
+    CHECK(refuses("spool.max_age", {.spool = {.max_age = std::chrono::hours::max()}}));
 }
 
 }  // namespace options_test

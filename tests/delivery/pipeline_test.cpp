@@ -11,6 +11,8 @@
 #include <doctest/doctest.h>
 #include <candor/testing.hpp>
 
+#include <support/becomes_true.hpp>
+
 #include "line_protocol.hpp"
 
 namespace pipeline_test {
@@ -58,17 +60,6 @@ struct bench {
     std::vector<std::string> diagnostics;
     pipeline delivery;
 };
-
-/// Waits for a condition that another thread brings about.
-template <class Condition>
-bool becomes_true(const Condition& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + candor::testing::patience;
-    while (!condition()) {
-        if (std::chrono::steady_clock::now() > deadline) return false;
-        std::this_thread::yield();
-    }
-    return true;
-}
 
 }  // namespace
 

@@ -2,6 +2,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -13,6 +16,8 @@
 #include <candor/event/sync.hpp>
 #include <candor/testing.hpp>
 #include <nlohmann/json.hpp>
+
+#include <support/temporary_directory.hpp>
 
 namespace telemetry_test {
 
@@ -79,13 +84,17 @@ struct counting_clock : counters {
     void idle_until(std::unique_lock<std::mutex>&, std::condition_variable&, candor::steady_time) { ++calls; }
     void wait_until(std::unique_lock<std::mutex>&, std::condition_variable&, candor::steady_time) { ++calls; }
 };
-struct counting_environment : counters {
-    std::optional<std::string> get(const char*) const { return ++calls, std::nullopt; }
+struct few_variables : counters {
+    std::optional<std::string> get(const char* name) const {
+        const std::string_view wanted{name};
+        if (wanted != "XDG_STATE_HOME" && wanted != "HOME") ++calls;
+        return std::nullopt;
+    }
 };
 
 }  // namespace
 
-TEST_CASE("at level none no policy is made or called") {
+TEST_CASE("at level none no policy is made or called, but to find an old spool") {
     counters::calls = 0;
     auto o = options(level::none);
     o.sentry_dsn = "http://key@errors/7";
@@ -94,7 +103,7 @@ TEST_CASE("at level none no policy is made or called") {
     o.internal_team = [](const auto&) { return ++counters::calls, false; };
     o.before_send = [](auto&) { return ++counters::calls, true; };
     {
-        candor::basic_telemetry<counting_transport, counting_clock, counting_environment> t{o};
+        candor::basic_telemetry<counting_transport, counting_clock, few_variables> t{o};
         CHECK(t.track(ping{}) == admission::disabled);
         CHECK(t.capture(std::runtime_error{"x"}) == admission::disabled);
         CHECK(t.capture_message(candor::sentry::severity::error, "x") == admission::disabled);
@@ -482,6 +491,139 @@ TEST_CASE("shutdown delivers events and errors within one timeout") {
     stuck.shutdown();
     CHECK(clock.now() - began <= 500ms);
     CHECK(stuck.statistics().dropped.total() == 2);
+}
+
+namespace {
+
+/// A machine on which programs run one after the other.
+struct machine {
+    [[nodiscard]] fixed_environment variables() const { return {{{"XDG_STATE_HOME", t.string()}}}; }
+    [[nodiscard]] std::vector<std::filesystem::path> files(std::string_view start = "") const {
+        std::vector<std::filesystem::path> out;
+        const auto path = t.path() / "acme" / "telemetry";
+        if (!std::filesystem::exists(path)) return out;
+        for (const auto& entry : std::filesystem::directory_iterator{path})
+            if (entry.path().filename().string().starts_with(start)) out.push_back(entry.path());
+        return out;
+    }
+    /// A run without a network leaves an event and an error.
+    void leave() const {
+        recording_transport transport;
+        manual_clock clock;
+        for (int i = 0; i < 8; ++i) transport.fail(candor::transport_error::unreachable);
+        auto o = with_errors();
+        o.write_key = "topsecretkey";
+        o.secrets = {"hunter2"};
+        telemetry t1{o, transport, clock, variables()};
+        t1.track(ping{"the password is hunter2"});
+        t1.capture(std::runtime_error{"the password is hunter2"});
+        t1.shutdown();
+        CHECK(t1.statistics().spooled == 2);
+    }
+    const temporary_directory t{};
+};
+
+}  // namespace
+
+TEST_CASE("what one run cannot deliver, events and errors, the next one does") {
+    const machine m;
+    m.leave();
+    CHECK(m.files("rudderstack-").size() == 1);
+    CHECK(m.files("sentry-").size() == 1);
+    recording_transport transport;
+    manual_clock clock;
+    telemetry t{with_errors(), transport, clock, m.variables()};
+    t.track(ping{"x"});
+    t.capture(std::runtime_error{"x"});
+    CHECK(t.flush(1s));
+    t.shutdown();
+    CHECK(requests(transport) == tally{2, 2});
+    CHECK(t.statistics().recovered == 2);
+    CHECK(t.statistics().delivered == 4);
+    CHECK(m.files().empty());
+}
+
+TEST_CASE("row 42: no credential, no secret and no endpoint stands in a file of the spool or in its name") {
+    const machine m;
+    m.leave();
+    for (const auto& path : m.files()) {
+        std::ifstream file{path, std::ios::binary};
+        const std::string all = path.filename().string() + std::string{std::istreambuf_iterator<char>{file}, {}};
+        for (const char* text : {"topsecretkey", "dG9wc2VjcmV0a2V5", "hunter2", "plane", "errors/7", "key@"}) {
+            CAPTURE(text);
+            CHECK(all.find(text) == std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("what the level does not allow any more is removed at the next start") {
+    for (const auto chosen : {level::none, level::errors, level::stats, level::all}) {
+        CAPTURE(static_cast<int>(chosen));
+        const machine m;
+        m.leave();
+        auto o = with_errors();
+        o.level = chosen;
+        recording_transport transport;
+        manual_clock clock;
+        const telemetry t{o, transport, clock, m.variables()};
+        CHECK(m.files("rudderstack-").size() == (candor::sends_analytics(chosen) ? 1 : 0));
+        CHECK(m.files("sentry-").size() == (candor::sends_errors(chosen) ? 1 : 0));
+    }
+}
+
+TEST_CASE("at level none a state directory that is not there is not made") {
+    const machine m;
+    recording_transport transport;
+    manual_clock clock;
+    { const telemetry t{options(level::none), transport, clock, m.variables()}; }
+    CHECK(std::filesystem::is_empty(m.t.path()));
+}
+
+TEST_CASE(
+    "row 33: revoke() cancels what is under way, removes the spool and the records of crashes, and nothing leaves") {
+    const machine m;
+    m.leave();
+    auto o = with_errors();
+    o.capture_crashes = true;
+    recording_transport transport;
+    transport.hang();
+    manual_clock clock;
+    telemetry t{o, transport, clock, m.variables()};
+    CHECK(m.files("crash-").size() == 1);
+    t.track(ping{"x"});
+    CHECK_FALSE(t.flush(0ms));
+    REQUIRE(transport.wait_for_requests(1));
+    t.capture(std::runtime_error{"x"});
+    t.revoke();
+    t.revoke();
+    CHECK(t.track(ping{"x"}) == admission::closed);
+    CHECK(t.capture(std::runtime_error{"x"}) == admission::closed);
+    CHECK(m.files().empty());
+    t.shutdown();
+    const auto s = t.statistics();
+    CHECK(s.delivered == 0);
+    CHECK(s.spooled == 0);
+    CHECK(s.dropped[drop_reason::revoked] == s.accepted);
+    CHECK(s.accepted == 2);
+}
+
+TEST_CASE("row 21: without a home nothing is stored or made, and telemetry works") {
+    const temporary_directory place;
+    fixed_environment variables{};
+    SUBCASE("that a variable names") {}
+    SUBCASE("that is there") { variables = {{{"HOME", (place.path() / "nonexistent").string()}}}; }
+    recording_transport transport;
+    manual_clock clock;
+    telemetry t{with_errors(), transport, clock, variables};
+    t.track(ping{"x"});
+    CHECK(t.flush(1s));
+    transport.fail(candor::transport_error::unreachable);
+    transport.fail(candor::transport_error::unreachable);
+    t.track(ping{"x"});
+    t.shutdown();
+    CHECK(t.statistics().spooled == 0);
+    CHECK(t.statistics().dropped[drop_reason::shutdown] == 1);
+    CHECK(std::filesystem::is_empty(place.path()));
 }
 
 }  // namespace telemetry_test

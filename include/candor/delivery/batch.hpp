@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <candor/delivery/options.hpp>
@@ -59,6 +60,14 @@ public:
         return {};
     }
 
+    /// Takes messages that are made already, instead of what it holds. They lie in `text`.
+    void load(std::string text, const std::vector<message>& messages) {
+        clear();
+        text_ = std::move(text);
+        messages_.assign(messages.begin(), messages.end());  // which keeps the room that was made
+        send_whole();
+    }
+
     [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
 
     /// All of it is to be sent in one request.
@@ -67,6 +76,12 @@ public:
     }
 
     [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
+    /// None of it is settled yet.
+    [[nodiscard]] bool is_whole() const noexcept {
+        std::size_t left = 0;
+        for (const auto& range : ranges_) left += range.size();
+        return left == messages_.size();
+    }
     [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
     void pop() noexcept { ranges_.pop_back(); }
 

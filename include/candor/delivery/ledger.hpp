@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <candor/delivery/statistics.hpp>
 
@@ -43,9 +44,46 @@ public:
         if (!on_purpose) lost_ += count;
     }
 
+    /// On disk, for a later run.
+    void spool(std::uint64_t count, std::size_t bytes) noexcept {
+        spooled_ += count;
+        settled_ += count;
+        lost_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
+    void recover(std::uint64_t count, bool is_own) noexcept {
+        replaying_ += count;
+        if (is_own) {
+            spooled_ -= count;
+        } else {
+            recovered_ += count;
+        }
+    }
+
+    void deliver_recovered(std::uint64_t count) noexcept {
+        delivered_ += count;
+        replaying_ -= count;
+    }
+
+    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        replaying_ -= count;
+    }
+
+    /// What this run has stored is removed.
+    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
+
+    /// Back in the spool.
+    void put_back(std::uint64_t count) noexcept {
+        spooled_ += count;
+        replaying_ -= count;
+    }
+
     [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
     [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-    /// Dropped, and not on purpose.
+    /// Dropped, and not on purpose, or left for a later run.
     [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
 
     /// Accepted and not settled.
@@ -58,9 +96,11 @@ public:
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        out.accepted = accepted_;
+        out.accepted = accepted_ + recovered_;
         out.delivered = delivered_;
-        out.pending = pending();
+        out.pending = pending() + replaying_;
+        out.spooled = spooled_;
+        out.recovered = recovered_;
         out.dropped = dropped_;
         out.refused = refused_;
         return out;
@@ -72,6 +112,9 @@ private:
     std::uint64_t settled_ = 0;
     std::uint64_t delivered_ = 0;
     std::uint64_t lost_ = 0;
+    std::uint64_t spooled_ = 0;
+    std::uint64_t recovered_ = 0;
+    std::uint64_t replaying_ = 0;
     std::size_t pending_bytes_ = 0;
     std::size_t waiting_bytes_ = 0;
     counts_by<drop_reason, drop_reason_count> dropped_;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,18 @@
 #include <candor/policy/error.hpp>
 
 namespace candor {
+
+/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
+/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+struct spool_options {
+    bool enabled = true;
+    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
+    /// spool for a client by itself.
+    std::filesystem::path directory{};
+    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
+    std::size_t max_files = 256;                        ///< the same in files, of a batch each
+    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
+};
 
 /// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
 ///
@@ -27,6 +40,7 @@ struct delivery_options {
     std::chrono::milliseconds connect_timeout{3000};
     std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
     bool compress = true;                               ///< gzip, where the transport can
+    spool_options spool{};
 
     /// A message has arrived: its JSON, without `sentAt`.
     std::function<void(std::string_view message)> on_delivered{};
@@ -58,6 +72,11 @@ inline void check(const delivery_options& options) {
     check_positive("delivery.queue_bytes", options.queue_bytes);
     check_positive("delivery.flush_interval", options.flush_interval);
     check_positive("delivery.connect_timeout", options.connect_timeout);
+    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
+    check_positive("delivery.spool.max_files", options.spool.max_files);
+    constexpr std::chrono::hours a_century{876'000};
+    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
+        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
     check_positive("delivery.request_timeout", options.request_timeout);
     constexpr std::size_t largest_message = 1024 * 1024;
     if (options.message_bytes > largest_message)

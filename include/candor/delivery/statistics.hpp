@@ -44,14 +44,18 @@ enum class drop_reason {
     failed,        ///< it could not be made into a message: out of memory, or a callback threw
     vetoed,        ///< `before_send` said no
     rate_limited,  ///< the server takes no more for now
+    expired,       ///< it lay in the spool for too long
+    evicted,       ///< the spool was full, and it was the oldest
+    exhausted,     ///< it lay in the spool, and the server answered and did not take it too often
+    revoked,       ///< the user's consent was revoked
 };
 
-inline constexpr std::size_t drop_reason_count = 9;
+inline constexpr std::size_t drop_reason_count = 13;
 
 [[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{"internal", "no_account",   "too_large",
-                                                                    "rejected", "unauthorized", "shutdown",
-                                                                    "failed",   "vetoed",       "rate_limited"};
+    constexpr std::array<std::string_view, drop_reason_count> names{
+        "internal", "no_account",   "too_large", "rejected", "unauthorized", "shutdown", "failed",
+        "vetoed",   "rate_limited", "expired",   "evicted",  "exhausted",    "revoked"};
     return names[static_cast<std::size_t>(r)];
 }
 

@@ -36,6 +36,7 @@ struct client_options {
     before_send_hook before_send{};
     std::vector<std::string> secrets{};  ///< texts to take out of everything that is said, such as tokens in use
     std::chrono::milliseconds shutdown_timeout{2000};
+    spool_options spool{};
     diagnostic_sink diagnostics{};  ///< called on the worker thread
 };
 
@@ -103,6 +104,7 @@ private:
                 .sample_rate = options.sample_rate,
                 .before_send = options.before_send,
                 .secrets = redactor{options.secrets},
+                .spool = options.spool,
                 .diagnostics = options.diagnostics};
     }
 

@@ -40,6 +40,7 @@ struct reporter_settings {
     double sample_rate = 1;
     before_send_hook before_send{};
     redactor secrets{};
+    spool_options spool{};
     diagnostic_sink diagnostics{};
 };
 
@@ -123,6 +124,9 @@ public:
     [[nodiscard]] const pipeline& delivery() const noexcept { return delivery_; }
 
 private:
+    /// Most captures take less, and an allocator has so much at hand (glibc's for a thread: up to 1032 bytes).
+    static constexpr std::size_t usual_record_ = 1000;
+
     static auto packer(std::string& record) {
         return [&record](std::string_view type, std::string_view text) {
             pack_text(type, record);
@@ -146,7 +150,7 @@ private:
             if (with_stack) frames = callers(std::span{stack}.first(capture_stack(stack)), header.where);
             header.frames = static_cast<std::uint32_t>(frames.size());
             std::string record;
-            record.reserve(2048);
+            record.reserve(usual_record_);
             pack(&header, sizeof header, record);
             pack(frames.data(), frames.size_bytes(), record);
             pack_texts(record);
@@ -192,7 +196,8 @@ private:
         const delivery_options options{.batch_messages = 1,
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
                                        .message_bytes = largest_event,
-                                       .queue_messages = 100};
+                                       .queue_messages = 100,
+                                       .spool = settings.spool};
         const auto random = uuid::random().bytes();
         return {"sentry",
                 options,

@@ -1,0 +1,277 @@
+#ifndef CANDOR_DELIVERY_SPOOL_DIRECTORY_HPP
+#define CANDOR_DELIVERY_SPOOL_DIRECTORY_HPP
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <candor/policy/signal_guard.hpp>
+#include <candor/policy/system_calls.hpp>
+
+namespace candor::detail {
+
+/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
+/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
+/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
+///
+/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
+template <class Calls>
+class spool_directory {
+public:
+    /// Neither makes nor opens it.
+    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
+    spool_directory(const spool_directory&) = delete;
+    spool_directory& operator=(const spool_directory&) = delete;
+
+    struct entry {
+        std::string name;
+        std::uint64_t size = 0;
+    };
+
+#ifdef _WIN32
+
+    class file {
+    public:
+        [[nodiscard]] bool is_open() const noexcept { return false; }
+        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
+        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
+    };
+
+    bool write(const std::string&, std::string_view) { return false; }
+    std::vector<entry> list() { return {}; }
+    file claim(const std::string&) noexcept { return {}; }
+    void remove(file&) noexcept {}
+    void set_aside(file&) {}
+    bool rename(const std::string&, const std::string&) noexcept { return false; }
+    void sweep() {}
+    void purge(std::string_view) noexcept {}
+
+private:
+    std::filesystem::path path_;
+
+#else
+
+    ~spool_directory() { close(); }
+
+    /// A file, open and locked.
+    class file {
+    public:
+        file() = default;
+        file(int descriptor, std::string name) noexcept : descriptor_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept
+            : descriptor_{std::exchange(other.descriptor_, -1)}, name_{std::move(other.name_)} {}
+        file& operator=(file&& other) noexcept {
+            std::swap(descriptor_, other.descriptor_);
+            name_.swap(other.name_);
+            return *this;
+        }
+        ~file() {
+            if (descriptor_ >= 0) Calls::close(descriptor_);
+        }
+
+        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+        [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+        /// Its first `limit` bytes. Nothing where it cannot be read.
+        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+            struct stat found {};
+            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
+            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
+            std::string out(size, '\0');
+            for (std::size_t at = 0; at < size;) {
+                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
+                if (got < 0 && errno == EINTR) continue;
+                if (got <= 0) return std::nullopt;
+                at += static_cast<std::size_t>(got);
+            }
+            return out;
+        }
+
+        /// Writes all of `bytes` at `at`.
+        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
+            while (!bytes.empty()) {
+                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
+                if (done < 0 && errno == EINTR) continue;
+                if (done <= 0) return false;
+                bytes.remove_prefix(static_cast<std::size_t>(done));
+                at += static_cast<std::size_t>(done);
+            }
+            return true;
+        }
+
+    private:
+        int descriptor_ = -1;
+        std::string name_{};
+    };
+
+    /// Makes a file, and the directory where there is none. False leaves nothing behind.
+    bool write(const std::string& name, std::string_view content) {
+        const bool was_open = descriptor_ >= 0;
+        if (write_once(name, content)) return true;
+        // A directory that was removed meanwhile is made anew.
+        return was_open && descriptor_ < 0 && write_once(name, content);
+    }
+
+    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
+    std::vector<entry> list() {
+        std::vector<entry> out;
+        if (!open(false)) return out;
+        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (again < 0) return out;
+        struct closer {
+            void operator()(DIR* open) const noexcept { ::closedir(open); }
+        };
+        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
+        if (!entries) {
+            Calls::close(again);
+            return out;
+        }
+        constexpr int most = 10'000;
+        for (int i = 0; i < most; ++i) {
+            const dirent* found = ::readdir(entries.get());
+            if (found == nullptr) break;
+            struct stat facts {};
+            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
+            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
+        }
+        return out;
+    }
+
+    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
+    file claim(const std::string& name) noexcept {
+        if (!open(false)) return {};
+        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+                 name};
+        struct stat found {};
+        // In this order: with the lock, nobody else can remove it any more.
+        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
+            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
+            return {};
+        }
+        return out;
+    }
+
+    /// Removes a claimed file.
+    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
+
+    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
+    void set_aside(file& of) {
+        const std::string aside = of.name() + ".damaged";
+        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
+    }
+
+    bool rename(const std::string& from, const std::string& to) noexcept {
+        const auto held = claim(from);
+        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
+    }
+
+    /// Removes what dead processes left half-written, and all but one of what was set aside.
+    void sweep() {
+        bool has_aside = false;
+        for (const auto& [name, size] : list()) {
+            const bool is_aside = name.ends_with(damaged_suffix);
+            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
+            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (auto held = claim(name); held.is_open()) remove(held);
+        }
+    }
+
+    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
+    /// stays.
+    void purge(std::string_view start) noexcept {
+        try {
+            for (const auto& [name, size] : list()) {
+                std::string_view own{name};
+                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
+                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
+            }
+        } catch (...) {  // no memory: what is left expires
+        }
+    }
+
+private:
+    static constexpr std::string_view temporary_prefix = ".new-";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
+    bool write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return false;
+        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
+        const std::string temporary = std::string{temporary_prefix} + name;
+        const file made{
+            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+            temporary};
+        if (!made.is_open()) {
+            if (errno == ENOENT) close();
+            return false;
+        }
+        // Locked, so that nobody takes it for one that a dead process left.
+        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
+            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
+            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
+            return true;
+        }
+        Calls::unlinkat(descriptor_, temporary.c_str());
+        return false;
+    }
+
+    static bool sync(int descriptor) noexcept {
+        while (Calls::fsync(descriptor) != 0) {
+            if (errno == EINVAL) return true;  // a file system that cannot
+            if (errno != EINTR) return false;
+        }
+        return true;
+    }
+
+    /// Whether the directory's entry still is that file.
+    bool is_named(const file& of, const struct stat& facts) const noexcept {
+        struct stat found {};
+        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
+               found.st_ino == facts.st_ino;
+    }
+
+    /// Opens the directory unless it is open.
+    bool open(bool make) noexcept {
+        if (descriptor_ >= 0) return true;
+        try {
+            descriptor_ = Calls::open_directory(path_.c_str());
+            if (descriptor_ < 0 && errno == ENOENT && make) {
+                std::error_code ignored;
+                std::filesystem::create_directories(path_.parent_path(), ignored);
+                Calls::mkdir(path_.c_str(), 0700);
+                descriptor_ = Calls::open_directory(path_.c_str());
+            }
+        } catch (...) {
+            return false;
+        }
+        if (descriptor_ < 0) return false;
+        struct stat found {};
+        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
+                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
+        if (!is_ours) close();
+        return is_ours;
+    }
+
+    void close() noexcept {
+        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
+    }
+
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+
+#endif
+};
+
+}  // namespace candor::detail
+
+#endif

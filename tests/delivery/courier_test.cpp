@@ -1,0 +1,309 @@
+#include <candor/delivery/courier.hpp>
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <candor/delivery/pipeline.hpp>
+#include <candor/testing.hpp>
+
+#include <support/becomes_true.hpp>
+#include <support/temporary_directory.hpp>
+
+#include "line_protocol.hpp"
+
+#include <doctest/doctest.h>
+
+namespace courier_test {
+
+namespace {
+
+using namespace std::chrono_literals;
+using candor::admission;
+using candor::drop_reason;
+using candor::transport_error;
+using candor::testing::manual_clock;
+using candor::testing::recording_transport;
+using candor::tests::line_protocol;
+namespace fs = std::filesystem;
+
+/// Programs that run one after the other, or at the same time, on one spool.
+struct place {
+    [[nodiscard]] std::size_t files() const {
+        const auto path = t.path() / "spool";
+        return fs::exists(path) ? static_cast<std::size_t>(std::distance(fs::directory_iterator{path}, {})) : 0;
+    }
+    [[nodiscard]] candor::delivery_options options(candor::delivery_options out = {}) const {
+        out.spool.directory = t.path() / "spool";
+        return out;
+    }
+    const temporary_directory t{};
+    mutable int runs = 0;  ///< each starts a second after the one before
+};
+
+/// One run of a program.
+struct run {
+    run(const place& p, candor::delivery_options options)
+        : clock{candor::wall_time{std::chrono::seconds{1'767'323'045 + p.runs++}}},
+          delivery{"lines", std::move(options), {}, 1, line_protocol{}, transport, clock} {}
+
+    admission enqueue(std::string_view text) { return delivery.enqueue(std::array{text}); }
+
+    /// What the server has got, request by request.
+    [[nodiscard]] std::vector<std::string> bodies() const {
+        std::vector<std::string> out;
+        for (const auto& request : transport.requests()) out.push_back(request.body);
+        return out;
+    }
+
+    [[nodiscard]] candor::statistics statistics() const {
+        const auto s = delivery.statistics();
+        CHECK(s.accepted == s.delivered + s.pending + s.spooled + s.dropped.total());
+        return s;
+    }
+
+    manual_clock clock;
+    recording_transport transport{};
+    candor::detail::pipeline<line_protocol, recording_transport, manual_clock> delivery;
+};
+
+/// A run in which the server cannot be reached leaves these.
+void leave(const place& p, const std::vector<std::string>& texts, candor::delivery_options options = {}) {
+    run r{p, p.options(std::move(options))};
+    for (int i = 0; i < 3; ++i) r.transport.fail(transport_error::unreachable);
+    for (const auto& text : texts) r.enqueue(text);
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().spooled == texts.size());
+    CHECK(r.statistics().dropped.total() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("row 1: what cannot be delivered before the program ends waits in the spool, and the next run delivers it") {
+    const place p;
+    leave(p, {"a", "b"});
+    CHECK(p.files() == 1);
+    run next{p, p.options()};
+    next.enqueue("c");
+    CHECK(next.delivery.flush(1s));
+    next.delivery.shutdown(1s);
+    CHECK(next.bodies() == std::vector<std::string>{"c\n", "a\nb\n"});
+    const auto s = next.statistics();
+    CHECK(s.delivered == 3);
+    CHECK(s.accepted == 3);
+    CHECK(s.recovered == 2);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("what waits behind the batch at hand is stored too, in files of a batch") {
+    const place p;
+    leave(p, {"a", "b", "c", "d", "e"}, {.batch_messages = 2});
+    CHECK(p.files() == 3);
+}
+
+TEST_CASE("nothing of the spool is sent before something fresh was delivered") {
+    const place p;
+    leave(p, {"a"});
+    run next{p, p.options()};
+    next.transport.fail(transport_error::unreachable);
+    next.transport.fail(transport_error::unreachable);
+    next.enqueue("b");
+    next.delivery.shutdown(1s);
+    for (const auto& body : next.bodies()) CHECK(body == "b\n");
+    CHECK(next.statistics().spooled == 1);
+    CHECK(next.statistics().recovered == 0);
+    CHECK(p.files() == 2);
+}
+
+TEST_CASE("row 2: the first failure ends the draining until something fresh is delivered again") {
+    const place p;
+    leave(p, {"a"});
+    leave(p, {"b"});
+    run next{p, p.options()};
+    next.transport.respond(200);
+    next.transport.fail(transport_error::unreachable);
+    next.enqueue("c");
+    REQUIRE(next.delivery.flush(1s));
+    REQUIRE(next.transport.wait_for_requests(2));
+    REQUIRE(next.clock.wait_for_idle());
+    CHECK(next.bodies() == std::vector<std::string>{"c\n", "a\n"});
+    CHECK(next.statistics().spooled == 1);
+    CHECK(p.files() == 2);
+    next.enqueue("d");
+    REQUIRE(next.delivery.flush(1s));
+    next.delivery.shutdown(1s);
+    CHECK(next.bodies() == std::vector<std::string>{"c\n", "a\n", "d\n", "a\n", "b\n"});
+    CHECK(next.statistics().delivered == 4);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE(
+    "row 23: a file that the server answers and does not take is given up after five answers, network failures aside") {
+    const place p;
+    leave(p, {"a"});
+    for (int attempt = 1; attempt <= 5; ++attempt) {
+        CAPTURE(attempt);
+        CHECK(p.files() == 1);
+        for (const bool answers : {false, true}) {
+            run r{p, p.options()};
+            r.transport.respond(200);
+            if (answers) {
+                r.transport.respond(500);
+            } else {
+                r.transport.fail(transport_error::timeout);
+            }
+            r.enqueue("fresh");
+            r.delivery.shutdown(1s);
+            CHECK(r.transport.requests().size() == 2);
+            CHECK(r.statistics().dropped[drop_reason::exhausted] == (attempt == 5 && answers ? 1 : 0));
+        }
+    }
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("row 6: of a stored batch the culprit alone is dropped") {
+    const place p;
+    leave(p, {"a", "bad", "c"});
+    run r{p, p.options()};
+    for (const int status : {200, 400, 200, 400, 400, 200}) r.transport.respond(status);
+    r.enqueue("fresh");
+    r.delivery.shutdown(1s);
+    CHECK(r.bodies() == std::vector<std::string>{"fresh\n", "a\nbad\nc\n", "a\n", "bad\nc\n", "bad\n", "c\n"});
+    CHECK(r.statistics().delivered == 3);
+    CHECK(r.statistics().dropped[drop_reason::rejected] == 1);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("of a stored batch of which a part was delivered, the rest alone is kept, with its age") {
+    const place p;
+    leave(p, {"a", "b"});
+    {
+        run r{p, p.options()};
+        for (const int status : {200, 400, 200}) r.transport.respond(status);
+        r.transport.fail(transport_error::broken);
+        r.enqueue("fresh");
+        r.delivery.shutdown(1s);
+        CHECK(r.statistics().delivered == 2);
+        CHECK(r.statistics().spooled == 1);
+    }
+    REQUIRE(p.files() == 1);
+    run next{p, p.options()};
+    next.enqueue("fresh");
+    next.delivery.shutdown(1s);
+    CHECK(next.bodies() == std::vector<std::string>{"fresh\n", "b\n"});
+}
+
+TEST_CASE("when half of the queue waits for a server that is not there, it is stored and makes room") {
+    const place p;
+    run r{p, p.options({.batch_messages = 2, .queue_messages = 8})};
+    r.transport.fail(transport_error::unreachable);
+    for (int i = 0; i < 40; ++i) {
+        CAPTURE(i);
+        CHECK(r.enqueue("m" + std::to_string(i)) == admission::accepted);
+        REQUIRE(becomes_true([&] { return r.statistics().pending < 8; }));
+    }
+    CHECK(r.transport.requests().size() == 1);
+    CHECK(r.statistics().spooled > 30);
+    CHECK(r.statistics().dropped.total() == 0);
+    CHECK_FALSE(r.delivery.flush(0s));
+    r.clock.advance(1h);
+    r.enqueue("last");
+    static_cast<void>(r.delivery.flush(1s));
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().delivered == 41);
+    CHECK(r.statistics().recovered == 0);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("row 20: where nothing can be stored, the queue goes on in memory, and what is lost is counted") {
+    const place p;
+    p.t.write("spool", "no directory");
+    run r{p, p.options({.batch_messages = 2, .queue_messages = 8})};
+    for (int i = 0; i < 4; ++i) r.transport.fail(transport_error::unreachable);
+    for (int i = 0; i < 8; ++i) CHECK(r.enqueue("m") == admission::accepted);
+    CHECK(r.enqueue("m") == admission::full);
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().spooled == 0);
+    CHECK(r.statistics().dropped[drop_reason::shutdown] == 8);
+}
+
+TEST_CASE("a spool that is off, or has no directory, stores nothing") {
+    const place p;
+    for (const bool enabled : {false, true}) {
+        auto options = p.options();
+        options.spool.enabled = enabled;
+        if (enabled) options.spool.directory.clear();
+        run r{p, options};
+        r.transport.fail(transport_error::unreachable);
+        r.transport.fail(transport_error::unreachable);
+        r.enqueue("a");
+        r.delivery.shutdown(1s);
+        CHECK(r.statistics().dropped[drop_reason::shutdown] == 1);
+        CHECK(p.files() == 0);
+    }
+}
+
+TEST_CASE("row 33: revoked in flight, nothing is sent or stored afterwards, and all is counted") {
+    const place p;
+    run r{p, p.options()};
+    r.transport.hang();
+    r.enqueue("a");
+    r.enqueue("b");
+    CHECK_FALSE(r.delivery.flush(0s));
+    REQUIRE(r.transport.wait_for_requests(1));
+    r.enqueue("c");
+    r.delivery.revoke();
+    r.delivery.shutdown(0s);
+    CHECK(r.enqueue("d") == admission::closed);
+    CHECK(r.transport.requests().size() == 1);
+    CHECK(r.statistics().dropped[drop_reason::revoked] == 3);
+    CHECK(r.statistics().pending == 0);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("row 24: two programs that deliver at the same time send each stored message once") {
+    const place p;
+    for (int i = 0; i < 20; ++i) leave(p, {"m" + std::to_string(i)});
+    std::vector<std::string> sent;
+    {
+        run a{p, p.options()};
+        run b{p, p.options()};
+        a.enqueue("fresh");
+        b.enqueue("fresh");
+        a.delivery.close(1s);
+        b.delivery.close(1s);
+        a.delivery.shutdown(1s);
+        b.delivery.shutdown(1s);
+        for (const auto* r : {&a, &b})
+            for (const auto& body : r->bodies()) sent.push_back(body);
+        CHECK(a.statistics().recovered + b.statistics().recovered == 20);
+    }
+    std::sort(sent.begin(), sent.end());
+    CHECK(sent.size() == 22);
+    CHECK(std::unique(sent.begin(), sent.end()) - sent.begin() == 21);
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("a full spool gives up its oldest, which is counted") {
+    const place p;
+    leave(p, {"old"});
+    run r{p, [&] {
+              auto options = p.options({.batch_messages = 1});
+              options.spool.max_files = 2;
+              return options;
+          }()};
+    for (int i = 0; i < 3; ++i) r.transport.fail(transport_error::unreachable);
+    for (const char* text : {"a", "b", "c"}) r.enqueue(text);
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().spooled == 2);
+    CHECK(r.statistics().recovered == 1);
+    CHECK(r.statistics().dropped[drop_reason::evicted] == 2);
+}
+
+}  // namespace courier_test

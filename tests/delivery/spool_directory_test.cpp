@@ -1,0 +1,174 @@
+#include <candor/delivery/spool_directory.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <sys/resource.h>
+
+#include <support/child_process.hpp>
+#include <support/temporary_directory.hpp>
+
+#include <doctest/doctest.h>
+
+namespace spool_directory_test {
+
+namespace {
+
+namespace fs = std::filesystem;
+using directory = candor::detail::spool_directory<candor::system_calls>;
+
+mode_t mode_of(const fs::path& path) {
+    struct stat found {};
+    REQUIRE(::lstat(path.c_str(), &found) == 0);
+    return found.st_mode & 07777;
+}
+
+std::string content_of(const fs::path& path) {
+    std::ifstream file{path, std::ios::binary};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+std::size_t count_in(const fs::path& path) {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator{path}, {}));
+}
+
+}  // namespace
+
+TEST_CASE("nothing is made before something is written, then a 0700 directory with a 0600 file") {
+    const temporary_directory t;
+    const auto path = t.path() / "state" / "acme" / "telemetry";
+    directory d{path};
+    CHECK(d.list().empty());
+    CHECK_FALSE(fs::exists(t.path() / "state"));
+    REQUIRE(d.write("one", "content"));
+    CHECK(mode_of(path) == 0700);
+    CHECK(mode_of(path / "one") == 0600);
+    CHECK(content_of(path / "one") == "content");
+    CHECK(count_in(path) == 1);
+    REQUIRE(d.list().size() == 1);
+    CHECK(d.list()[0].name == "one");
+    CHECK(d.list()[0].size == 7);
+}
+
+TEST_CASE("a directory that others may look into is closed to them, and one that is a link is not used") {
+    const temporary_directory t;
+    const auto path = t.path() / "open";
+    fs::create_directory(path);
+    fs::permissions(path, fs::perms::all);
+    directory d{path};
+    CHECK(d.write("one", "x"));
+    CHECK(mode_of(path) == 0700);
+    fs::create_directory_symlink(path, t.path() / "link");
+    directory through_link{t.path() / "link"};
+    CHECK_FALSE(through_link.write("two", "x"));
+    CHECK(through_link.list().empty());
+    CHECK(count_in(path) == 1);
+}
+
+TEST_CASE("a file is one claim's at a time, and a removed one nobody's") {
+    const temporary_directory t;
+    directory a{t.path()};
+    directory b{t.path()};
+    REQUIRE(a.write("one", "x"));
+    auto held = a.claim("one");
+    REQUIRE(held.is_open());
+    CHECK_FALSE(b.claim("one").is_open());
+    held = {};
+    auto again = b.claim("one");
+    REQUIRE(again.is_open());
+    b.remove(again);
+    CHECK_FALSE(fs::exists(t.path() / "one"));
+    CHECK_FALSE(a.claim("one").is_open());
+}
+
+TEST_CASE("a link, a second name, a FIFO, a directory and a stranger's file are left alone") {
+    const temporary_directory t;
+    const temporary_directory elsewhere;
+    const auto target = elsewhere.write("target", "precious");
+    fs::create_symlink(target, t.path() / "symlink");
+    fs::create_hard_link(target, t.path() / "hardlink");
+    REQUIRE(::mkfifo((t.path() / "fifo").c_str(), 0600) == 0);
+    fs::create_directory(t.path() / "directory");
+    directory d{t.path()};
+    for (const char* name : {"symlink", "hardlink", "fifo", "directory", "absent"}) {
+        CAPTURE(name);
+        CHECK_FALSE(d.claim(name).is_open());
+        CHECK_FALSE(d.rename(name, "renamed"));
+    }
+    if (::geteuid() == 0) {
+        t.write("stranger", "x");
+        REQUIRE(::chown((t.path() / "stranger").c_str(), 1, 1) == 0);
+        CHECK_FALSE(d.claim("stranger").is_open());
+    }
+    CHECK(content_of(target) == "precious");
+    CHECK(fs::is_symlink(t.path() / "symlink"));
+}
+
+TEST_CASE("what is set aside is kept once, and what a dead process left half-written is swept") {
+    const temporary_directory t;
+    directory d{t.path()};
+    for (const std::string name : {"a-1.spool", "a-2.spool"}) {
+        REQUIRE(d.write(name, "x"));
+        auto held = d.claim(name);
+        d.set_aside(held);
+        CHECK(fs::exists(t.path() / (name + ".damaged")));
+    }
+    t.write(".new-a-3.spool", "half");
+    t.write("crash-record", "another's");
+    d.sweep();
+    CHECK(count_in(t.path()) == 2);
+    CHECK(fs::exists(t.path() / "crash-record"));
+}
+
+TEST_CASE("sweeping leaves a writer at work alone") {
+    const temporary_directory t;
+    directory writer{t.path()};
+    directory sweeper{t.path()};
+    t.write(".new-a-1.spool", "half");
+    auto held = writer.claim(".new-a-1.spool");
+    REQUIRE(held.is_open());
+    sweeper.sweep();
+    CHECK(fs::exists(t.path() / ".new-a-1.spool"));
+    held = {};
+    sweeper.sweep();
+    CHECK_FALSE(fs::exists(t.path() / ".new-a-1.spool"));
+}
+
+TEST_CASE("purging removes one protocol's files, those in use and half-written too") {
+    const temporary_directory t;
+    directory d{t.path()};
+    for (const char* name : {"a-1.spool", "a-2.spool", "b-1.spool"}) REQUIRE(d.write(name, "x"));
+    t.write("a-0.spool.damaged", "x");
+    t.write(".new-a-3.spool", "half");
+    t.write("crash-record", "another's");
+    const auto held = d.claim("a-1.spool");
+    directory{t.path()}.purge("a-");
+    CHECK(count_in(t.path()) == 2);
+    CHECK(fs::exists(t.path() / "b-1.spool"));
+}
+
+TEST_CASE("a directory that is removed while it is open is made anew") {
+    const temporary_directory t;
+    directory d{t.path() / "spool"};
+    REQUIRE(d.write("one", "x"));
+    fs::remove_all(t.path() / "spool");
+    CHECK(d.write("two", "y"));
+    CHECK(content_of(t.path() / "spool" / "two") == "y");
+}
+
+TEST_CASE("where the process may write no more, nothing is left of the file and no signal ends it") {
+    const temporary_directory t;
+    child_process child{[&](int) {
+        const rlimit limit{1000, 1000};
+        if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+        directory d{t.path()};
+        if (d.write("large", std::string(2000, 'x'))) return 2;
+        return d.write("small", "x") ? 0 : 3;
+    }};
+    CHECK(child.wait().exit_code() == 0);
+    CHECK(count_in(t.path()) == 1);
+}
+
+}  // namespace spool_directory_test
