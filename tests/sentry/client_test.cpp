@@ -10,6 +10,8 @@
 
 #include <candor/testing.hpp>
 
+#include <support/temporary_directory.hpp>
+
 #include <doctest/doctest.h>
 
 namespace client_test {
@@ -166,6 +168,37 @@ TEST_CASE("an option that cannot work is refused by name") {
     CHECK(field({.dsn = "http://k@127.0.0.1/7", .sample_rate = 2}) == "sample_rate");
     CHECK(field({.dsn = "http://k@127.0.0.1/7", .shutdown_timeout = -1ms}) == "shutdown_timeout");
     CHECK(field({.dsn = "http://k@127.0.0.1/7"}) == "accepted");
+}
+
+TEST_CASE("an error that could not be sent is sent by a later run, unless the server takes none for now") {
+    const temporary_directory t;
+    candor::sentry::client_options options{.dsn = "http://key@127.0.0.1:9000/7"};
+    options.spool.directory = t.path() / "spool";
+    const auto run = [&](const char* what, const auto& script) {
+        candor::testing::manual_clock clock;
+        candor::testing::recording_transport transport;
+        script(transport);
+        client errors{options, transport, clock};
+        errors.capture(std::runtime_error{what});
+        errors.shutdown();
+        std::vector<std::string> said;
+        for (const auto& request : transport.requests()) {
+            const auto payload = request.body.substr(request.body.find("{\"event_id", 1));
+            said.push_back(json::parse(payload.substr(0, payload.find('\n')))["exception"]["values"][0]["value"]);
+        }
+        return std::pair{said, errors.statistics()};
+    };
+    using texts = std::vector<std::string>;
+    const auto offline = [](auto& transport) {
+        for (int i = 0; i < 8; ++i) transport.fail(candor::transport_error::unreachable);
+    };
+    CHECK(run("first", offline).second.spooled == 1);
+    const auto limited = [](auto& transport) { transport.respond(200, {{"X-Sentry-Rate-Limits", "60:error:key"}}); };
+    CHECK(run("second", limited).first == texts{"second"});
+    const auto [said, counts] = run("third", [](auto&) {});
+    CHECK(said == texts{"third", "first"});
+    CHECK(counts.recovered == 1);
+    CHECK(counts.delivered == 2);
 }
 
 TEST_CASE("a network failure is retried with the same id") {

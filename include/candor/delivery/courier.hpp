@@ -243,7 +243,7 @@ private:
             state_.ledger.deliver_recovered(range.messages.size());
         } else {
             state_.ledger.deliver(range.messages.size(), record_bytes(range));
-            state_.replays = spool_.has_value();
+            state_.replays = spool_ && clock_.now() >= look_again_;
         }
         state_.meeting.announce();
     }
@@ -267,8 +267,12 @@ private:
 
     /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
     void replay() noexcept {
+        if constexpr (requires(Protocol & p) { p.holds_back(); }) {
+            if (sender_.protocol().holds_back()) return stop_replaying();
+        }
         claimed_ = spool_->claim_next(clock_.wall_now());
         count_removed();
+        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
         {
             const std::lock_guard guard{state_.meeting.mutex};
             state_.replays = claimed_.has_value();
@@ -306,7 +310,7 @@ private:
 
     /// What is left of a claimed file waits on disk again.
     void put_back() noexcept {
-        if (!batch_.is_whole()) return give_up_batch();
+        if (is_revoked() || !batch_.is_whole()) return give_up_batch();
         const std::lock_guard guard{state_.meeting.mutex};
         state_.ledger.put_back(claimed_->messages.size());
         batch_.clear();
@@ -315,12 +319,11 @@ private:
 
     /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
     void give_up() noexcept {
-        const bool is_revoked = [this] {
+        {
             const std::lock_guard guard{state_.meeting.mutex};
             state_.aborting = true;
-            return state_.revoked;
-        }();
-        if (claimed_ && !is_revoked) return put_back();
+        }
+        if (claimed_) return put_back();
         give_up_batch();
     }
 
@@ -343,6 +346,7 @@ private:
             const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
             count_removed();
             if (!is_stored) return false;
+            look_again_ = steady_time::min();
             const std::lock_guard guard{state_.meeting.mutex};
             if (claimed_) {
                 state_.ledger.put_back(range.messages.size());
@@ -413,6 +417,7 @@ private:
     batch batch_;
     std::optional<basic_spool<Calls>> spool_;
     std::optional<typename basic_spool<Calls>::claim> claimed_;  // whose messages the batch holds
+    steady_time look_again_ = steady_time::min();                // for files of the spool
     steady_time next_try_ = steady_time::min();
     bool is_told_ = false;      // by the server, to wait so long
     bool was_closing_ = false;  // at the last attempt

@@ -60,6 +60,7 @@ struct verdict {
 /// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
 /// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
 /// 5. `judge(response, now)` says what an answer means.
+/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
 template <class P>
 concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
                             wall_time now, const http_response& response) {

@@ -156,7 +156,7 @@ public:
           clock_{&clock} {}
 
     common::preparation prepare(std::string_view record, std::string& out) {
-        if (clock_->now() < limited_until_) {
+        if (holds_back()) {
             context_->discarded.add(discard_reason::ratelimit_backoff);
             return {0, drop_reason::rate_limited};
         }
@@ -173,6 +173,9 @@ public:
         }
         return {};
     }
+
+    /// The server takes nothing for now.
+    [[nodiscard]] bool holds_back() const noexcept { return clock_->now() < limited_until_; }
 
     [[nodiscard]] http_request request() const {
         return {.method = "POST",
