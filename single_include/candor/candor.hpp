@@ -11344,11 +11344,15 @@ private:
 
     /// Removes what earlier runs left and the level does not allow.
     void purge(level allowed) noexcept {
-        if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
-        if (candor::sends_errors(allowed)) return;
-        detail::purge_spool(spool_.directory, "sentry");
+        std::error_code ignored;
+        if (std::filesystem::is_directory(spool_.directory, ignored)) {
+            if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
+            if (!candor::sends_errors(allowed)) detail::purge_spool(spool_.directory, "sentry");
+        }
+        if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
+            return;
         try {
-            if (directory_) sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
+            sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
         } catch (...) {  // no memory: they stay until the next start
         }
     }

@@ -270,7 +270,11 @@ TEST_CASE("on a disk of 64 KiB that is full, nothing half-written stays and what
         if (stored == 0 || stored == 100 || p.files() != stored) return 1;
         return drain(s).size() == stored && s.store(messages{{"again"}}, now) ? 0 : 2;
     });
-    CHECK(end.exit_code() == 0);
+    if (end.exit_code() == 77) {
+        MESSAGE("not looked at: no tmpfs may be mounted here");
+    } else {
+        CHECK(end.exit_code() == 0);
+    }
 #endif
 }
 
@@ -436,9 +440,10 @@ TEST_CASE("of writers that are killed at any moment nothing is lost that was ack
     };
     while (killed < kills) {
         std::vector<writer_process> running{start(), start()};
-        // A random moment, which ends with the first acknowledgement at the latest every other time.
+        // A random moment: every other time one after the first acknowledgement.
         pollfd first{running[0].output, POLLIN, 0};
-        ::poll(&first, 1, static_cast<int>(random() % 3));
+        if (random() % 2 == 0) ::poll(&first, 1, 10'000);
+        ::poll(nullptr, 0, static_cast<int>(random() % 3));
         for (const auto& w : running) finish(w);
         if (killed % 20 == 0) read_all();
     }

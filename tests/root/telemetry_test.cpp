@@ -1,6 +1,9 @@
 #include <candor/telemetry.hpp>
 
+#include <sys/mman.h>
+
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +20,7 @@
 #include <candor/testing.hpp>
 #include <nlohmann/json.hpp>
 
+#include <support/child_process.hpp>
 #include <support/temporary_directory.hpp>
 
 namespace telemetry_test {
@@ -605,6 +609,44 @@ TEST_CASE(
     CHECK(s.spooled == 0);
     CHECK(s.dropped[drop_reason::revoked] == s.accepted);
     CHECK(s.accepted == 2);
+}
+
+namespace {
+
+struct far_away {
+    static constexpr std::string_view event_name = "far_away";
+    std::string_view note{};
+    static constexpr auto fields() { return std::tuple{candor::field("note", &far_away::note, "Anything")}; }
+};
+
+}  // namespace
+
+TEST_CASE("a crash inside track is reported by the next start, once") {
+    const machine m;
+    auto o = with_errors();
+    o.capture_crashes = true;
+    const auto end = run_in_child([&](int) {
+        recording_transport transport;
+        manual_clock clock;
+        telemetry t{o, transport, clock, m.variables()};
+        const void* nobodys = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        t.track(far_away{.note = {static_cast<const char*>(nobodys), 100}});
+        return 1;
+    });
+    CHECK(end.signal() == SIGSEGV);
+    for (const int expected : {1, 0}) {
+        std::vector<std::string> reported;
+        o.before_send = [&](const candor::sentry::event& e) {
+            reported.push_back(e.exceptions.at(0).type);
+            return true;
+        };
+        recording_transport transport;
+        manual_clock clock;
+        telemetry t{o, transport, clock, m.variables()};
+        CHECK(t.flush(1s));
+        CHECK(requests(transport).errors == expected);
+        CHECK(reported == std::vector<std::string>(static_cast<std::size_t>(expected), "SIGSEGV"));
+    }
 }
 
 TEST_CASE("row 21: without a home nothing is stored or made, and telemetry works") {
