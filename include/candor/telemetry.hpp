@@ -27,6 +27,7 @@
 #include <candor/identity/internal_team.hpp>
 #include <candor/identity/late_identity.hpp>
 #include <candor/identity/uuid.hpp>
+#include <candor/policy/at_exit.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
@@ -94,7 +95,10 @@ public:
 
     basic_telemetry(const basic_telemetry&) = delete;
     basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() { shutdown(); }
+    ~basic_telemetry() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
@@ -151,7 +155,8 @@ public:
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
-    /// `closed`.
+    /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
+    /// `std::quick_exit`, where the object still lives then.
     void shutdown() noexcept {
         if (analytics_) analytics_->delivery.close(shutdown_timeout_);
         if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
@@ -230,6 +235,8 @@ private:
         purge(options.level);
         if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+        if (policies_)
+            at_exit_.emplace([](void* self) noexcept { static_cast<basic_telemetry*>(self)->shutdown(); }, this);
     }
 
     /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
@@ -365,6 +372,7 @@ private:
     std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
     std::optional<sentry::crash_handler> crashes_;
     std::optional<sentry::terminate_handler> terminations_;
+    std::optional<detail::at_exit> at_exit_;
 };
 
 }  // namespace candor

@@ -7380,6 +7380,97 @@ private:
 
 }  // namespace candor::detail
 
+// ---- candor/policy/at_exit.hpp
+
+#ifndef _WIN32
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::detail {
+
+/// While it lives, `call(object)` happens when the process ends by `std::exit`, by a return from main or by
+/// `std::quick_exit`, which do not destroy what stands on a stack. In a child of `fork` it does not happen: the object
+/// is the parent's. Its destructor waits for a call under way. Thread-safe.
+class at_exit {
+public:
+    /// Throws `std::bad_alloc`, and `std::system_error` where a mutex cannot be had.
+    at_exit(void (*call)(void*) noexcept, void* object) : call_{call}, object_{object} {
+        auto& all = list();
+        const std::lock_guard guard{all.mutex};
+        next_ = all.first;
+        if (next_ != nullptr) next_->previous_ = this;
+        all.first = this;
+    }
+    at_exit(const at_exit&) = delete;
+    at_exit& operator=(const at_exit&) = delete;
+    ~at_exit() {
+        auto& all = list();
+        std::unique_lock lock{all.mutex};
+        all.ended.wait(lock, [&] { return all.running != this; });
+        if (!is_listed_) return;
+        take_out(all);
+    }
+
+private:
+    struct registry {
+        std::mutex mutex;
+        std::condition_variable ended;
+        at_exit* first = nullptr;
+        const at_exit* running = nullptr;
+    };
+
+    /// Never destroyed: objects of static storage may outlive anything that is.
+    static registry& list() {
+        static registry& all = []() -> registry& {
+            auto* const made = new registry;
+            std::atexit(run_all);
+#ifndef __APPLE__  // which has no such function
+            std::at_quick_exit(run_all);
+#endif
+            return *made;
+        }();
+        return all;
+    }
+
+    static void run_all() noexcept {
+        auto& all = list();
+        std::unique_lock lock{all.mutex};
+        while (all.first != nullptr) {
+            auto& next = *all.first;
+            next.take_out(all);
+            if (!next.is_ours()) continue;
+            all.running = &next;
+            lock.unlock();
+            next.call_(next.object_);
+            lock.lock();
+            all.running = nullptr;
+            all.ended.notify_all();
+        }
+    }
+
+    void take_out(registry& all) noexcept {
+        (previous_ == nullptr ? all.first : previous_->next_) = next_;
+        if (next_ != nullptr) next_->previous_ = previous_;
+        is_listed_ = false;
+    }
+
+#ifdef _WIN32
+    [[nodiscard]] bool is_ours() const noexcept { return true; }
+#else
+    [[nodiscard]] bool is_ours() const noexcept { return process_ == ::getpid(); }
+    const pid_t process_ = ::getpid();
+#endif
+
+    void (*const call_)(void*) noexcept;
+    void* const object_;
+    at_exit* next_ = nullptr;
+    at_exit* previous_ = nullptr;
+    bool is_listed_ = true;
+};
+
+}  // namespace candor::detail
+
 // ---- candor/policy/policies.hpp
 
 namespace candor::detail {
@@ -8157,7 +8248,10 @@ public:
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() { shutdown(); }
+    ~basic_client() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
     /// the answer, the message may be destroyed at once.
@@ -8202,6 +8296,8 @@ private:
     std::chrono::milliseconds shutdown_timeout_;
     std::size_t message_bytes_;
     detail::pipeline<Transport, Clock> delivery_;
+    std::optional<candor::detail::at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::rudderstack
@@ -9709,7 +9805,10 @@ public:
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() { shutdown(); }
+    ~basic_client() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
     /// more on its way up, is answered `duplicate`. Never blocks on I/O; texts of over 64 KiB are cut.
@@ -9759,6 +9858,8 @@ private:
     candor::detail::policies<Transport, Clock> policies_;
     std::chrono::milliseconds shutdown_timeout_;
     detail::reporter<Transport, Clock> reporter_;
+    std::optional<candor::detail::at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::sentry
@@ -11190,7 +11291,10 @@ public:
 
     basic_telemetry(const basic_telemetry&) = delete;
     basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() { shutdown(); }
+    ~basic_telemetry() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
@@ -11247,7 +11351,8 @@ public:
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
-    /// `closed`.
+    /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
+    /// `std::quick_exit`, where the object still lives then.
     void shutdown() noexcept {
         if (analytics_) analytics_->delivery.close(shutdown_timeout_);
         if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
@@ -11326,6 +11431,8 @@ private:
         purge(options.level);
         if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
+        if (policies_)
+            at_exit_.emplace([](void* self) noexcept { static_cast<basic_telemetry*>(self)->shutdown(); }, this);
     }
 
     /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
@@ -11461,6 +11568,7 @@ private:
     std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
     std::optional<sentry::crash_handler> crashes_;
     std::optional<sentry::terminate_handler> terminations_;
+    std::optional<detail::at_exit> at_exit_;
 };
 
 }  // namespace candor

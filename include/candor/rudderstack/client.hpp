@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/pipeline.hpp>
 #include <candor/identity/uuid.hpp>
+#include <candor/policy/at_exit.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/transport.hpp>
@@ -88,7 +90,10 @@ public:
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() { shutdown(); }
+    ~basic_client() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
     /// the answer, the message may be destroyed at once.
@@ -133,6 +138,8 @@ private:
     std::chrono::milliseconds shutdown_timeout_;
     std::size_t message_bytes_;
     detail::pipeline<Transport, Clock> delivery_;
+    std::optional<candor::detail::at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::rudderstack

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/statistics.hpp>
+#include <candor/policy/at_exit.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/policies.hpp>
@@ -61,7 +63,10 @@ public:
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() { shutdown(); }
+    ~basic_client() {
+        at_exit_.reset();
+        shutdown();
+    }
 
     /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
     /// more on its way up, is answered `duplicate`. Never blocks on I/O; texts of over 64 KiB are cut.
@@ -111,6 +116,8 @@ private:
     candor::detail::policies<Transport, Clock> policies_;
     std::chrono::milliseconds shutdown_timeout_;
     detail::reporter<Transport, Clock> reporter_;
+    std::optional<candor::detail::at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::sentry
