@@ -1996,6 +1996,15 @@ public:
         copy(json);
     }
 
+    /// A value as it lies in memory: of a size that is known, it is written without a call.
+    template <class T>
+    void memory_of(const T& value) noexcept {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (!reserve(sizeof value)) return;
+        std::memcpy(out_, &value, sizeof value);
+        out_ += sizeof value;
+    }
+
     /// `,"name":`, without the comma after an opening bracket or at the start. The name must need no escaping.
     void key(std::string_view name) noexcept {
         if (!reserve(name.size() + 4)) return;
@@ -7973,8 +7982,7 @@ private:
 
     template <class T>
     void pack_scalar(const T& value) noexcept {
-        static_assert(std::is_trivially_copyable_v<T>);
-        bytes_.raw({reinterpret_cast<const char*>(&value), sizeof value});
+        bytes_.memory_of(value);
         most_ += most_of_scalar_;
     }
 

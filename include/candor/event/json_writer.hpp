@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <string_view>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -43,6 +44,15 @@ public:
     void raw(std::string_view json) noexcept {
         if (!reserve(json.size())) return;
         copy(json);
+    }
+
+    /// A value as it lies in memory: of a size that is known, it is written without a call.
+    template <class T>
+    void memory_of(const T& value) noexcept {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (!reserve(sizeof value)) return;
+        std::memcpy(out_, &value, sizeof value);
+        out_ += sizeof value;
     }
 
     /// `,"name":`, without the comma after an opening bracket or at the start. The name must need no escaping.

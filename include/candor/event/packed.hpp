@@ -182,8 +182,7 @@ private:
 
     template <class T>
     void pack_scalar(const T& value) noexcept {
-        static_assert(std::is_trivially_copyable_v<T>);
-        bytes_.raw({reinterpret_cast<const char*>(&value), sizeof value});
+        bytes_.memory_of(value);
         most_ += most_of_scalar_;
     }
 
