@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -33,6 +34,7 @@
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/file_system.hpp>
+#include <candor/policy/fork.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/product.hpp>
 #include <candor/policy/transport.hpp>
@@ -70,13 +72,20 @@ struct telemetry_options {
     std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
     std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
     delivery_options delivery{};
-    diagnostic_sink diagnostics{};  ///< called on the constructing thread and on the worker
+    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
+    diagnostic_sink diagnostics{};
 };
 
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
 /// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
+///
+/// A child made by `fork()` may use its parent's object, whatever the parent's threads did at that moment: it has a
+/// queue, a worker and connections of its own from its first event on, the same invocation id, and nothing of what
+/// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
+/// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
+/// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
 template <transport Transport, clock Clock, environment Environment = process_environment>
 class basic_telemetry {
 public:
@@ -95,16 +104,15 @@ public:
 
     basic_telemetry(const basic_telemetry&) = delete;
     basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() {
-        at_exit_.reset();
-        shutdown();
-    }
+    ~basic_telemetry() { shutdown(); }
 
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
         if (!analytics_) return disabled();
-        auto& [events, delivery] = *analytics_;
+        auto* const mine = session_->get();
+        if (mine == nullptr) return without_session();
+        auto& [events, delivery] = *mine->analytics;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
             .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
@@ -125,54 +133,57 @@ public:
     template <std::derived_from<std::exception> Exception>
     admission capture(const Exception& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return errors_ ? errors_->capture(exception, sentry::detail::static_type_name<Exception>(), where) : disabled();
+        return submit_error([&](reporter& errors) {
+            return errors.capture(exception, sentry::detail::static_type_name<Exception>(), where);
+        });
     }
 
     /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
     admission capture(const std::exception_ptr& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return errors_ ? errors_->capture(exception, where) : disabled();
+        return submit_error([&](reporter& errors) { return errors.capture(exception, where); });
     }
 
     /// Reports a text as an error of that severity.
     admission capture_message(sentry::severity level, std::string_view text) noexcept {
-        return errors_ ? errors_->capture_message(level, text) : disabled();
+        return submit_error([&](reporter& errors) { return errors.capture_message(level, text); });
     }
 
     /// Notes what happened on the way to an error: the last of these go with each error.
     void add_breadcrumb(std::string_view category, std::string_view message,
                         sentry::severity level = sentry::severity::info) noexcept {
-        if (errors_) errors_->add_breadcrumb(category, message, level);
+        if (!errors_) return;
+        if (auto* const mine = session_->get()) mine->errors->add_breadcrumb(category, message, level);
     }
 
     /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
     /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
     bool flush(std::chrono::milliseconds timeout) noexcept {
-        if (!policies_) return true;
+        auto* const mine = find_session();
+        if (mine == nullptr) return true;
         const auto deadline = detail::after(policies_->clock().now(), timeout);
-        const bool delivered = !analytics_ || analytics_->delivery.flush(timeout);
-        return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
+        const bool delivered = !mine->analytics || mine->analytics->delivery.flush(timeout);
+        return (!mine->errors || mine->errors->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
     /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
     /// `std::quick_exit`, where the object still lives then.
     void shutdown() noexcept {
-        if (analytics_) analytics_->delivery.close(shutdown_timeout_);
-        if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
-        if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) mine->shutdown();
     }
 
     /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
     /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
     /// request (50 ms).
     void revoke() noexcept {
-        const std::lock_guard one_at_a_time{revoke_mutex_};
-        if (analytics_) analytics_->delivery.revoke();
-        if (errors_) errors_->delivery().revoke();
-        if (analytics_) analytics_->delivery.shutdown(std::chrono::nanoseconds{0});
-        if (errors_) errors_->delivery().shutdown(std::chrono::nanoseconds{0});
-        crashes_.reset();  // with its record
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) {
+            const std::lock_guard one_at_a_time{mine->revoking};
+            mine->revoke();
+            crashes_.reset();  // with its record
+        }
         purge(level::none);
     }
 
@@ -183,33 +194,93 @@ public:
     [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
 
     /// The UUID of this run of the program; nil where nothing is sent.
-    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->events.invocation : uuid{}; }
+    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->invocation : uuid{}; }
 
+    /// Of this process.
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        if (analytics_) out += analytics_->delivery.statistics();
-        if (errors_) out += errors_->delivery().statistics();
+        if (const auto* const mine = find_session()) {
+            if (mine->analytics) out += mine->analytics->delivery.statistics();
+            if (mine->errors) out += mine->errors->delivery().statistics();
+        }
         out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
         return out;
     }
 
 private:
+    using reporter = sentry::detail::reporter<Transport, Clock>;
+
+    /// Where events go, and on whose behalf.
+    struct analytics_settings {
+        url data_plane{};
+        std::string write_key{};
+        uuid invocation{};
+        bool in_cloud = false;
+        account_source account{};
+        internal_team_filter internal_team{};
+        redactor secrets{};
+        delivery_options delivery{};
+        diagnostic_sink diagnostics{};
+    };
+
     /// All that exists only where events are sent.
     struct analytics {
-        analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const delivery_options& options, const diagnostic_sink& diagnostics,
-                  const detail::policies<Transport, Clock>& policies)
-            : events{std::move(context)},
-              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options, diagnostics,
-                                                          policies.transport(), policies.clock())} {}
+        analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
+            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+                     .invocation = of.invocation,
+                     .secrets = of.secrets,
+                     .message_bytes = of.delivery.message_bytes},
+              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
+                                                          of.diagnostics, policies.transport(), policies.clock())} {}
 
         rudderstack::detail::event_context events;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
 
+    /// What is of one process.
+    struct session {
+        explicit session(const basic_telemetry& of) : shutdown_timeout{of.shutdown_timeout_} {
+            if (of.analytics_) analytics.emplace(*of.analytics_, *of.policies_);
+            if (of.errors_) errors.emplace(*of.errors_, of.policies_->transport(), of.policies_->clock());
+        }
+
+        void shutdown() noexcept {
+            if (analytics) analytics->delivery.close(shutdown_timeout);
+            if (errors) errors->delivery().shutdown(shutdown_timeout);
+            if (analytics) analytics->delivery.shutdown(shutdown_timeout);
+        }
+
+        void revoke() noexcept {
+            if (analytics) analytics->delivery.revoke();
+            if (errors) errors->delivery().revoke();
+            if (analytics) analytics->delivery.shutdown(std::chrono::nanoseconds{0});
+            if (errors) errors->delivery().shutdown(std::chrono::nanoseconds{0});
+        }
+
+        const std::chrono::milliseconds shutdown_timeout;
+        std::optional<basic_telemetry::analytics> analytics;
+        std::optional<reporter> errors;
+        std::mutex revoking;
+    };
+    using bounded_session = detail::until_exit<session>;
+
+    [[nodiscard]] session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
+
+    template <class Capture>
+    admission submit_error(const Capture& capture) noexcept {
+        if (!errors_) return disabled();
+        auto* const mine = session_->get();
+        return mine == nullptr ? without_session() : capture(*mine->errors);
+    }
+
     admission disabled() noexcept {
         disabled_.fetch_add(1, std::memory_order_relaxed);
         return admission::disabled;
+    }
+
+    /// In a child.
+    [[nodiscard]] admission without_session() const noexcept {
+        return session_->is_retired() ? admission::closed : admission::out_of_memory;
     }
 
     /// The variable of the product with that name after its prefix.
@@ -233,10 +304,18 @@ private:
         spool_ = options.delivery.spool;
         if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
         purge(options.level);
-        if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
-        if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
-        if (policies_)
-            at_exit_.emplace([](void* self) noexcept { static_cast<basic_telemetry*>(self)->shutdown(); }, this);
+        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
+        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
+        if (!analytics_ && !errors_) return;
+        session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
+        if (errors_ && options.capture_crashes) start_crash_handler(options);
+        if (errors_ && options.capture_uncaught) {
+            terminations_.emplace([this](const std::exception_ptr& exception) {
+                if (auto* const mine = session_->get())
+                    mine->errors->capture_termination(exception, sentry::source_location{});
+                shutdown();
+            });
+        }
     }
 
     /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
@@ -275,29 +354,28 @@ private:
     }
 
     template <class... Lent>
-    void start_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+    void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
         const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
         if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
 
-        const auto is_internal = options.internal_team
-                                     ? options.internal_team
-                                     : internal_team_from_config(variables, options.product.name, options.diagnostics);
-        const bool in_cloud = variable(options.product, variables, "CLOUD").has_value();
         try {
-            const url destination =
-                rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url));
-            const std::string key = write_key.value_or(options.write_key);
-            rudderstack::detail::check_write_key(key);
-            const uuid invocation = options.invocation_id ? *options.invocation_id : uuid::random();
-            rudderstack::detail::event_context events{
-                .identity = {invocation, in_cloud, options.account, is_internal, options.diagnostics},
-                .invocation = invocation,
+            analytics_settings to{
+                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url)),
+                .write_key = write_key.value_or(options.write_key),
+                .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
+                .in_cloud = variable(options.product, variables, "CLOUD").has_value(),
+                .account = options.account,
+                .internal_team = options.internal_team
+                                     ? options.internal_team
+                                     : internal_team_from_config(variables, options.product.name, options.diagnostics),
                 .secrets = redactor::make(variables, options.secrets),
-                .message_bytes = options.delivery.message_bytes};
-            auto delivery = options.delivery;
-            delivery.spool = spool_;
-            analytics_.emplace(destination, key, std::move(events), delivery, options.diagnostics, policies(lent...));
+                .delivery = options.delivery,
+                .diagnostics = options.diagnostics};
+            rudderstack::detail::check_write_key(to.write_key);
+            to.delivery.spool = spool_;
+            detail::check_reach(policies(lent...).transport(), to.data_plane);
+            analytics_ = std::move(to);
         } catch (const configuration_error& error) {
             // The options alone were found good, so without a variable it is their
             // combination that is the program's.
@@ -308,28 +386,20 @@ private:
     }
 
     template <class... Lent>
-    void start_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+    void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
         if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
         try {
-            const auto& lent_or_own = policies(lent...);
-            errors_.emplace(
-                sentry::detail::reporter_settings{
-                    .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
-                    .release = options.product.name + "@" + options.product.version,
-                    .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
-                    .before_send = options.before_send,
-                    .secrets = redactor::make(variables, options.secrets),
-                    .spool = spool_,
-                    .diagnostics = options.diagnostics},
-                lent_or_own.transport(), lent_or_own.clock());
-            if (options.capture_crashes) start_crash_handler(options);
-            if (options.capture_uncaught) {
-                terminations_.emplace([this](const std::exception_ptr& exception) {
-                    errors_->capture_termination(exception, sentry::source_location{});
-                    shutdown();
-                });
-            }
+            sentry::detail::reporter_settings to{
+                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
+                .release = options.product.name + "@" + options.product.version,
+                .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
+                .before_send = options.before_send,
+                .secrets = redactor::make(variables, options.secrets),
+                .spool = spool_,
+                .diagnostics = options.diagnostics};
+            detail::check_reach(policies(lent...).transport(), to.destination.server);
+            errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn) throw;
             detail::report(options.diagnostics,
@@ -341,12 +411,13 @@ private:
     void start_crash_handler(const telemetry_options& options) {
         if (!directory_)
             return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
-        sentry::recover_crashes(*directory_, [this](const sentry::crash_record& crash) {
-            const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
+        auto& errors = *session_->find()->errors;
+        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
+            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
             return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
         });
         crashes_.emplace(sentry::crash_options{
-            .directory = *directory_, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+            .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
         if (!crashes_->problem().empty())
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
@@ -364,15 +435,14 @@ private:
 
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
-    std::mutex revoke_mutex_;
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
     spool_options spool_;
-    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
-    std::optional<analytics> analytics_;
-    std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
+    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
+    std::optional<analytics_settings> analytics_;                  ///< where events are sent
+    std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
+    std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
     std::optional<sentry::crash_handler> crashes_;
     std::optional<sentry::terminate_handler> terminations_;
-    std::optional<detail::at_exit> at_exit_;
 };
 
 }  // namespace candor

@@ -148,10 +148,18 @@ inline bool has_line_break_or_nul(std::string_view text) noexcept {
     return text.find_first_of(std::string_view{"\r\n\0", 3}) != std::string_view::npos;
 }
 
+/// A URL, or what was meant to be one, without its user and password.
+inline std::string without_userinfo(std::string_view text) {
+    const auto scheme = text.find("://");
+    const auto at = text.rfind('@');
+    if (scheme == text.npos || at == text.npos || at <= scheme + 3) return std::string{text};
+    return std::string{text.substr(0, scheme + 3)} + "***" + std::string{text.substr(at)};
+}
+
 }  // namespace detail
 
 /// What the program passed to a constructor cannot work. Thrown once, by that constructor, and by nothing
-/// else in candor. `what()` names the field, the value and what is allowed, on one line.
+/// else in candor. `what()` names the field, the value and what is allowed, on one line; of a credential not the value.
 class configuration_error : public std::invalid_argument {
 public:
     /// `field` is the option's name as the program writes it; control characters in `value` are made visible.
@@ -871,12 +879,187 @@ template <environment Environment>
 
 }  // namespace candor
 
+// ---- candor/policy/fork.hpp
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+namespace candor::detail {
+
+/// Counts the forks between the first process and this one: a child made by `fork()` has one more than its parent.
+/// Children of `_Fork()`, `vfork()` and bare system calls are not told apart.
+inline std::atomic<unsigned> fork_generation{0};
+
+/// Descriptors that a child closes: one that is ours, and its twin of which that is a duplicate. Zero where there is
+/// none. A table, because a child may find any lock taken.
+inline std::array<std::atomic<std::uint64_t>, 512> closed_by_children{};
+
+#ifndef _WIN32
+
+/// What happens first in a child, on its only thread: nothing but what a signal handler may do.
+inline void enter_child() noexcept {
+    const int kept = errno;
+    fork_generation.fetch_add(1, std::memory_order_relaxed);
+    for (auto& slot : closed_by_children) {
+        const std::uint64_t pair = slot.exchange(0, std::memory_order_relaxed);
+        if (pair == 0) continue;
+        const int own = static_cast<int>(pair >> 32) - 1;
+        const int twin = static_cast<int>(pair & 0xffffffff) - 1;
+        // Its owner closes the twin when it likes, and the number may mean another file by now.
+        struct stat ours {};
+        struct stat theirs {};
+        if (twin >= 0 && ::fstat(own, &ours) == 0 && ::fstat(twin, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
+            ours.st_ino == theirs.st_ino)
+            ::close(twin);
+        ::close(own);
+    }
+    errno = kept;
+}
+
+/// Makes sure that forks count from now on. Throws `std::system_error` where there is no memory for that.
+inline void count_forks() {
+    static const bool registered = [] {
+        if (const int error = ::pthread_atfork(nullptr, nullptr, enter_child); error != 0)
+            throw std::system_error{error, std::generic_category(), "pthread_atfork"};
+        return true;
+    }();
+    static_cast<void>(registered);
+}
+
+#else
+
+inline void count_forks() {}
+
+#endif
+
+/// While it lives, a child made by `fork()` closes a descriptor at once: a socket that a child keeps is not closed for
+/// its peer when the parent closes it, and a file that it keeps stays locked. Beyond 512 of them, children keep some.
+/// Not thread-safe; made anew, not copied.
+class closed_in_child {
+public:
+    closed_in_child() = default;
+
+    /// `own` is closed after this ends. `twin`, if any, is a descriptor that `own` was duplicated from and somebody
+    /// else closes.
+    explicit closed_in_child(int own, int twin = -1) noexcept {
+        if (own < 0) return;
+        const auto pair =
+            static_cast<std::uint64_t>(own + 1) << 32 | static_cast<std::uint64_t>(twin < 0 ? 0 : twin + 1);
+        for (auto& slot : closed_by_children) {
+            std::uint64_t none = 0;
+            if (slot.load(std::memory_order_relaxed) == 0 && slot.compare_exchange_strong(none, pair)) {
+                slot_ = &slot;
+                return;
+            }
+        }
+    }
+    closed_in_child(closed_in_child&& other) noexcept : slot_{std::exchange(other.slot_, nullptr)} {}
+    closed_in_child& operator=(closed_in_child&& other) noexcept {
+        std::swap(slot_, other.slot_);
+        return *this;
+    }
+    ~closed_in_child() { end(); }
+
+    /// The descriptor is about to be closed.
+    void end() noexcept {
+        if (slot_ != nullptr) std::exchange(slot_, nullptr)->store(0);
+    }
+
+private:
+    std::atomic<std::uint64_t>* slot_ = nullptr;
+};
+
+/// What a child leaves where it is: links, so that checkers of leaks find it.
+struct left_to_parent {
+    virtual ~left_to_parent() = default;
+    left_to_parent* next = nullptr;
+
+    static inline std::atomic<left_to_parent*> all{nullptr};
+};
+
+/// A `T` for each process that uses it, since its threads, locks and sockets are of one process alone. A child made by
+/// `fork()` neither uses nor destroys its parent's, wherever the fork found that, and makes its own when it first needs
+/// one. Thread-safe, but for construction and destruction.
+template <class T>
+class per_process {
+public:
+    /// Calls `make` now, and again in each child that needs a `T`. Throws what that throws, and `std::system_error`.
+    explicit per_process(std::function<std::unique_ptr<T>()> make)
+        : make_{std::move(make)}, current_{(count_forks(), new holder{make_()})} {}
+    per_process(const per_process&) = delete;
+    per_process& operator=(const per_process&) = delete;
+    ~per_process() {
+        holder* const last = current_.load(std::memory_order_acquire);
+        if (last->is_ours()) {
+            delete last;
+        } else {
+            leave(last);
+        }
+    }
+
+    /// This process's. Null in a child that has none yet.
+    [[nodiscard]] T* find() const noexcept {
+        const holder* const found = current_.load(std::memory_order_acquire);
+        return found->is_ours() ? found->value.get() : nullptr;
+    }
+
+    /// This process's, made where there is none. Null where that fails, or after `retire`.
+    [[nodiscard]] T* get() noexcept {
+        holder* found = current_.load(std::memory_order_acquire);
+        return found->is_ours() ? found->value.get() : renew(found);
+    }
+
+    /// No child makes one any more.
+    void retire() noexcept { is_retired_.store(true, std::memory_order_relaxed); }
+    [[nodiscard]] bool is_retired() const noexcept { return is_retired_.load(std::memory_order_relaxed); }
+
+private:
+    struct holder : left_to_parent {
+        explicit holder(std::unique_ptr<T> made) noexcept : value{std::move(made)} {}
+        [[nodiscard]] bool is_ours() const noexcept {
+            return generation == fork_generation.load(std::memory_order_relaxed);
+        }
+
+        std::unique_ptr<T> value;
+        const unsigned generation = fork_generation.load(std::memory_order_relaxed);
+    };
+
+    /// Without a lock, which a parent could have left taken: where several threads of a child come first, each makes
+    /// one, and one is kept.
+    T* renew(holder* found) noexcept {
+        if (is_retired()) return nullptr;
+        try {
+            auto made = std::make_unique<holder>(make_());
+            if (current_.compare_exchange_strong(found, made.get(), std::memory_order_acq_rel)) {
+                leave(found);
+                found = made.release();
+            }
+            return found->value.get();
+        } catch (...) {
+            return nullptr;
+        }
+    }
+
+    static void leave(holder* parents) noexcept {
+        parents->next = left_to_parent::all.load(std::memory_order_relaxed);
+        while (!left_to_parent::all.compare_exchange_weak(parents->next, parents)) {
+        }
+    }
+
+    const std::function<std::unique_ptr<T>()> make_;
+    std::atomic<holder*> current_;
+    std::atomic<bool> is_retired_{false};
+};
+
+}  // namespace candor::detail
+
 // ---- candor/identity/uuid.hpp
 
 #ifdef _WIN32
 #include <random>
-#else
-#include <pthread.h>
 #endif
 #ifdef __linux__
 #include <fcntl.h>
@@ -920,22 +1103,6 @@ inline void fill_random(std::uint8_t* out, std::size_t size) {
     for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<std::uint8_t>(device());
 #else
     ::arc4random_buf(out, size);  // macOS and the BSDs: cannot fail
-#endif
-}
-
-/// Counts the forks between the first process and this one.
-inline std::atomic<unsigned> fork_generation{0};
-
-/// Makes sure that `fork_generation` counts from now on.
-inline void count_forks() {
-#ifndef _WIN32
-    static const bool registered = [] {
-        const auto in_child = [] { fork_generation.fetch_add(1, std::memory_order_relaxed); };
-        if (const int error = ::pthread_atfork(nullptr, nullptr, in_child); error != 0)
-            throw std::system_error{error, std::generic_category(), "pthread_atfork"};
-        return true;
-    }();
-    static_cast<void>(registered);
 #endif
 }
 
@@ -5167,7 +5334,8 @@ struct receiver_statistics {
 ///
 /// The file is there from the start. It is written every `write_interval`, where the table has changed, and at
 /// shutdown. All members but the destructor may be called from any thread, `shutdown` not from a callback of the
-/// table's.
+/// table's. In a child made by `fork()` it goes on in the parent alone: the child may ask for `endpoint()` and destroy
+/// it, no more.
 template <candor::server Server, clock Clock>
 class basic_receiver {
 public:
@@ -5181,59 +5349,108 @@ public:
 
     basic_receiver(const basic_receiver&) = delete;
     basic_receiver& operator=(const basic_receiver&) = delete;
-    ~basic_receiver() { shutdown(); }
+    ~basic_receiver() = default;
 
     /// Where workers on this machine reach it: an address and a port, such as `127.0.0.1:43121` or `[::1]:43121`.
-    [[nodiscard]] std::string endpoint() const {
-        const std::string& address = options_.address;
-        const bool is_v6 = address.find(':') != address.npos;
-        std::string host = address;
-        if (address == "localhost" || address == "0.0.0.0") host = "127.0.0.1";
-        if (is_v6) host = "[" + (address == "::" ? "::1" : address) + "]";
-        return host + ":" + std::to_string(server_.port());
-    }
+    [[nodiscard]] const std::string& endpoint() const noexcept { return endpoint_; }
 
-    [[nodiscard]] const otlp::table& table() const noexcept { return table_; }
+    [[nodiscard]] const otlp::table& table() const noexcept { return running_.find()->table; }
 
     [[nodiscard]] receiver_statistics statistics() const {
-        return {.requests = service_.statistics(),
-                .rejected_points = table_.rejected(),
-                .file_failures = file_ ? file_->failures() : 0};
+        const auto& now = *running_.find();
+        return {.requests = now.service.statistics(),
+                .rejected_points = now.table.rejected(),
+                .file_failures = now.file ? now.file->failures() : 0};
     }
 
     /// Stops listening, as `server::stop` does: what has come whole is taken in. Then writes the file once more. Later
     /// calls do nothing.
     void shutdown() noexcept {
-        const std::lock_guard one_at_a_time{shutting_down_};
-        server_.stop();
-        {
-            const std::lock_guard guard{mutex_};
-            if (closing_) return;
-            closing_ = true;
-            changed_.notify_all();
-        }
-        if (writer_.joinable()) writer_.join();
-        write();
+        if (auto* const now = running_.find()) now->shutdown();
     }
 
     /// For a server that is spoken to directly.
-    [[nodiscard]] Server& server() noexcept { return server_; }
+    [[nodiscard]] Server& server() noexcept { return running_.find()->server; }
 
 private:
+    /// What is of one process.
+    struct running {
+        running(const receiver_options& chosen, Clock& with)
+            : options{chosen},
+              clock{with},
+              table{options.table},
+              written{text_table({})},
+              file{options.metrics_file.empty() ? nullptr
+                                                : std::make_unique<metrics_file>(options.metrics_file, written)},
+              service{table, options.address},
+              server{server_options{.address = options.address,
+                                    .port = options.port,
+                                    .body_limit = options.body_limit,
+                                    .request_timeout = options.request_timeout},
+                     service} {
+            if (file) writer = candor::detail::start_worker_thread([this] { keep_writing(); });
+        }
+        running(const running&) = delete;
+        running& operator=(const running&) = delete;
+        ~running() { shutdown(); }
+
+        void shutdown() noexcept {
+            const std::lock_guard one_at_a_time{shutting_down};
+            server.stop();
+            {
+                const std::lock_guard guard{mutex};
+                if (closing) return;
+                closing = true;
+                changed.notify_all();
+            }
+            if (writer.joinable()) writer.join();
+            write();
+        }
+
+        void keep_writing() noexcept {
+            std::unique_lock lock{mutex};
+            while (!closing) {
+                const auto next = candor::detail::after(clock.now(), options.write_interval);
+                while (!closing && clock.now() < next) clock.idle_until(lock, changed, next);
+                if (closing) return;
+                lock.unlock();
+                write();
+                lock.lock();
+            }
+        }
+
+        /// Brings the file up to date. One thread at a time.
+        void write() noexcept {
+            if (!file) return;
+            try {
+                auto text = text_table(table.rows());
+                if (text != written && file->write(text, options.diagnostics)) written = std::move(text);
+            } catch (const std::exception&) {  // no memory for the text: the next time perhaps
+            }
+        }
+
+        const receiver_options& options;
+        Clock& clock;
+        otlp::table table;
+        std::string written;  ///< what the file says
+        const std::unique_ptr<metrics_file> file;
+        otlp::service service;
+        Server server;
+
+        std::mutex shutting_down;
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool closing = false;
+        std::thread writer;
+    };
+
     basic_receiver(const receiver_options& options, std::unique_ptr<Clock> own_clock, Clock* clock)
         : options_{checked(options)},
           own_clock_{std::move(own_clock)},
-          clock_{clock == nullptr ? *own_clock_ : *clock},
-          table_{options.table},
-          written_{text_table({})},
-          file_{make_file()},
-          service_{table_, options.address},
-          server_{server_options{.address = options.address,
-                                 .port = options.port,
-                                 .body_limit = options.body_limit,
-                                 .request_timeout = options.request_timeout},
-                  service_} {
-        if (file_) writer_ = candor::detail::start_worker_thread([this] { keep_writing(); });
+          running_{
+              [this, clock] { return std::make_unique<running>(options_, clock == nullptr ? *own_clock_ : *clock); }},
+          endpoint_{endpoint_of(options_.address, running_.find()->server.port())} {
+        running_.retire();
     }
 
     static const receiver_options& checked(const receiver_options& options) {
@@ -5243,47 +5460,18 @@ private:
         return options;
     }
 
-    std::unique_ptr<metrics_file> make_file() {
-        return options_.metrics_file.empty() ? nullptr
-                                             : std::make_unique<metrics_file>(options_.metrics_file, written_);
-    }
-
-    void keep_writing() noexcept {
-        std::unique_lock lock{mutex_};
-        while (!closing_) {
-            const auto next = candor::detail::after(clock_.now(), options_.write_interval);
-            while (!closing_ && clock_.now() < next) clock_.idle_until(lock, changed_, next);
-            if (closing_) return;
-            lock.unlock();
-            write();
-            lock.lock();
-        }
-    }
-
-    /// Brings the file up to date. One thread at a time.
-    void write() noexcept {
-        if (!file_) return;
-        try {
-            auto text = text_table(table_.rows());
-            if (text != written_ && file_->write(text, options_.diagnostics)) written_ = std::move(text);
-        } catch (const std::exception&) {  // no memory for the text: the next time perhaps
-        }
+    static std::string endpoint_of(const std::string& address, std::uint16_t port) {
+        const bool is_v6 = address.find(':') != address.npos;
+        std::string host = address;
+        if (address == "localhost" || address == "0.0.0.0") host = "127.0.0.1";
+        if (is_v6) host = "[" + (address == "::" ? "::1" : address) + "]";
+        return host + ":" + std::to_string(port);
     }
 
     const receiver_options options_;
     const std::unique_ptr<Clock> own_clock_;
-    Clock& clock_;
-    otlp::table table_;
-    std::string written_;  ///< what the file says
-    const std::unique_ptr<metrics_file> file_;
-    service service_;
-    Server server_;
-
-    std::mutex shutting_down_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool closing_ = false;
-    std::thread writer_;
+    candor::detail::per_process<running> running_;
+    const std::string endpoint_;
 };
 
 }  // namespace candor::otlp
@@ -5374,12 +5562,23 @@ namespace candor {
 ///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
 /// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
 ///    https where TLS is not compiled in. Called during the construction of a client.
+/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
 template <class T>
 concept transport = requires(T& t, const http_request& request) {
     { t.send(request) } -> std::same_as<http_response>;
     { t.cancel() }
     noexcept;
 };
+
+namespace detail {
+
+/// Throws `configuration_error` where the transport can never reach that server.
+template <transport Transport>
+void check_reach(const Transport& transport, const url& server) {
+    if constexpr (requires { transport.check(server); }) transport.check(server);
+}
+
+}  // namespace detail
 
 /// Sends nothing and answers 200 to everything.
 class null_transport {
@@ -6266,6 +6465,7 @@ public:
 
     bool write(const std::string&, std::string_view) { return false; }
     std::vector<entry> list() { return {}; }
+    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
     file claim(const std::string&) noexcept { return {}; }
     void remove(file&) noexcept {}
     void set_aside(file&) {}
@@ -6284,15 +6484,17 @@ private:
     class file {
     public:
         file() = default;
-        file(int descriptor, std::string name) noexcept : descriptor_{descriptor}, name_{std::move(name)} {}
-        file(file&& other) noexcept
-            : descriptor_{std::exchange(other.descriptor_, -1)}, name_{std::move(other.name_)} {}
+        file(int descriptor, std::string name) noexcept
+            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept { *this = std::move(other); }
         file& operator=(file&& other) noexcept {
             std::swap(descriptor_, other.descriptor_);
+            not_in_child_ = std::move(other.not_in_child_);
             name_.swap(other.name_);
             return *this;
         }
         ~file() {
+            not_in_child_.end();  // which would hold the lock
             if (descriptor_ >= 0) Calls::close(descriptor_);
         }
 
@@ -6329,10 +6531,12 @@ private:
 
     private:
         int descriptor_ = -1;
+        closed_in_child not_in_child_{};
         std::string name_{};
     };
 
-    /// Makes a file, and the directory where there is none. False leaves nothing behind.
+    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
+    /// behind.
     bool write(const std::string& name, std::string_view content) {
         const bool was_open = descriptor_ >= 0;
         if (write_once(name, content)) return true;
@@ -6363,6 +6567,21 @@ private:
             out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
         }
         return out;
+    }
+
+    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
+    /// plain file of this user.
+    std::optional<std::string> read(const std::string& name, std::size_t limit) {
+        if (!open(false)) return std::nullopt;
+        const file found{
+            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+            name};
+        struct stat facts {};
+        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
+            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
+            return std::nullopt;
+        }
+        return found.read(limit);
     }
 
     /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
@@ -6477,15 +6696,18 @@ private:
         const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
                              ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
         if (!is_ours) close();
+        not_in_child_ = closed_in_child{descriptor_};
         return is_ours;
     }
 
     void close() noexcept {
+        not_in_child_.end();
         if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
     }
 
     std::filesystem::path path_;
     int descriptor_ = -1;
+    closed_in_child not_in_child_{};
 
 #endif
 };
@@ -7392,11 +7614,6 @@ private:
 
 // ---- candor/policy/at_exit.hpp
 
-#ifndef _WIN32
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
 namespace candor::detail {
 
 /// While it lives, `call(object)` happens when the process ends by `std::exit`, by a return from main or by
@@ -7405,21 +7622,20 @@ namespace candor::detail {
 class at_exit {
 public:
     /// Throws `std::bad_alloc`, and `std::system_error` where a mutex cannot be had.
-    at_exit(void (*call)(void*) noexcept, void* object) : call_{call}, object_{object} {
-        auto& all = list();
-        const std::lock_guard guard{all.mutex};
-        next_ = all.first;
+    at_exit(void (*call)(void*) noexcept, void* object) : list_{list().get()}, call_{call}, object_{object} {
+        if (list_ == nullptr) throw std::bad_alloc{};
+        const std::lock_guard guard{list_->mutex};
+        next_ = list_->first;
         if (next_ != nullptr) next_->previous_ = this;
-        all.first = this;
+        list_->first = this;
     }
     at_exit(const at_exit&) = delete;
     at_exit& operator=(const at_exit&) = delete;
     ~at_exit() {
-        auto& all = list();
-        std::unique_lock lock{all.mutex};
-        all.ended.wait(lock, [&] { return all.running != this; });
-        if (!is_listed_) return;
-        take_out(all);
+        if (list().find() != list_) return;
+        std::unique_lock lock{list_->mutex};
+        list_->ended.wait(lock, [&] { return list_->running != this; });
+        if (is_listed_) take_out();
     }
 
 private:
@@ -7431,9 +7647,9 @@ private:
     };
 
     /// Never destroyed: objects of static storage may outlive anything that is.
-    static registry& list() {
-        static registry& all = []() -> registry& {
-            auto* const made = new registry;
+    static per_process<registry>& list() {
+        static auto& all = []() -> per_process<registry>& {
+            auto* const made = new per_process<registry>{[] { return std::make_unique<registry>(); }};
             std::atexit(run_all);
 #ifndef __APPLE__  // which has no such function
             std::at_quick_exit(run_all);
@@ -7444,39 +7660,50 @@ private:
     }
 
     static void run_all() noexcept {
-        auto& all = list();
-        std::unique_lock lock{all.mutex};
-        while (all.first != nullptr) {
-            auto& next = *all.first;
-            next.take_out(all);
-            if (!next.is_ours()) continue;
-            all.running = &next;
+        auto* const all = list().find();
+        if (all == nullptr) return;
+        std::unique_lock lock{all->mutex};
+        while (all->first != nullptr) {
+            auto& next = *all->first;
+            next.take_out();
+            all->running = &next;
             lock.unlock();
             next.call_(next.object_);
             lock.lock();
-            all.running = nullptr;
-            all.ended.notify_all();
+            all->running = nullptr;
+            all->ended.notify_all();
         }
     }
 
-    void take_out(registry& all) noexcept {
-        (previous_ == nullptr ? all.first : previous_->next_) = next_;
+    void take_out() noexcept {
+        (previous_ == nullptr ? list_->first : previous_->next_) = next_;
         if (next_ != nullptr) next_->previous_ = previous_;
         is_listed_ = false;
     }
 
-#ifdef _WIN32
-    [[nodiscard]] bool is_ours() const noexcept { return true; }
-#else
-    [[nodiscard]] bool is_ours() const noexcept { return process_ == ::getpid(); }
-    const pid_t process_ = ::getpid();
-#endif
-
+    registry* const list_;
     void (*const call_)(void*) noexcept;
     void* const object_;
     at_exit* next_ = nullptr;
     at_exit* previous_ = nullptr;
     bool is_listed_ = true;
+};
+
+/// A `T` with a `shutdown()`, which is called before it is destroyed and when the process ends.
+template <class T>
+class until_exit : public T {
+public:
+    using T::T;
+    until_exit(const until_exit&) = delete;
+    until_exit& operator=(const until_exit&) = delete;
+    ~until_exit() {
+        at_exit_.reset();
+        T::shutdown();
+    }
+
+private:
+    std::optional<at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::detail
@@ -8049,16 +8276,18 @@ inline std::string base64(std::string_view text) {
 inline url checked_data_plane_url(std::string_view text) {
     constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
     auto parsed = parse_url(text);
-    if (!parsed) throw configuration_error{"data_plane_url", text, allowed};
+    if (!parsed) throw configuration_error{"data_plane_url", common::without_userinfo(text), allowed};
     if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
     return *std::move(parsed);
 }
 
-/// Throws `configuration_error` unless `key` can stand in a header.
+/// Throws `configuration_error`, which does not repeat the key, unless `key` can stand in a header.
 inline void check_write_key(std::string_view key) {
     bool good = !key.empty();
     for (const char c : key) good = good && c > 0x20 && c < 0x7f && c != ':';
-    if (!good) throw configuration_error{"write_key", key, "printable ASCII without spaces and colons, not empty"};
+    if (!good)
+        throw configuration_error{"write_key", key.empty() ? "" : "***",
+                                  "printable ASCII without spaces and colons, not empty"};
 }
 
 /// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).
@@ -8208,7 +8437,7 @@ template <transport Transport, clock Clock>
 pipeline<Transport, Clock> make_pipeline(const url& data_plane, std::string_view write_key, event_context* events,
                                          const delivery_options& options, const diagnostic_sink& diagnostics,
                                          Transport& transport, Clock& clock) {
-    if constexpr (requires { transport.check(data_plane); }) transport.check(data_plane);
+    common::check_reach(transport, data_plane);
     // Programs that started together must not come back together.
     const auto random = uuid::random().bytes();
     const auto seed =
@@ -8238,75 +8467,91 @@ admission submit(Pipeline& delivery, const record_header& header, json_writer::c
 /// Sends messages to a RudderStack data plane, in batches, from one worker thread that the first message starts.
 ///
 /// Every member may be called from any thread. A destroyed client has delivered what it could within
-/// `shutdown_timeout`.
+/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
 template <transport Transport, clock Clock>
 class basic_client {
 public:
     /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
     explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : shutdown_timeout_{options.shutdown_timeout},
-                                            message_bytes_{options.delivery.message_bytes},
-                                            delivery_{make_delivery(options)} {}
+        std::default_initializable<Clock> : session_{sessions(options)} {}
 
     /// Uses a transport and a clock that outlive it.
     basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock},
-          shutdown_timeout_{options.shutdown_timeout},
-          message_bytes_{options.delivery.message_bytes},
-          delivery_{make_delivery(options)} {}
+        : policies_{transport, clock}, session_{sessions(options)} {}
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() {
-        at_exit_.reset();
-        shutdown();
-    }
 
     /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
     /// the answer, the message may be destroyed at once.
     template <detail::message Message>
     admission enqueue(const Message& message) noexcept {
-        if (const auto refused = delivery_.would_refuse()) return *refused;
-        if (!detail::is_complete(message)) return delivery_.refuse(admission::invalid);
-        detail::json_writer text{message_bytes_};
+        session* const mine = session_.get();
+        if (mine == nullptr) return session_.is_retired() ? admission::closed : admission::out_of_memory;
+        auto& delivery = mine->delivery;
+        if (const auto refused = delivery.would_refuse()) return *refused;
+        if (!detail::is_complete(message)) return delivery.refuse(admission::invalid);
+        detail::json_writer text{mine->message_bytes};
         try {
             detail::write_head(text, message);
         } catch (...) {
-            return delivery_.refuse(admission::out_of_memory);
+            return delivery.refuse(admission::out_of_memory);
         }
         detail::record_header header;
         header.head_size = static_cast<std::uint32_t>(text.size());
         header.original_timestamp =
             (message.timestamp ? *message.timestamp : policies_.clock().wall_now()).time_since_epoch().count();
         detail::write_tail(text, message);
-        return detail::submit(delivery_, header, text.state(), text.text());
+        return detail::submit(delivery, header, text.state(), text.text());
     }
 
     /// Sends at once and waits. True when all that was enqueued before has been delivered; false when something was
     /// given up, when `timeout` passes, or as soon as it is certain to. Do not call it from a callback: false.
-    bool flush(std::chrono::milliseconds timeout) noexcept { return delivery_.flush(timeout); }
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        session* const mine = session_.find();
+        return mine == nullptr || mine->delivery.flush(timeout);
+    }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls of `enqueue` answer `closed`.
-    void shutdown() noexcept { delivery_.shutdown(shutdown_timeout_); }
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls of `enqueue` answer
+    /// `closed`.
+    void shutdown() noexcept {
+        session_.retire();
+        if (session* const mine = session_.find()) mine->shutdown();
+    }
 
-    [[nodiscard]] candor::statistics statistics() const noexcept { return delivery_.statistics(); }
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const session* const mine = session_.find();
+        return mine == nullptr ? candor::statistics{} : mine->delivery.statistics();
+    }
 
 private:
-    detail::pipeline<Transport, Clock> make_delivery(const client_options& options) {
+    /// What is of one process.
+    struct session {
+        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+            : delivery{detail::make_pipeline(detail::checked_data_plane_url(options.data_plane_url), options.write_key,
+                                             nullptr, options.delivery, options.diagnostics, policies.transport(),
+                                             policies.clock())},
+              message_bytes{options.delivery.message_bytes},
+              shutdown_timeout{options.shutdown_timeout} {}
+
+        void shutdown() noexcept { delivery.shutdown(shutdown_timeout); }
+
+        detail::pipeline<Transport, Clock> delivery;
+        const std::size_t message_bytes;
+        const std::chrono::milliseconds shutdown_timeout;
+    };
+    using bounded_session = candor::detail::until_exit<session>;
+
+    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
         candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
         candor::detail::check(options.delivery);
         detail::check_write_key(options.write_key);
-        const url data_plane = detail::checked_data_plane_url(options.data_plane_url);
-        return detail::make_pipeline(data_plane, options.write_key, nullptr, options.delivery, options.diagnostics,
-                                     policies_.transport(), policies_.clock());
+        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
     }
 
     candor::detail::policies<Transport, Clock> policies_;
-    std::chrono::milliseconds shutdown_timeout_;
-    std::size_t message_bytes_;
-    detail::pipeline<Transport, Clock> delivery_;
-    std::optional<candor::detail::at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
+    candor::detail::per_process<bounded_session> session_;
 };
 
 }  // namespace candor::rudderstack
@@ -9010,12 +9255,7 @@ namespace detail {
 /// Throws `configuration_error`, which does not repeat the keys, where `text` is no DSN.
 inline dsn checked_dsn(std::string_view field, std::string_view text) {
     if (auto read = parse_dsn(text)) return *std::move(read);
-    const auto scheme = text.find("://");
-    const auto at = text.rfind('@');
-    std::string shown{text};
-    if (scheme != std::string_view::npos && at != std::string_view::npos && at > scheme + 3)
-        shown = std::string{text.substr(0, scheme + 3)} + "***" + std::string{text.substr(at)};
-    throw configuration_error{field, shown,
+    throw configuration_error{field, candor::detail::without_userinfo(text),
                               "https://PUBLIC_KEY@HOST/PROJECT, or http, with port and path where needed"};
 }
 
@@ -9747,8 +9987,7 @@ private:
     }
 
     pipeline make_delivery(const reporter_settings& settings, Transport& transport) {
-        if constexpr (requires { transport.check(settings.destination.server); })
-            transport.check(settings.destination.server);
+        common::check_reach(transport, settings.destination.server);
         // An error is sent at once and by itself: it may be the last thing that the program does.
         const delivery_options options{.batch_messages = 1,
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
@@ -9797,63 +10036,93 @@ struct client_options {
 /// user or a directory.
 ///
 /// Every member may be called from any thread. A destroyed client has delivered what it could within
-/// `shutdown_timeout`.
+/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
 template <transport Transport, clock Clock>
 class basic_client {
 public:
     /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
     explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : shutdown_timeout_{options.shutdown_timeout},
-                                            reporter_{settings(options), policies_.transport(), policies_.clock()} {}
+        std::default_initializable<Clock> : session_{sessions(options)} {}
 
     /// Uses a transport and a clock that outlive it.
     basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock},
-          shutdown_timeout_{options.shutdown_timeout},
-          reporter_{settings(options), transport, clock} {}
+        : policies_{transport, clock}, session_{sessions(options)} {}
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() {
-        at_exit_.reset();
-        shutdown();
-    }
 
     /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
     /// more on its way up, is answered `duplicate`. Never blocks on I/O; texts of over 64 KiB are cut.
     template <std::derived_from<std::exception> Exception>
     admission capture(const Exception& exception, source_location where = source_location::current()) noexcept {
-        return reporter_.capture(exception, detail::static_type_name<Exception>(), where);
+        return submit(
+            [&](reporter& to) { return to.capture(exception, detail::static_type_name<Exception>(), where); });
     }
 
     /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
     admission capture(const std::exception_ptr& exception,
                       source_location where = source_location::current()) noexcept {
-        return reporter_.capture(exception, where);
+        return submit([&](reporter& to) { return to.capture(exception, where); });
     }
 
     /// Reports a text.
     admission capture_message(severity level, std::string_view text) noexcept {
-        return reporter_.capture_message(level, text);
+        return submit([&](reporter& to) { return to.capture_message(level, text); });
     }
 
     /// Notes what happened on the way to an error: the last of these go with each event.
     void add_breadcrumb(std::string_view category, std::string_view message, severity level = severity::info) noexcept {
-        reporter_.add_breadcrumb(category, message, level);
+        if (session* const mine = session_.get()) mine->errors.add_breadcrumb(category, message, level);
     }
 
     /// Sends at once and waits. True when all that was captured before has been delivered, or left out by
     /// `before_send`; false when something was given up, when `timeout` passes, or as soon as it is certain to.
-    bool flush(std::chrono::milliseconds timeout) noexcept { return reporter_.delivery().flush(timeout); }
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        session* const mine = session_.find();
+        return mine == nullptr || mine->errors.delivery().flush(timeout);
+    }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later captures are answered `closed`.
-    void shutdown() noexcept { reporter_.delivery().shutdown(shutdown_timeout_); }
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later captures are answered
+    /// `closed`.
+    void shutdown() noexcept {
+        session_.retire();
+        if (session* const mine = session_.find()) mine->shutdown();
+    }
 
-    [[nodiscard]] candor::statistics statistics() const noexcept { return reporter_.delivery().statistics(); }
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const session* const mine = session_.find();
+        return mine == nullptr ? candor::statistics{} : mine->errors.delivery().statistics();
+    }
 
 private:
-    static detail::reporter_settings settings(const client_options& options) {
+    using reporter = detail::reporter<Transport, Clock>;
+
+    /// What is of one process.
+    struct session {
+        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+            : errors{settings(options), policies.transport(), policies.clock()},
+              shutdown_timeout{options.shutdown_timeout} {}
+
+        void shutdown() noexcept { errors.delivery().shutdown(shutdown_timeout); }
+
+        reporter errors;
+        const std::chrono::milliseconds shutdown_timeout;
+    };
+    using bounded_session = candor::detail::until_exit<session>;
+
+    template <class Capture>
+    admission submit(const Capture& capture) noexcept {
+        if (session* const mine = session_.get()) return capture(mine->errors);
+        return session_.is_retired() ? admission::closed : admission::out_of_memory;
+    }
+
+    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
         candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
+        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
+    }
+
+    static detail::reporter_settings settings(const client_options& options) {
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
@@ -9865,10 +10134,7 @@ private:
     }
 
     candor::detail::policies<Transport, Clock> policies_;
-    std::chrono::milliseconds shutdown_timeout_;
-    detail::reporter<Transport, Clock> reporter_;
-    std::optional<candor::detail::at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
+    candor::detail::per_process<bounded_session> session_;
 };
 
 }  // namespace candor::sentry
@@ -11275,13 +11541,20 @@ struct telemetry_options {
     std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
     std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
     delivery_options delivery{};
-    diagnostic_sink diagnostics{};  ///< called on the constructing thread and on the worker
+    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
+    diagnostic_sink diagnostics{};
 };
 
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
 /// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
+///
+/// A child made by `fork()` may use its parent's object, whatever the parent's threads did at that moment: it has a
+/// queue, a worker and connections of its own from its first event on, the same invocation id, and nothing of what
+/// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
+/// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
+/// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
 template <transport Transport, clock Clock, environment Environment = process_environment>
 class basic_telemetry {
 public:
@@ -11300,16 +11573,15 @@ public:
 
     basic_telemetry(const basic_telemetry&) = delete;
     basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() {
-        at_exit_.reset();
-        shutdown();
-    }
+    ~basic_telemetry() { shutdown(); }
 
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
         if (!analytics_) return disabled();
-        auto& [events, delivery] = *analytics_;
+        auto* const mine = session_->get();
+        if (mine == nullptr) return without_session();
+        auto& [events, delivery] = *mine->analytics;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
             .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
@@ -11330,54 +11602,57 @@ public:
     template <std::derived_from<std::exception> Exception>
     admission capture(const Exception& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return errors_ ? errors_->capture(exception, sentry::detail::static_type_name<Exception>(), where) : disabled();
+        return submit_error([&](reporter& errors) {
+            return errors.capture(exception, sentry::detail::static_type_name<Exception>(), where);
+        });
     }
 
     /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
     admission capture(const std::exception_ptr& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return errors_ ? errors_->capture(exception, where) : disabled();
+        return submit_error([&](reporter& errors) { return errors.capture(exception, where); });
     }
 
     /// Reports a text as an error of that severity.
     admission capture_message(sentry::severity level, std::string_view text) noexcept {
-        return errors_ ? errors_->capture_message(level, text) : disabled();
+        return submit_error([&](reporter& errors) { return errors.capture_message(level, text); });
     }
 
     /// Notes what happened on the way to an error: the last of these go with each error.
     void add_breadcrumb(std::string_view category, std::string_view message,
                         sentry::severity level = sentry::severity::info) noexcept {
-        if (errors_) errors_->add_breadcrumb(category, message, level);
+        if (!errors_) return;
+        if (auto* const mine = session_->get()) mine->errors->add_breadcrumb(category, message, level);
     }
 
     /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
     /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
     bool flush(std::chrono::milliseconds timeout) noexcept {
-        if (!policies_) return true;
+        auto* const mine = find_session();
+        if (mine == nullptr) return true;
         const auto deadline = detail::after(policies_->clock().now(), timeout);
-        const bool delivered = !analytics_ || analytics_->delivery.flush(timeout);
-        return (!errors_ || errors_->delivery().flush(deadline - policies_->clock().now())) && delivered;
+        const bool delivered = !mine->analytics || mine->analytics->delivery.flush(timeout);
+        return (!mine->errors || mine->errors->delivery().flush(deadline - policies_->clock().now())) && delivered;
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
     /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
     /// `std::quick_exit`, where the object still lives then.
     void shutdown() noexcept {
-        if (analytics_) analytics_->delivery.close(shutdown_timeout_);
-        if (errors_) errors_->delivery().shutdown(shutdown_timeout_);
-        if (analytics_) analytics_->delivery.shutdown(shutdown_timeout_);
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) mine->shutdown();
     }
 
     /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
     /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
     /// request (50 ms).
     void revoke() noexcept {
-        const std::lock_guard one_at_a_time{revoke_mutex_};
-        if (analytics_) analytics_->delivery.revoke();
-        if (errors_) errors_->delivery().revoke();
-        if (analytics_) analytics_->delivery.shutdown(std::chrono::nanoseconds{0});
-        if (errors_) errors_->delivery().shutdown(std::chrono::nanoseconds{0});
-        crashes_.reset();  // with its record
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) {
+            const std::lock_guard one_at_a_time{mine->revoking};
+            mine->revoke();
+            crashes_.reset();  // with its record
+        }
         purge(level::none);
     }
 
@@ -11388,33 +11663,93 @@ public:
     [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
 
     /// The UUID of this run of the program; nil where nothing is sent.
-    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->events.invocation : uuid{}; }
+    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->invocation : uuid{}; }
 
+    /// Of this process.
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        if (analytics_) out += analytics_->delivery.statistics();
-        if (errors_) out += errors_->delivery().statistics();
+        if (const auto* const mine = find_session()) {
+            if (mine->analytics) out += mine->analytics->delivery.statistics();
+            if (mine->errors) out += mine->errors->delivery().statistics();
+        }
         out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
         return out;
     }
 
 private:
+    using reporter = sentry::detail::reporter<Transport, Clock>;
+
+    /// Where events go, and on whose behalf.
+    struct analytics_settings {
+        url data_plane{};
+        std::string write_key{};
+        uuid invocation{};
+        bool in_cloud = false;
+        account_source account{};
+        internal_team_filter internal_team{};
+        redactor secrets{};
+        delivery_options delivery{};
+        diagnostic_sink diagnostics{};
+    };
+
     /// All that exists only where events are sent.
     struct analytics {
-        analytics(const url& data_plane, std::string_view write_key, rudderstack::detail::event_context&& context,
-                  const delivery_options& options, const diagnostic_sink& diagnostics,
-                  const detail::policies<Transport, Clock>& policies)
-            : events{std::move(context)},
-              delivery{rudderstack::detail::make_pipeline(data_plane, write_key, &events, options, diagnostics,
-                                                          policies.transport(), policies.clock())} {}
+        analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
+            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+                     .invocation = of.invocation,
+                     .secrets = of.secrets,
+                     .message_bytes = of.delivery.message_bytes},
+              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
+                                                          of.diagnostics, policies.transport(), policies.clock())} {}
 
         rudderstack::detail::event_context events;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
 
+    /// What is of one process.
+    struct session {
+        explicit session(const basic_telemetry& of) : shutdown_timeout{of.shutdown_timeout_} {
+            if (of.analytics_) analytics.emplace(*of.analytics_, *of.policies_);
+            if (of.errors_) errors.emplace(*of.errors_, of.policies_->transport(), of.policies_->clock());
+        }
+
+        void shutdown() noexcept {
+            if (analytics) analytics->delivery.close(shutdown_timeout);
+            if (errors) errors->delivery().shutdown(shutdown_timeout);
+            if (analytics) analytics->delivery.shutdown(shutdown_timeout);
+        }
+
+        void revoke() noexcept {
+            if (analytics) analytics->delivery.revoke();
+            if (errors) errors->delivery().revoke();
+            if (analytics) analytics->delivery.shutdown(std::chrono::nanoseconds{0});
+            if (errors) errors->delivery().shutdown(std::chrono::nanoseconds{0});
+        }
+
+        const std::chrono::milliseconds shutdown_timeout;
+        std::optional<basic_telemetry::analytics> analytics;
+        std::optional<reporter> errors;
+        std::mutex revoking;
+    };
+    using bounded_session = detail::until_exit<session>;
+
+    [[nodiscard]] session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
+
+    template <class Capture>
+    admission submit_error(const Capture& capture) noexcept {
+        if (!errors_) return disabled();
+        auto* const mine = session_->get();
+        return mine == nullptr ? without_session() : capture(*mine->errors);
+    }
+
     admission disabled() noexcept {
         disabled_.fetch_add(1, std::memory_order_relaxed);
         return admission::disabled;
+    }
+
+    /// In a child.
+    [[nodiscard]] admission without_session() const noexcept {
+        return session_->is_retired() ? admission::closed : admission::out_of_memory;
     }
 
     /// The variable of the product with that name after its prefix.
@@ -11438,10 +11773,18 @@ private:
         spool_ = options.delivery.spool;
         if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
         purge(options.level);
-        if (candor::sends_analytics(options.level)) start_analytics(options, variables, lent...);
-        if (candor::sends_errors(options.level)) start_errors(options, variables, lent...);
-        if (policies_)
-            at_exit_.emplace([](void* self) noexcept { static_cast<basic_telemetry*>(self)->shutdown(); }, this);
+        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
+        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
+        if (!analytics_ && !errors_) return;
+        session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
+        if (errors_ && options.capture_crashes) start_crash_handler(options);
+        if (errors_ && options.capture_uncaught) {
+            terminations_.emplace([this](const std::exception_ptr& exception) {
+                if (auto* const mine = session_->get())
+                    mine->errors->capture_termination(exception, sentry::source_location{});
+                shutdown();
+            });
+        }
     }
 
     /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
@@ -11480,29 +11823,28 @@ private:
     }
 
     template <class... Lent>
-    void start_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+    void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
         const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
         if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
 
-        const auto is_internal = options.internal_team
-                                     ? options.internal_team
-                                     : internal_team_from_config(variables, options.product.name, options.diagnostics);
-        const bool in_cloud = variable(options.product, variables, "CLOUD").has_value();
         try {
-            const url destination =
-                rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url));
-            const std::string key = write_key.value_or(options.write_key);
-            rudderstack::detail::check_write_key(key);
-            const uuid invocation = options.invocation_id ? *options.invocation_id : uuid::random();
-            rudderstack::detail::event_context events{
-                .identity = {invocation, in_cloud, options.account, is_internal, options.diagnostics},
-                .invocation = invocation,
+            analytics_settings to{
+                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url)),
+                .write_key = write_key.value_or(options.write_key),
+                .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
+                .in_cloud = variable(options.product, variables, "CLOUD").has_value(),
+                .account = options.account,
+                .internal_team = options.internal_team
+                                     ? options.internal_team
+                                     : internal_team_from_config(variables, options.product.name, options.diagnostics),
                 .secrets = redactor::make(variables, options.secrets),
-                .message_bytes = options.delivery.message_bytes};
-            auto delivery = options.delivery;
-            delivery.spool = spool_;
-            analytics_.emplace(destination, key, std::move(events), delivery, options.diagnostics, policies(lent...));
+                .delivery = options.delivery,
+                .diagnostics = options.diagnostics};
+            rudderstack::detail::check_write_key(to.write_key);
+            to.delivery.spool = spool_;
+            detail::check_reach(policies(lent...).transport(), to.data_plane);
+            analytics_ = std::move(to);
         } catch (const configuration_error& error) {
             // The options alone were found good, so without a variable it is their
             // combination that is the program's.
@@ -11513,28 +11855,20 @@ private:
     }
 
     template <class... Lent>
-    void start_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+    void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
         const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
         if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
         try {
-            const auto& lent_or_own = policies(lent...);
-            errors_.emplace(
-                sentry::detail::reporter_settings{
-                    .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
-                    .release = options.product.name + "@" + options.product.version,
-                    .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
-                    .before_send = options.before_send,
-                    .secrets = redactor::make(variables, options.secrets),
-                    .spool = spool_,
-                    .diagnostics = options.diagnostics},
-                lent_or_own.transport(), lent_or_own.clock());
-            if (options.capture_crashes) start_crash_handler(options);
-            if (options.capture_uncaught) {
-                terminations_.emplace([this](const std::exception_ptr& exception) {
-                    errors_->capture_termination(exception, sentry::source_location{});
-                    shutdown();
-                });
-            }
+            sentry::detail::reporter_settings to{
+                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
+                .release = options.product.name + "@" + options.product.version,
+                .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
+                .before_send = options.before_send,
+                .secrets = redactor::make(variables, options.secrets),
+                .spool = spool_,
+                .diagnostics = options.diagnostics};
+            detail::check_reach(policies(lent...).transport(), to.destination.server);
+            errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn) throw;
             detail::report(options.diagnostics,
@@ -11546,12 +11880,13 @@ private:
     void start_crash_handler(const telemetry_options& options) {
         if (!directory_)
             return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
-        sentry::recover_crashes(*directory_, [this](const sentry::crash_record& crash) {
-            const auto answer = errors_->capture_event(sentry::detail::crash_event(crash));
+        auto& errors = *session_->find()->errors;
+        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
+            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
             return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
         });
         crashes_.emplace(sentry::crash_options{
-            .directory = *directory_, .release = errors_->release(), .breadcrumbs = &errors_->breadcrumbs()});
+            .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
         if (!crashes_->problem().empty())
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
@@ -11569,15 +11904,14 @@ private:
 
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
-    std::mutex revoke_mutex_;
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
     spool_options spool_;
-    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
-    std::optional<analytics> analytics_;
-    std::optional<sentry::detail::reporter<Transport, Clock>> errors_;
+    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
+    std::optional<analytics_settings> analytics_;                  ///< where events are sent
+    std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
+    std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
     std::optional<sentry::crash_handler> crashes_;
     std::optional<sentry::terminate_handler> terminations_;
-    std::optional<detail::at_exit> at_exit_;
 };
 
 }  // namespace candor
@@ -11875,24 +12209,32 @@ inline bool would_block(int error) noexcept {
 #endif
 }
 
-/// A socket and its end. Non-blocking, and not inherited by programs that the host starts.
+/// A socket and its end. Non-blocking, and inherited neither by children nor by programs that the host starts.
 class owned_socket {
 public:
     owned_socket() = default;
+    owned_socket(owned_socket&& other) noexcept { *this = std::move(other); }
+#ifdef _WIN32
     explicit owned_socket(socket_t value) noexcept : value_{value} {}
-    owned_socket(owned_socket&& other) noexcept : value_{std::exchange(other.value_, INVALID_SOCKET)} {}
     owned_socket& operator=(owned_socket&& other) noexcept {
         std::swap(value_, other.value_);
         return *this;
     }
     ~owned_socket() {
-        if (value_ == INVALID_SOCKET) return;
-#ifdef _WIN32
-        ::closesocket(value_);
-#else
-        ::close(value_);
-#endif
+        if (value_ != INVALID_SOCKET) ::closesocket(value_);
     }
+#else
+    explicit owned_socket(socket_t value) noexcept : value_{value}, not_in_child_{value} {}
+    owned_socket& operator=(owned_socket&& other) noexcept {
+        std::swap(value_, other.value_);
+        not_in_child_ = std::move(other.not_in_child_);
+        return *this;
+    }
+    ~owned_socket() {
+        not_in_child_.end();
+        if (value_ != INVALID_SOCKET) ::close(value_);
+    }
+#endif
 
     [[nodiscard]] socket_t get() const noexcept { return value_; }
     explicit operator bool() const noexcept { return value_ != INVALID_SOCKET; }
@@ -11932,6 +12274,9 @@ private:
 #endif
 
     socket_t value_ = INVALID_SOCKET;
+#ifndef _WIN32
+    closed_in_child not_in_child_;
+#endif
 };
 
 inline void set_option(socket_t socket, int level, int name, int value) noexcept {
@@ -13250,20 +13595,28 @@ namespace candor::detail {
 class socket_handle {
 public:
     socket_handle() = default;
+    socket_handle(socket_handle&& other) noexcept { *this = std::move(other); }
+#ifdef _WIN32
     explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)} {}
-    socket_handle(socket_handle&& other) noexcept : own_{std::exchange(other.own_, INVALID_SOCKET)} {}
     socket_handle& operator=(socket_handle&& other) noexcept {
         std::swap(own_, other.own_);
         return *this;
     }
     ~socket_handle() {
-        if (own_ == INVALID_SOCKET) return;
-#ifdef _WIN32
-        ::closesocket(own_);
-#else
-        ::close(own_);
-#endif
+        if (own_ != INVALID_SOCKET) ::closesocket(own_);
     }
+#else
+    explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)}, not_in_child_{own_, original} {}
+    socket_handle& operator=(socket_handle&& other) noexcept {
+        std::swap(own_, other.own_);
+        not_in_child_ = std::move(other.not_in_child_);
+        return *this;
+    }
+    ~socket_handle() {
+        not_in_child_.end();
+        if (own_ != INVALID_SOCKET) ::close(own_);
+    }
+#endif
 
     [[nodiscard]] socket_t get() const noexcept { return own_; }
 
@@ -13312,6 +13665,9 @@ private:
     }
 
     socket_t own_ = INVALID_SOCKET;
+#ifndef _WIN32
+    closed_in_child not_in_child_;
+#endif
 };
 
 /// While it lives, a write to a connection that the peer has closed raises no SIGPIPE in this thread. Neither httplib
@@ -13774,57 +14130,81 @@ private:
 
 namespace candor {
 
-/// HTTP and HTTPS over cpp-httplib, 0.11.4 or later: the transport that programs use.
-///
-/// One connection a server is kept alive; threads that send to the same server take turns. Construction reads the
-/// proxy variables and does nothing else. The first `send` starts one thread, which keeps the deadlines, and which the
-/// destructor joins; a host name is resolved on a thread of its own, which is abandoned where the system's resolver
-/// does not answer in time. Where a server has several addresses, they are tried in turn, each for its share of the
-/// connect timeout. Bodies are compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
-///
-/// https needs CPPHTTPLIB_OPENSSL_SUPPORT. The server's certificate and host name are always verified, against the
-/// system's trust store or what SSL_CERT_FILE and SSL_CERT_DIR say. Proxies are those of the environment, as curl reads
-/// it: see `detail::proxy_settings`.
-///
-/// All members may be called from any thread at once; no `send` may be under way when it is destroyed.
-template <resolver Resolver = system_resolver>
-class basic_httplib_transport {
+namespace detail {
+
+#if defined(CPPHTTPLIB_OPENSSL_SUPPORT) || defined(CPPHTTPLIB_SSL_ENABLED)
+inline constexpr bool has_tls = true;
+#else
+inline constexpr bool has_tls = false;
+#endif
+inline constexpr const char* tls_advice =
+    "http, for this program was built without TLS; for https define CPPHTTPLIB_OPENSSL_SUPPORT and link OpenSSL";
+
+/// The connections of a transport in one process, and the thread that keeps their deadlines. Thread-safe, but that no
+/// `send` may be under way when it is destroyed. What is passed to the constructor outlives it.
+template <resolver Resolver>
+class connection_pool {
 public:
-    basic_httplib_transport() : basic_httplib_transport{Resolver{}} {}
+    connection_pool(const Resolver& resolve, const proxy_settings& proxies) : resolve_{resolve}, proxies_{proxies} {}
+    connection_pool(const connection_pool&) = delete;
+    connection_pool& operator=(const connection_pool&) = delete;
 
-    /// For tests and for programs with a resolver or an environment of their own. Both are copied or read now.
-    template <environment Environment = process_environment>
-    explicit basic_httplib_transport(Resolver resolve, const Environment& environment = {})
-        : resolve_{std::move(resolve)}, proxies_{environment} {}
-
-    basic_httplib_transport(const basic_httplib_transport&) = delete;
-    basic_httplib_transport& operator=(const basic_httplib_transport&) = delete;
-
-    ~basic_httplib_transport() {
+    ~connection_pool() {
         {
             const std::lock_guard guard{mutex_};
             closing_ = true;
             changed_.notify_all();
         }
         if (watchdog_.joinable()) watchdog_.join();
-        const detail::sigpipe_guard quiet;  // a TLS connection is taken leave of
+        const sigpipe_guard quiet;  // a TLS connection is taken leave of
         for (auto& [origin, slot] : slots_) slot->peer.reset();
     }
 
-    /// Sends one request and waits for the answer, as the `transport` concept says. Throws only `std::bad_alloc`.
-    [[nodiscard]] http_response send(const http_request& request) {
-        const detail::sigpipe_guard quiet;
-        try {
-            return run(request);
-        } catch (const std::bad_alloc&) {
-            throw;
-        } catch (const std::system_error& e) {  // no thread, so nothing was sent
-            return failure(transport_error::unreachable, e.what());
-        } catch (const std::exception& e) {
-            return failure(transport_error::broken, e.what());
-        } catch (...) {
-            return failure(transport_error::broken, "the HTTP library failed");
+    /// Throws what the HTTP library throws.
+    http_response send(const http_request& request) {
+        constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
+        const auto timeout = std::clamp(request.timeout, std::chrono::milliseconds{0}, longest);
+        const auto connect_timeout = std::clamp(request.connect_timeout, std::chrono::milliseconds{1}, longest);
+        const auto deadline = std::chrono::steady_clock::now() + timeout;
+        const std::string_view address = request.url;
+        const auto authority = address.find("://");
+        const auto path = std::min(address.find('/', authority == address.npos ? 0 : authority + 3), address.size());
+        origin_slot* const mine = find(address.substr(0, path));
+        if (mine == nullptr)
+            return failure(transport_error::unreachable,
+                           "\"" + printable(request.url) + "\" is not an http or https URL");
+        connection& peer = mine->peer;
+        turn now;
+        switch (now.take(*this, *mine, deadline)) {
+            case transport_error::none:
+                break;
+            case transport_error::cancelled:
+                return peer.failure(transport_error::cancelled, "cancelled");
+            default:
+                return peer.failure(transport_error::timeout, "other requests took all the time");
         }
+        if (!has_tls && peer.server().scheme == "https") return peer.failure(transport_error::tls, tls_advice);
+        if (!peer.route().error.empty()) return peer.failure(transport_error::unreachable, peer.route().error);
+        outgoing out{.request = request,
+                     .target = path < address.size() ? address.substr(path) : "/",
+                     .payload = request.body,
+                     .compressed = false,
+                     .deadline = deadline};
+        if (request.compress && !request.body.empty()) {
+            if (const auto shorter = peer.encoder.encode(request.body)) {
+                out.payload = *shorter;
+                out.compressed = true;
+            }
+        }
+        if (peer.is_open()) {
+            auto tried = peer.exchange(out, connect_timeout);
+            // The server may close a kept connection at any time. Where no answer began, it may never have seen the
+            // request: once more, on a connection of its own.
+            const bool was_closed = tried.response.error == transport_error::broken && !tried.answered && !tried.opened;
+            const bool has_moved = tried.response.error == transport_error::unreachable && !tried.reached;
+            if (!was_closed && !has_moved) return tried.response;
+        }
+        return connect_and_send(peer, out, std::min(deadline, std::chrono::steady_clock::now() + connect_timeout));
     }
 
     /// Ends every `send` under way, and every later one at once. Final.
@@ -13832,32 +14212,23 @@ public:
         const std::lock_guard guard{mutex_};
         cancelled_ = true;
         for (auto& [origin, slot] : slots_) {
-            if (slot->busy) slot->peer.line.stop(detail::stop_reason::cancelled);
+            if (slot->busy) slot->peer.line.stop(stop_reason::cancelled);
             slot->idle.notify_all();
         }
         changed_.notify_all();
     }
 
-    /// Throws `configuration_error` for an https URL where TLS is not compiled in.
-    void check(const url& to) const {
-        if (to.scheme == "https" && !has_tls) throw configuration_error{"url", to.origin(), tls_advice};
+    static http_response failure(transport_error error, const std::string& message) {
+        return {.error = error, .message = message};
     }
 
 private:
-#if defined(CPPHTTPLIB_OPENSSL_SUPPORT) || defined(CPPHTTPLIB_SSL_ENABLED)
-    static constexpr bool has_tls = true;
-#else
-    static constexpr bool has_tls = false;
-#endif
-    static constexpr const char* tls_advice =
-        "http, for this program was built without TLS; for https define CPPHTTPLIB_OPENSSL_SUPPORT and link OpenSSL";
-
     /// A server's connection and whose turn it is. Guarded by `mutex_`, but for `peer`, which is for the thread whose
     /// turn it is.
     struct origin_slot {
-        origin_slot(url server, detail::proxy_route route) : peer{std::move(server), std::move(route)} {}
+        origin_slot(url server, proxy_route route) : peer{std::move(server), std::move(route)} {}
 
-        detail::connection peer;
+        connection peer;
         std::condition_variable idle;
         bool busy = false;
         steady_time deadline{};
@@ -13867,13 +14238,13 @@ private:
     class turn {
     public:
         /// `transport_error::none`, or why there is no turn.
-        transport_error take(basic_httplib_transport& owner, origin_slot& mine, steady_time deadline) {
+        transport_error take(connection_pool& owner, origin_slot& mine, steady_time deadline) {
             std::unique_lock lock{owner.mutex_};
             mine.idle.wait_until(lock, deadline, [&] { return owner.cancelled_ || !mine.busy; });
             if (owner.cancelled_) return transport_error::cancelled;
             if (mine.busy) return transport_error::timeout;
             if (!owner.watchdog_.joinable())
-                owner.watchdog_ = detail::start_worker_thread([&owner] { owner.keep_deadlines(); });
+                owner.watchdog_ = start_worker_thread([&owner] { owner.keep_deadlines(); });
             mine.busy = true;
             mine.deadline = deadline;
             mine.peer.line.begin();
@@ -13897,72 +14268,22 @@ private:
         }
 
     private:
-        basic_httplib_transport* owner_ = nullptr;
+        connection_pool* owner_ = nullptr;
         origin_slot* mine_ = nullptr;
         int exceptions_ = std::uncaught_exceptions();
     };
 
-    static http_response failure(transport_error error, const std::string& message) {
-        return {.error = error, .message = message};
-    }
-
-    http_response run(const http_request& request) {
-        constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
-        const auto timeout = std::clamp(request.timeout, std::chrono::milliseconds{0}, longest);
-        const auto connect_timeout = std::clamp(request.connect_timeout, std::chrono::milliseconds{1}, longest);
-        const auto deadline = std::chrono::steady_clock::now() + timeout;
-        const std::string_view address = request.url;
-        const auto authority = address.find("://");
-        const auto path = std::min(address.find('/', authority == address.npos ? 0 : authority + 3), address.size());
-        origin_slot* const mine = find(address.substr(0, path));
-        if (mine == nullptr)
-            return failure(transport_error::unreachable,
-                           "\"" + detail::printable(request.url) + "\" is not an http or https URL");
-        detail::connection& peer = mine->peer;
-        turn now;
-        switch (now.take(*this, *mine, deadline)) {
-            case transport_error::none:
-                break;
-            case transport_error::cancelled:
-                return peer.failure(transport_error::cancelled, "cancelled");
-            default:
-                return peer.failure(transport_error::timeout, "other requests took all the time");
-        }
-        if (!has_tls && peer.server().scheme == "https") return peer.failure(transport_error::tls, tls_advice);
-        if (!peer.route().error.empty()) return peer.failure(transport_error::unreachable, peer.route().error);
-        detail::outgoing out{.request = request,
-                             .target = path < address.size() ? address.substr(path) : "/",
-                             .payload = request.body,
-                             .compressed = false,
-                             .deadline = deadline};
-        if (request.compress && !request.body.empty()) {
-            if (const auto shorter = peer.encoder.encode(request.body)) {
-                out.payload = *shorter;
-                out.compressed = true;
-            }
-        }
-        if (peer.is_open()) {
-            auto tried = peer.exchange(out, connect_timeout);
-            // The server may close a kept connection at any time. Where no answer began, it may never have seen the
-            // request: once more, on a connection of its own.
-            const bool was_closed = tried.response.error == transport_error::broken && !tried.answered && !tried.opened;
-            const bool has_moved = tried.response.error == transport_error::unreachable && !tried.reached;
-            if (!was_closed && !has_moved) return tried.response;
-        }
-        return connect_and_send(peer, out, std::min(deadline, std::chrono::steady_clock::now() + connect_timeout));
-    }
-
-    http_response connect_and_send(detail::connection& peer, const detail::outgoing& out, steady_time deadline) {
+    http_response connect_and_send(connection& peer, const outgoing& out, steady_time deadline) {
         const auto name = resolve(peer, deadline);
         if (!name) {
-            if (peer.line.reason() == detail::stop_reason::cancelled)
+            if (peer.line.reason() == stop_reason::cancelled)
                 return peer.failure(transport_error::cancelled, "cancelled");
             return peer.failure(transport_error::timeout, peer.next_hop() + " was not resolved in time");
         }
         if (name->addresses.empty())
             return peer.failure(transport_error::unreachable, peer.next_hop() + " does not resolve: " + name->error);
 
-        detail::attempt last;
+        attempt last;
         auto left = static_cast<int>(name->addresses.size());
         for (const auto& address : name->addresses) {
             const auto share =
@@ -13976,12 +14297,11 @@ private:
     }
 
     /// The addresses of the next hop; nothing where the deadline passed or the exchange was stopped.
-    std::optional<resolved_name> resolve(detail::connection& peer, steady_time deadline) {
-        if (detail::is_address(peer.next_hop())) return resolved_name{.addresses = {peer.next_hop()}};
+    std::optional<resolved_name> resolve(connection& peer, steady_time deadline) {
+        if (is_address(peer.next_hop())) return resolved_name{.addresses = {peer.next_hop()}};
         // A question that was given up on is taken up again, so that a resolver that hangs holds one thread a server,
         // not one a request. If it has been answered meanwhile, the answer is old.
-        if (!peer.question || peer.question->is_answered())
-            peer.question = detail::lookup::start(resolve_, peer.next_hop());
+        if (!peer.question || peer.question->is_answered()) peer.question = lookup::start(resolve_, peer.next_hop());
         peer.line.watch(peer.question);
         auto name = peer.question->wait_until(deadline);
         peer.line.watch(nullptr);
@@ -14010,8 +14330,7 @@ private:
             for (auto& [origin, slot] : slots_) {
                 if (!slot->busy) continue;
                 const bool is_over = cancelled_ || now >= slot->deadline;
-                if (is_over)
-                    slot->peer.line.stop(cancelled_ ? detail::stop_reason::cancelled : detail::stop_reason::deadline);
+                if (is_over) slot->peer.line.stop(cancelled_ ? stop_reason::cancelled : stop_reason::deadline);
                 wakes_at_ = std::min(wakes_at_, is_over ? now + again : slot->deadline);
             }
             if (wakes_at_ == steady_time::max()) {
@@ -14022,8 +14341,8 @@ private:
         }
     }
 
-    const Resolver resolve_;
-    const detail::proxy_settings proxies_;
+    const Resolver& resolve_;
+    const proxy_settings& proxies_;
 
     std::mutex mutex_;
     std::condition_variable changed_;  ///< wakes the watchdog
@@ -14032,6 +14351,70 @@ private:
     std::thread watchdog_;
     bool cancelled_ = false;
     bool closing_ = false;
+};
+
+}  // namespace detail
+
+/// HTTP and HTTPS over cpp-httplib, 0.11.4 or later: the transport that programs use.
+///
+/// One connection a server is kept alive; threads that send to the same server take turns. Construction reads the
+/// proxy variables and does nothing else. The first `send` starts one thread, which keeps the deadlines, and which the
+/// destructor joins; a host name is resolved on a thread of its own, which is abandoned where the system's resolver
+/// does not answer in time. Where a server has several addresses, they are tried in turn, each for its share of the
+/// connect timeout. Bodies are compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
+///
+/// https needs CPPHTTPLIB_OPENSSL_SUPPORT. The server's certificate and host name are always verified, against the
+/// system's trust store or what SSL_CERT_FILE and SSL_CERT_DIR say. Proxies are those of the environment, as curl reads
+/// it: see `detail::proxy_settings`.
+///
+/// All members may be called from any thread at once; no `send` may be under way when it is destroyed. A child made by
+/// `fork()` has connections and threads of its own, also where the parent had cancelled.
+template <resolver Resolver = system_resolver>
+class basic_httplib_transport {
+public:
+    basic_httplib_transport() : basic_httplib_transport{Resolver{}} {}
+
+    /// For tests and for programs with a resolver or an environment of their own. Both are copied or read now.
+    template <environment Environment = process_environment>
+    explicit basic_httplib_transport(Resolver resolve, const Environment& environment = {})
+        : resolve_{std::move(resolve)}, proxies_{environment} {}
+
+    basic_httplib_transport(const basic_httplib_transport&) = delete;
+    basic_httplib_transport& operator=(const basic_httplib_transport&) = delete;
+
+    /// Sends one request and waits for the answer, as the `transport` concept says. Throws only `std::bad_alloc`.
+    [[nodiscard]] http_response send(const http_request& request) {
+        const detail::sigpipe_guard quiet;
+        auto* const pool = connections_.get();
+        if (pool == nullptr) throw std::bad_alloc{};
+        try {
+            return pool->send(request);
+        } catch (const std::bad_alloc&) {
+            throw;
+        } catch (const std::system_error& e) {  // no thread, so nothing was sent
+            return pool->failure(transport_error::unreachable, e.what());
+        } catch (const std::exception& e) {
+            return pool->failure(transport_error::broken, e.what());
+        } catch (...) {
+            return pool->failure(transport_error::broken, "the HTTP library failed");
+        }
+    }
+
+    /// Ends every `send` under way, and every later one at once. Final.
+    void cancel() noexcept {
+        if (auto* const pool = connections_.get()) pool->cancel();
+    }
+
+    /// Throws `configuration_error` for an https URL where TLS is not compiled in.
+    void check(const url& to) const {
+        if (to.scheme == "https" && !detail::has_tls) throw configuration_error{"url", to.origin(), detail::tls_advice};
+    }
+
+private:
+    const Resolver resolve_;
+    const detail::proxy_settings proxies_;
+    detail::per_process<detail::connection_pool<Resolver>> connections_{
+        [this] { return std::make_unique<detail::connection_pool<Resolver>>(resolve_, proxies_); }};
 };
 
 /// The transport of the everyday names: `candor::telemetry`, `candor::rudderstack::client`.

@@ -83,6 +83,23 @@ TEST_CASE("a file is one claim's at a time, and a removed one nobody's") {
     CHECK_FALSE(a.claim("one").is_open());
 }
 
+TEST_CASE("a file is replaced whole, and read also while somebody has it in hand") {
+    const temporary_directory t;
+    directory d{t.path()};
+    REQUIRE(d.write("one", "long ago"));
+    const auto held = d.claim("one");
+    REQUIRE(held.is_open());
+    directory other{t.path()};
+    REQUIRE(other.write("one", "now"));
+    CHECK(other.read("one", 100) == "now");
+    CHECK(other.read("one", 2) == "no");
+    CHECK(count_in(t.path()) == 1);
+    const auto held_too = d.claim("one");
+    REQUIRE(held_too.is_open());
+    CHECK(other.read("one", 100) == "now");
+    CHECK_FALSE(directory{t.path() / "absent"}.read("one", 100));
+}
+
 TEST_CASE("a link, a second name, a FIFO, a directory and a stranger's file are left alone") {
     const temporary_directory t;
     const temporary_directory elsewhere;
@@ -95,12 +112,14 @@ TEST_CASE("a link, a second name, a FIFO, a directory and a stranger's file are 
     for (const char* name : {"symlink", "hardlink", "fifo", "directory", "absent"}) {
         CAPTURE(name);
         CHECK_FALSE(d.claim(name).is_open());
+        CHECK_FALSE(d.read(name, 100));
         CHECK_FALSE(d.rename(name, "renamed"));
     }
     if (::geteuid() == 0) {
         t.write("stranger", "x");
         REQUIRE(::chown((t.path() / "stranger").c_str(), 1, 1) == 0);
         CHECK_FALSE(d.claim("stranger").is_open());
+        CHECK_FALSE(d.read("stranger", 100));
     }
     CHECK(content_of(target) == "precious");
     CHECK(fs::is_symlink(t.path() / "symlink"));

@@ -10,6 +10,9 @@
 #include <thread>
 #include <tuple>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 namespace {
 
 struct ended {
@@ -68,8 +71,12 @@ int main(int, char** argv) {
         telemetry.flush(std::chrono::milliseconds{100});
         return 0;
     }
+    if (way == "in_child") {
+        const pid_t child = ::fork();
+        if (child != 0) return ::waitpid(child, nullptr, 0) == child ? 0 : 2;
+    }
     telemetry.track(ended{.way = way});
-    if (way == "exit") std::exit(0);
+    if (way == "exit" || way == "in_child") std::exit(0);
     if (way == "quick_exit") std::quick_exit(0);
     if (way == "during_flush") {
         std::thread{[&] { telemetry.flush(std::chrono::seconds{10}); }}.detach();

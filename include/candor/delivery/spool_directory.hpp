@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <candor/policy/fork.hpp>
 #include <candor/policy/signal_guard.hpp>
 #include <candor/policy/system_calls.hpp>
 
@@ -48,6 +49,7 @@ public:
 
     bool write(const std::string&, std::string_view) { return false; }
     std::vector<entry> list() { return {}; }
+    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
     file claim(const std::string&) noexcept { return {}; }
     void remove(file&) noexcept {}
     void set_aside(file&) {}
@@ -66,15 +68,17 @@ private:
     class file {
     public:
         file() = default;
-        file(int descriptor, std::string name) noexcept : descriptor_{descriptor}, name_{std::move(name)} {}
-        file(file&& other) noexcept
-            : descriptor_{std::exchange(other.descriptor_, -1)}, name_{std::move(other.name_)} {}
+        file(int descriptor, std::string name) noexcept
+            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept { *this = std::move(other); }
         file& operator=(file&& other) noexcept {
             std::swap(descriptor_, other.descriptor_);
+            not_in_child_ = std::move(other.not_in_child_);
             name_.swap(other.name_);
             return *this;
         }
         ~file() {
+            not_in_child_.end();  // which would hold the lock
             if (descriptor_ >= 0) Calls::close(descriptor_);
         }
 
@@ -111,10 +115,12 @@ private:
 
     private:
         int descriptor_ = -1;
+        closed_in_child not_in_child_{};
         std::string name_{};
     };
 
-    /// Makes a file, and the directory where there is none. False leaves nothing behind.
+    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
+    /// behind.
     bool write(const std::string& name, std::string_view content) {
         const bool was_open = descriptor_ >= 0;
         if (write_once(name, content)) return true;
@@ -145,6 +151,21 @@ private:
             out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
         }
         return out;
+    }
+
+    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
+    /// plain file of this user.
+    std::optional<std::string> read(const std::string& name, std::size_t limit) {
+        if (!open(false)) return std::nullopt;
+        const file found{
+            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+            name};
+        struct stat facts {};
+        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
+            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
+            return std::nullopt;
+        }
+        return found.read(limit);
     }
 
     /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
@@ -259,15 +280,18 @@ private:
         const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
                              ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
         if (!is_ours) close();
+        not_in_child_ = closed_in_child{descriptor_};
         return is_ours;
     }
 
     void close() noexcept {
+        not_in_child_.end();
         if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
     }
 
     std::filesystem::path path_;
     int descriptor_ = -1;
+    closed_in_child not_in_child_{};
 
 #endif
 };

@@ -26,6 +26,7 @@
 
 #include <candor/policy/clock.hpp>
 #include <candor/policy/error.hpp>
+#include <candor/policy/fork.hpp>
 
 namespace candor::detail {
 
@@ -47,24 +48,32 @@ inline bool would_block(int error) noexcept {
 #endif
 }
 
-/// A socket and its end. Non-blocking, and not inherited by programs that the host starts.
+/// A socket and its end. Non-blocking, and inherited neither by children nor by programs that the host starts.
 class owned_socket {
 public:
     owned_socket() = default;
+    owned_socket(owned_socket&& other) noexcept { *this = std::move(other); }
+#ifdef _WIN32
     explicit owned_socket(socket_t value) noexcept : value_{value} {}
-    owned_socket(owned_socket&& other) noexcept : value_{std::exchange(other.value_, INVALID_SOCKET)} {}
     owned_socket& operator=(owned_socket&& other) noexcept {
         std::swap(value_, other.value_);
         return *this;
     }
     ~owned_socket() {
-        if (value_ == INVALID_SOCKET) return;
-#ifdef _WIN32
-        ::closesocket(value_);
-#else
-        ::close(value_);
-#endif
+        if (value_ != INVALID_SOCKET) ::closesocket(value_);
     }
+#else
+    explicit owned_socket(socket_t value) noexcept : value_{value}, not_in_child_{value} {}
+    owned_socket& operator=(owned_socket&& other) noexcept {
+        std::swap(value_, other.value_);
+        not_in_child_ = std::move(other.not_in_child_);
+        return *this;
+    }
+    ~owned_socket() {
+        not_in_child_.end();
+        if (value_ != INVALID_SOCKET) ::close(value_);
+    }
+#endif
 
     [[nodiscard]] socket_t get() const noexcept { return value_; }
     explicit operator bool() const noexcept { return value_ != INVALID_SOCKET; }
@@ -104,6 +113,9 @@ private:
 #endif
 
     socket_t value_ = INVALID_SOCKET;
+#ifndef _WIN32
+    closed_in_child not_in_child_;
+#endif
 };
 
 inline void set_option(socket_t socket, int level, int name, int value) noexcept {

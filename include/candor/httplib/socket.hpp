@@ -14,6 +14,8 @@
 #include <unistd.h>
 #endif
 
+#include <candor/policy/fork.hpp>
+
 namespace candor::detail {
 
 /// A second descriptor of a socket that httplib owns. Shutting the socket down through it ends whatever httplib is
@@ -22,20 +24,28 @@ namespace candor::detail {
 class socket_handle {
 public:
     socket_handle() = default;
+    socket_handle(socket_handle&& other) noexcept { *this = std::move(other); }
+#ifdef _WIN32
     explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)} {}
-    socket_handle(socket_handle&& other) noexcept : own_{std::exchange(other.own_, INVALID_SOCKET)} {}
     socket_handle& operator=(socket_handle&& other) noexcept {
         std::swap(own_, other.own_);
         return *this;
     }
     ~socket_handle() {
-        if (own_ == INVALID_SOCKET) return;
-#ifdef _WIN32
-        ::closesocket(own_);
-#else
-        ::close(own_);
-#endif
+        if (own_ != INVALID_SOCKET) ::closesocket(own_);
     }
+#else
+    explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)}, not_in_child_{own_, original} {}
+    socket_handle& operator=(socket_handle&& other) noexcept {
+        std::swap(own_, other.own_);
+        not_in_child_ = std::move(other.not_in_child_);
+        return *this;
+    }
+    ~socket_handle() {
+        not_in_child_.end();
+        if (own_ != INVALID_SOCKET) ::close(own_);
+    }
+#endif
 
     [[nodiscard]] socket_t get() const noexcept { return own_; }
 
@@ -84,6 +94,9 @@ private:
     }
 
     socket_t own_ = INVALID_SOCKET;
+#ifndef _WIN32
+    closed_in_child not_in_child_;
+#endif
 };
 
 /// While it lives, a write to a connection that the peer has closed raises no SIGPIPE in this thread. Neither httplib

@@ -27,63 +27,88 @@
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
+#include <candor/policy/fork.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/policy/url.hpp>
 
 namespace candor {
 
-/// HTTP and HTTPS over cpp-httplib, 0.11.4 or later: the transport that programs use.
-///
-/// One connection a server is kept alive; threads that send to the same server take turns. Construction reads the
-/// proxy variables and does nothing else. The first `send` starts one thread, which keeps the deadlines, and which the
-/// destructor joins; a host name is resolved on a thread of its own, which is abandoned where the system's resolver
-/// does not answer in time. Where a server has several addresses, they are tried in turn, each for its share of the
-/// connect timeout. Bodies are compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
-///
-/// https needs CPPHTTPLIB_OPENSSL_SUPPORT. The server's certificate and host name are always verified, against the
-/// system's trust store or what SSL_CERT_FILE and SSL_CERT_DIR say. Proxies are those of the environment, as curl reads
-/// it: see `detail::proxy_settings`.
-///
-/// All members may be called from any thread at once; no `send` may be under way when it is destroyed.
-template <resolver Resolver = system_resolver>
-class basic_httplib_transport {
+namespace detail {
+
+#if defined(CPPHTTPLIB_OPENSSL_SUPPORT) || defined(CPPHTTPLIB_SSL_ENABLED)
+inline constexpr bool has_tls = true;
+#else
+inline constexpr bool has_tls = false;
+#endif
+inline constexpr const char* tls_advice =
+    "http, for this program was built without TLS; for https define CPPHTTPLIB_OPENSSL_SUPPORT and link OpenSSL";
+
+/// The connections of a transport in one process, and the thread that keeps their deadlines. Thread-safe, but that no
+/// `send` may be under way when it is destroyed. What is passed to the constructor outlives it.
+template <resolver Resolver>
+class connection_pool {
 public:
-    basic_httplib_transport() : basic_httplib_transport{Resolver{}} {}
+    connection_pool(const Resolver& resolve, const proxy_settings& proxies) : resolve_{resolve}, proxies_{proxies} {}
+    connection_pool(const connection_pool&) = delete;
+    connection_pool& operator=(const connection_pool&) = delete;
 
-    /// For tests and for programs with a resolver or an environment of their own. Both are copied or read now.
-    template <environment Environment = process_environment>
-    explicit basic_httplib_transport(Resolver resolve, const Environment& environment = {})
-        : resolve_{std::move(resolve)}, proxies_{environment} {}
-
-    basic_httplib_transport(const basic_httplib_transport&) = delete;
-    basic_httplib_transport& operator=(const basic_httplib_transport&) = delete;
-
-    ~basic_httplib_transport() {
+    ~connection_pool() {
         {
             const std::lock_guard guard{mutex_};
             closing_ = true;
             changed_.notify_all();
         }
         if (watchdog_.joinable()) watchdog_.join();
-        const detail::sigpipe_guard quiet;  // a TLS connection is taken leave of
+        const sigpipe_guard quiet;  // a TLS connection is taken leave of
         for (auto& [origin, slot] : slots_) slot->peer.reset();
     }
 
-    /// Sends one request and waits for the answer, as the `transport` concept says. Throws only `std::bad_alloc`.
-    [[nodiscard]] http_response send(const http_request& request) {
-        const detail::sigpipe_guard quiet;
-        try {
-            return run(request);
-        } catch (const std::bad_alloc&) {
-            throw;
-        } catch (const std::system_error& e) {  // no thread, so nothing was sent
-            return failure(transport_error::unreachable, e.what());
-        } catch (const std::exception& e) {
-            return failure(transport_error::broken, e.what());
-        } catch (...) {
-            return failure(transport_error::broken, "the HTTP library failed");
+    /// Throws what the HTTP library throws.
+    http_response send(const http_request& request) {
+        constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
+        const auto timeout = std::clamp(request.timeout, std::chrono::milliseconds{0}, longest);
+        const auto connect_timeout = std::clamp(request.connect_timeout, std::chrono::milliseconds{1}, longest);
+        const auto deadline = std::chrono::steady_clock::now() + timeout;
+        const std::string_view address = request.url;
+        const auto authority = address.find("://");
+        const auto path = std::min(address.find('/', authority == address.npos ? 0 : authority + 3), address.size());
+        origin_slot* const mine = find(address.substr(0, path));
+        if (mine == nullptr)
+            return failure(transport_error::unreachable,
+                           "\"" + printable(request.url) + "\" is not an http or https URL");
+        connection& peer = mine->peer;
+        turn now;
+        switch (now.take(*this, *mine, deadline)) {
+            case transport_error::none:
+                break;
+            case transport_error::cancelled:
+                return peer.failure(transport_error::cancelled, "cancelled");
+            default:
+                return peer.failure(transport_error::timeout, "other requests took all the time");
         }
+        if (!has_tls && peer.server().scheme == "https") return peer.failure(transport_error::tls, tls_advice);
+        if (!peer.route().error.empty()) return peer.failure(transport_error::unreachable, peer.route().error);
+        outgoing out{.request = request,
+                     .target = path < address.size() ? address.substr(path) : "/",
+                     .payload = request.body,
+                     .compressed = false,
+                     .deadline = deadline};
+        if (request.compress && !request.body.empty()) {
+            if (const auto shorter = peer.encoder.encode(request.body)) {
+                out.payload = *shorter;
+                out.compressed = true;
+            }
+        }
+        if (peer.is_open()) {
+            auto tried = peer.exchange(out, connect_timeout);
+            // The server may close a kept connection at any time. Where no answer began, it may never have seen the
+            // request: once more, on a connection of its own.
+            const bool was_closed = tried.response.error == transport_error::broken && !tried.answered && !tried.opened;
+            const bool has_moved = tried.response.error == transport_error::unreachable && !tried.reached;
+            if (!was_closed && !has_moved) return tried.response;
+        }
+        return connect_and_send(peer, out, std::min(deadline, std::chrono::steady_clock::now() + connect_timeout));
     }
 
     /// Ends every `send` under way, and every later one at once. Final.
@@ -91,32 +116,23 @@ public:
         const std::lock_guard guard{mutex_};
         cancelled_ = true;
         for (auto& [origin, slot] : slots_) {
-            if (slot->busy) slot->peer.line.stop(detail::stop_reason::cancelled);
+            if (slot->busy) slot->peer.line.stop(stop_reason::cancelled);
             slot->idle.notify_all();
         }
         changed_.notify_all();
     }
 
-    /// Throws `configuration_error` for an https URL where TLS is not compiled in.
-    void check(const url& to) const {
-        if (to.scheme == "https" && !has_tls) throw configuration_error{"url", to.origin(), tls_advice};
+    static http_response failure(transport_error error, const std::string& message) {
+        return {.error = error, .message = message};
     }
 
 private:
-#if defined(CPPHTTPLIB_OPENSSL_SUPPORT) || defined(CPPHTTPLIB_SSL_ENABLED)
-    static constexpr bool has_tls = true;
-#else
-    static constexpr bool has_tls = false;
-#endif
-    static constexpr const char* tls_advice =
-        "http, for this program was built without TLS; for https define CPPHTTPLIB_OPENSSL_SUPPORT and link OpenSSL";
-
     /// A server's connection and whose turn it is. Guarded by `mutex_`, but for `peer`, which is for the thread whose
     /// turn it is.
     struct origin_slot {
-        origin_slot(url server, detail::proxy_route route) : peer{std::move(server), std::move(route)} {}
+        origin_slot(url server, proxy_route route) : peer{std::move(server), std::move(route)} {}
 
-        detail::connection peer;
+        connection peer;
         std::condition_variable idle;
         bool busy = false;
         steady_time deadline{};
@@ -126,13 +142,13 @@ private:
     class turn {
     public:
         /// `transport_error::none`, or why there is no turn.
-        transport_error take(basic_httplib_transport& owner, origin_slot& mine, steady_time deadline) {
+        transport_error take(connection_pool& owner, origin_slot& mine, steady_time deadline) {
             std::unique_lock lock{owner.mutex_};
             mine.idle.wait_until(lock, deadline, [&] { return owner.cancelled_ || !mine.busy; });
             if (owner.cancelled_) return transport_error::cancelled;
             if (mine.busy) return transport_error::timeout;
             if (!owner.watchdog_.joinable())
-                owner.watchdog_ = detail::start_worker_thread([&owner] { owner.keep_deadlines(); });
+                owner.watchdog_ = start_worker_thread([&owner] { owner.keep_deadlines(); });
             mine.busy = true;
             mine.deadline = deadline;
             mine.peer.line.begin();
@@ -156,72 +172,22 @@ private:
         }
 
     private:
-        basic_httplib_transport* owner_ = nullptr;
+        connection_pool* owner_ = nullptr;
         origin_slot* mine_ = nullptr;
         int exceptions_ = std::uncaught_exceptions();
     };
 
-    static http_response failure(transport_error error, const std::string& message) {
-        return {.error = error, .message = message};
-    }
-
-    http_response run(const http_request& request) {
-        constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
-        const auto timeout = std::clamp(request.timeout, std::chrono::milliseconds{0}, longest);
-        const auto connect_timeout = std::clamp(request.connect_timeout, std::chrono::milliseconds{1}, longest);
-        const auto deadline = std::chrono::steady_clock::now() + timeout;
-        const std::string_view address = request.url;
-        const auto authority = address.find("://");
-        const auto path = std::min(address.find('/', authority == address.npos ? 0 : authority + 3), address.size());
-        origin_slot* const mine = find(address.substr(0, path));
-        if (mine == nullptr)
-            return failure(transport_error::unreachable,
-                           "\"" + detail::printable(request.url) + "\" is not an http or https URL");
-        detail::connection& peer = mine->peer;
-        turn now;
-        switch (now.take(*this, *mine, deadline)) {
-            case transport_error::none:
-                break;
-            case transport_error::cancelled:
-                return peer.failure(transport_error::cancelled, "cancelled");
-            default:
-                return peer.failure(transport_error::timeout, "other requests took all the time");
-        }
-        if (!has_tls && peer.server().scheme == "https") return peer.failure(transport_error::tls, tls_advice);
-        if (!peer.route().error.empty()) return peer.failure(transport_error::unreachable, peer.route().error);
-        detail::outgoing out{.request = request,
-                             .target = path < address.size() ? address.substr(path) : "/",
-                             .payload = request.body,
-                             .compressed = false,
-                             .deadline = deadline};
-        if (request.compress && !request.body.empty()) {
-            if (const auto shorter = peer.encoder.encode(request.body)) {
-                out.payload = *shorter;
-                out.compressed = true;
-            }
-        }
-        if (peer.is_open()) {
-            auto tried = peer.exchange(out, connect_timeout);
-            // The server may close a kept connection at any time. Where no answer began, it may never have seen the
-            // request: once more, on a connection of its own.
-            const bool was_closed = tried.response.error == transport_error::broken && !tried.answered && !tried.opened;
-            const bool has_moved = tried.response.error == transport_error::unreachable && !tried.reached;
-            if (!was_closed && !has_moved) return tried.response;
-        }
-        return connect_and_send(peer, out, std::min(deadline, std::chrono::steady_clock::now() + connect_timeout));
-    }
-
-    http_response connect_and_send(detail::connection& peer, const detail::outgoing& out, steady_time deadline) {
+    http_response connect_and_send(connection& peer, const outgoing& out, steady_time deadline) {
         const auto name = resolve(peer, deadline);
         if (!name) {
-            if (peer.line.reason() == detail::stop_reason::cancelled)
+            if (peer.line.reason() == stop_reason::cancelled)
                 return peer.failure(transport_error::cancelled, "cancelled");
             return peer.failure(transport_error::timeout, peer.next_hop() + " was not resolved in time");
         }
         if (name->addresses.empty())
             return peer.failure(transport_error::unreachable, peer.next_hop() + " does not resolve: " + name->error);
 
-        detail::attempt last;
+        attempt last;
         auto left = static_cast<int>(name->addresses.size());
         for (const auto& address : name->addresses) {
             const auto share =
@@ -235,12 +201,11 @@ private:
     }
 
     /// The addresses of the next hop; nothing where the deadline passed or the exchange was stopped.
-    std::optional<resolved_name> resolve(detail::connection& peer, steady_time deadline) {
-        if (detail::is_address(peer.next_hop())) return resolved_name{.addresses = {peer.next_hop()}};
+    std::optional<resolved_name> resolve(connection& peer, steady_time deadline) {
+        if (is_address(peer.next_hop())) return resolved_name{.addresses = {peer.next_hop()}};
         // A question that was given up on is taken up again, so that a resolver that hangs holds one thread a server,
         // not one a request. If it has been answered meanwhile, the answer is old.
-        if (!peer.question || peer.question->is_answered())
-            peer.question = detail::lookup::start(resolve_, peer.next_hop());
+        if (!peer.question || peer.question->is_answered()) peer.question = lookup::start(resolve_, peer.next_hop());
         peer.line.watch(peer.question);
         auto name = peer.question->wait_until(deadline);
         peer.line.watch(nullptr);
@@ -269,8 +234,7 @@ private:
             for (auto& [origin, slot] : slots_) {
                 if (!slot->busy) continue;
                 const bool is_over = cancelled_ || now >= slot->deadline;
-                if (is_over)
-                    slot->peer.line.stop(cancelled_ ? detail::stop_reason::cancelled : detail::stop_reason::deadline);
+                if (is_over) slot->peer.line.stop(cancelled_ ? stop_reason::cancelled : stop_reason::deadline);
                 wakes_at_ = std::min(wakes_at_, is_over ? now + again : slot->deadline);
             }
             if (wakes_at_ == steady_time::max()) {
@@ -281,8 +245,8 @@ private:
         }
     }
 
-    const Resolver resolve_;
-    const detail::proxy_settings proxies_;
+    const Resolver& resolve_;
+    const proxy_settings& proxies_;
 
     std::mutex mutex_;
     std::condition_variable changed_;  ///< wakes the watchdog
@@ -291,6 +255,70 @@ private:
     std::thread watchdog_;
     bool cancelled_ = false;
     bool closing_ = false;
+};
+
+}  // namespace detail
+
+/// HTTP and HTTPS over cpp-httplib, 0.11.4 or later: the transport that programs use.
+///
+/// One connection a server is kept alive; threads that send to the same server take turns. Construction reads the
+/// proxy variables and does nothing else. The first `send` starts one thread, which keeps the deadlines, and which the
+/// destructor joins; a host name is resolved on a thread of its own, which is abandoned where the system's resolver
+/// does not answer in time. Where a server has several addresses, they are tried in turn, each for its share of the
+/// connect timeout. Bodies are compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
+///
+/// https needs CPPHTTPLIB_OPENSSL_SUPPORT. The server's certificate and host name are always verified, against the
+/// system's trust store or what SSL_CERT_FILE and SSL_CERT_DIR say. Proxies are those of the environment, as curl reads
+/// it: see `detail::proxy_settings`.
+///
+/// All members may be called from any thread at once; no `send` may be under way when it is destroyed. A child made by
+/// `fork()` has connections and threads of its own, also where the parent had cancelled.
+template <resolver Resolver = system_resolver>
+class basic_httplib_transport {
+public:
+    basic_httplib_transport() : basic_httplib_transport{Resolver{}} {}
+
+    /// For tests and for programs with a resolver or an environment of their own. Both are copied or read now.
+    template <environment Environment = process_environment>
+    explicit basic_httplib_transport(Resolver resolve, const Environment& environment = {})
+        : resolve_{std::move(resolve)}, proxies_{environment} {}
+
+    basic_httplib_transport(const basic_httplib_transport&) = delete;
+    basic_httplib_transport& operator=(const basic_httplib_transport&) = delete;
+
+    /// Sends one request and waits for the answer, as the `transport` concept says. Throws only `std::bad_alloc`.
+    [[nodiscard]] http_response send(const http_request& request) {
+        const detail::sigpipe_guard quiet;
+        auto* const pool = connections_.get();
+        if (pool == nullptr) throw std::bad_alloc{};
+        try {
+            return pool->send(request);
+        } catch (const std::bad_alloc&) {
+            throw;
+        } catch (const std::system_error& e) {  // no thread, so nothing was sent
+            return pool->failure(transport_error::unreachable, e.what());
+        } catch (const std::exception& e) {
+            return pool->failure(transport_error::broken, e.what());
+        } catch (...) {
+            return pool->failure(transport_error::broken, "the HTTP library failed");
+        }
+    }
+
+    /// Ends every `send` under way, and every later one at once. Final.
+    void cancel() noexcept {
+        if (auto* const pool = connections_.get()) pool->cancel();
+    }
+
+    /// Throws `configuration_error` for an https URL where TLS is not compiled in.
+    void check(const url& to) const {
+        if (to.scheme == "https" && !detail::has_tls) throw configuration_error{"url", to.origin(), detail::tls_advice};
+    }
+
+private:
+    const Resolver resolve_;
+    const detail::proxy_settings proxies_;
+    detail::per_process<detail::connection_pool<Resolver>> connections_{
+        [this] { return std::make_unique<detail::connection_pool<Resolver>>(resolve_, proxies_); }};
 };
 
 /// The transport of the everyday names: `candor::telemetry`, `candor::rudderstack::client`.

@@ -17,8 +17,6 @@
 
 #ifdef _WIN32
 #include <random>
-#else
-#include <pthread.h>
 #endif
 #ifdef __linux__
 #include <fcntl.h>
@@ -26,6 +24,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 #endif
+
+#include <candor/policy/fork.hpp>
 
 namespace candor {
 
@@ -62,22 +62,6 @@ inline void fill_random(std::uint8_t* out, std::size_t size) {
     for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<std::uint8_t>(device());
 #else
     ::arc4random_buf(out, size);  // macOS and the BSDs: cannot fail
-#endif
-}
-
-/// Counts the forks between the first process and this one.
-inline std::atomic<unsigned> fork_generation{0};
-
-/// Makes sure that `fork_generation` counts from now on.
-inline void count_forks() {
-#ifndef _WIN32
-    static const bool registered = [] {
-        const auto in_child = [] { fork_generation.fetch_add(1, std::memory_order_relaxed); };
-        if (const int error = ::pthread_atfork(nullptr, nullptr, in_child); error != 0)
-            throw std::system_error{error, std::generic_category(), "pthread_atfork"};
-        return true;
-    }();
-    static_cast<void>(registered);
 #endif
 }
 

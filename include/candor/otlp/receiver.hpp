@@ -22,6 +22,7 @@
 #include <candor/otlp/text_table.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
+#include <candor/policy/fork.hpp>
 #include <candor/policy/server.hpp>
 
 namespace candor::otlp {
@@ -51,7 +52,8 @@ struct receiver_statistics {
 ///
 /// The file is there from the start. It is written every `write_interval`, where the table has changed, and at
 /// shutdown. All members but the destructor may be called from any thread, `shutdown` not from a callback of the
-/// table's.
+/// table's. In a child made by `fork()` it goes on in the parent alone: the child may ask for `endpoint()` and destroy
+/// it, no more.
 template <candor::server Server, clock Clock>
 class basic_receiver {
 public:
@@ -65,59 +67,108 @@ public:
 
     basic_receiver(const basic_receiver&) = delete;
     basic_receiver& operator=(const basic_receiver&) = delete;
-    ~basic_receiver() { shutdown(); }
+    ~basic_receiver() = default;
 
     /// Where workers on this machine reach it: an address and a port, such as `127.0.0.1:43121` or `[::1]:43121`.
-    [[nodiscard]] std::string endpoint() const {
-        const std::string& address = options_.address;
-        const bool is_v6 = address.find(':') != address.npos;
-        std::string host = address;
-        if (address == "localhost" || address == "0.0.0.0") host = "127.0.0.1";
-        if (is_v6) host = "[" + (address == "::" ? "::1" : address) + "]";
-        return host + ":" + std::to_string(server_.port());
-    }
+    [[nodiscard]] const std::string& endpoint() const noexcept { return endpoint_; }
 
-    [[nodiscard]] const otlp::table& table() const noexcept { return table_; }
+    [[nodiscard]] const otlp::table& table() const noexcept { return running_.find()->table; }
 
     [[nodiscard]] receiver_statistics statistics() const {
-        return {.requests = service_.statistics(),
-                .rejected_points = table_.rejected(),
-                .file_failures = file_ ? file_->failures() : 0};
+        const auto& now = *running_.find();
+        return {.requests = now.service.statistics(),
+                .rejected_points = now.table.rejected(),
+                .file_failures = now.file ? now.file->failures() : 0};
     }
 
     /// Stops listening, as `server::stop` does: what has come whole is taken in. Then writes the file once more. Later
     /// calls do nothing.
     void shutdown() noexcept {
-        const std::lock_guard one_at_a_time{shutting_down_};
-        server_.stop();
-        {
-            const std::lock_guard guard{mutex_};
-            if (closing_) return;
-            closing_ = true;
-            changed_.notify_all();
-        }
-        if (writer_.joinable()) writer_.join();
-        write();
+        if (auto* const now = running_.find()) now->shutdown();
     }
 
     /// For a server that is spoken to directly.
-    [[nodiscard]] Server& server() noexcept { return server_; }
+    [[nodiscard]] Server& server() noexcept { return running_.find()->server; }
 
 private:
+    /// What is of one process.
+    struct running {
+        running(const receiver_options& chosen, Clock& with)
+            : options{chosen},
+              clock{with},
+              table{options.table},
+              written{text_table({})},
+              file{options.metrics_file.empty() ? nullptr
+                                                : std::make_unique<metrics_file>(options.metrics_file, written)},
+              service{table, options.address},
+              server{server_options{.address = options.address,
+                                    .port = options.port,
+                                    .body_limit = options.body_limit,
+                                    .request_timeout = options.request_timeout},
+                     service} {
+            if (file) writer = candor::detail::start_worker_thread([this] { keep_writing(); });
+        }
+        running(const running&) = delete;
+        running& operator=(const running&) = delete;
+        ~running() { shutdown(); }
+
+        void shutdown() noexcept {
+            const std::lock_guard one_at_a_time{shutting_down};
+            server.stop();
+            {
+                const std::lock_guard guard{mutex};
+                if (closing) return;
+                closing = true;
+                changed.notify_all();
+            }
+            if (writer.joinable()) writer.join();
+            write();
+        }
+
+        void keep_writing() noexcept {
+            std::unique_lock lock{mutex};
+            while (!closing) {
+                const auto next = candor::detail::after(clock.now(), options.write_interval);
+                while (!closing && clock.now() < next) clock.idle_until(lock, changed, next);
+                if (closing) return;
+                lock.unlock();
+                write();
+                lock.lock();
+            }
+        }
+
+        /// Brings the file up to date. One thread at a time.
+        void write() noexcept {
+            if (!file) return;
+            try {
+                auto text = text_table(table.rows());
+                if (text != written && file->write(text, options.diagnostics)) written = std::move(text);
+            } catch (const std::exception&) {  // no memory for the text: the next time perhaps
+            }
+        }
+
+        const receiver_options& options;
+        Clock& clock;
+        otlp::table table;
+        std::string written;  ///< what the file says
+        const std::unique_ptr<metrics_file> file;
+        otlp::service service;
+        Server server;
+
+        std::mutex shutting_down;
+        std::mutex mutex;
+        std::condition_variable changed;
+        bool closing = false;
+        std::thread writer;
+    };
+
     basic_receiver(const receiver_options& options, std::unique_ptr<Clock> own_clock, Clock* clock)
         : options_{checked(options)},
           own_clock_{std::move(own_clock)},
-          clock_{clock == nullptr ? *own_clock_ : *clock},
-          table_{options.table},
-          written_{text_table({})},
-          file_{make_file()},
-          service_{table_, options.address},
-          server_{server_options{.address = options.address,
-                                 .port = options.port,
-                                 .body_limit = options.body_limit,
-                                 .request_timeout = options.request_timeout},
-                  service_} {
-        if (file_) writer_ = candor::detail::start_worker_thread([this] { keep_writing(); });
+          running_{
+              [this, clock] { return std::make_unique<running>(options_, clock == nullptr ? *own_clock_ : *clock); }},
+          endpoint_{endpoint_of(options_.address, running_.find()->server.port())} {
+        running_.retire();
     }
 
     static const receiver_options& checked(const receiver_options& options) {
@@ -127,47 +178,18 @@ private:
         return options;
     }
 
-    std::unique_ptr<metrics_file> make_file() {
-        return options_.metrics_file.empty() ? nullptr
-                                             : std::make_unique<metrics_file>(options_.metrics_file, written_);
-    }
-
-    void keep_writing() noexcept {
-        std::unique_lock lock{mutex_};
-        while (!closing_) {
-            const auto next = candor::detail::after(clock_.now(), options_.write_interval);
-            while (!closing_ && clock_.now() < next) clock_.idle_until(lock, changed_, next);
-            if (closing_) return;
-            lock.unlock();
-            write();
-            lock.lock();
-        }
-    }
-
-    /// Brings the file up to date. One thread at a time.
-    void write() noexcept {
-        if (!file_) return;
-        try {
-            auto text = text_table(table_.rows());
-            if (text != written_ && file_->write(text, options_.diagnostics)) written_ = std::move(text);
-        } catch (const std::exception&) {  // no memory for the text: the next time perhaps
-        }
+    static std::string endpoint_of(const std::string& address, std::uint16_t port) {
+        const bool is_v6 = address.find(':') != address.npos;
+        std::string host = address;
+        if (address == "localhost" || address == "0.0.0.0") host = "127.0.0.1";
+        if (is_v6) host = "[" + (address == "::" ? "::1" : address) + "]";
+        return host + ":" + std::to_string(port);
     }
 
     const receiver_options options_;
     const std::unique_ptr<Clock> own_clock_;
-    Clock& clock_;
-    otlp::table table_;
-    std::string written_;  ///< what the file says
-    const std::unique_ptr<metrics_file> file_;
-    service service_;
-    Server server_;
-
-    std::mutex shutting_down_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool closing_ = false;
-    std::thread writer_;
+    candor::detail::per_process<running> running_;
+    const std::string endpoint_;
 };
 
 }  // namespace candor::otlp

@@ -3,12 +3,13 @@
 
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
+#include <new>
+#include <optional>
+#include <utility>
 
-#ifndef _WIN32
-#include <sys/types.h>
-#include <unistd.h>
-#endif
+#include <candor/policy/fork.hpp>
 
 namespace candor::detail {
 
@@ -18,21 +19,20 @@ namespace candor::detail {
 class at_exit {
 public:
     /// Throws `std::bad_alloc`, and `std::system_error` where a mutex cannot be had.
-    at_exit(void (*call)(void*) noexcept, void* object) : call_{call}, object_{object} {
-        auto& all = list();
-        const std::lock_guard guard{all.mutex};
-        next_ = all.first;
+    at_exit(void (*call)(void*) noexcept, void* object) : list_{list().get()}, call_{call}, object_{object} {
+        if (list_ == nullptr) throw std::bad_alloc{};
+        const std::lock_guard guard{list_->mutex};
+        next_ = list_->first;
         if (next_ != nullptr) next_->previous_ = this;
-        all.first = this;
+        list_->first = this;
     }
     at_exit(const at_exit&) = delete;
     at_exit& operator=(const at_exit&) = delete;
     ~at_exit() {
-        auto& all = list();
-        std::unique_lock lock{all.mutex};
-        all.ended.wait(lock, [&] { return all.running != this; });
-        if (!is_listed_) return;
-        take_out(all);
+        if (list().find() != list_) return;
+        std::unique_lock lock{list_->mutex};
+        list_->ended.wait(lock, [&] { return list_->running != this; });
+        if (is_listed_) take_out();
     }
 
 private:
@@ -44,9 +44,9 @@ private:
     };
 
     /// Never destroyed: objects of static storage may outlive anything that is.
-    static registry& list() {
-        static registry& all = []() -> registry& {
-            auto* const made = new registry;
+    static per_process<registry>& list() {
+        static auto& all = []() -> per_process<registry>& {
+            auto* const made = new per_process<registry>{[] { return std::make_unique<registry>(); }};
             std::atexit(run_all);
 #ifndef __APPLE__  // which has no such function
             std::at_quick_exit(run_all);
@@ -57,39 +57,50 @@ private:
     }
 
     static void run_all() noexcept {
-        auto& all = list();
-        std::unique_lock lock{all.mutex};
-        while (all.first != nullptr) {
-            auto& next = *all.first;
-            next.take_out(all);
-            if (!next.is_ours()) continue;
-            all.running = &next;
+        auto* const all = list().find();
+        if (all == nullptr) return;
+        std::unique_lock lock{all->mutex};
+        while (all->first != nullptr) {
+            auto& next = *all->first;
+            next.take_out();
+            all->running = &next;
             lock.unlock();
             next.call_(next.object_);
             lock.lock();
-            all.running = nullptr;
-            all.ended.notify_all();
+            all->running = nullptr;
+            all->ended.notify_all();
         }
     }
 
-    void take_out(registry& all) noexcept {
-        (previous_ == nullptr ? all.first : previous_->next_) = next_;
+    void take_out() noexcept {
+        (previous_ == nullptr ? list_->first : previous_->next_) = next_;
         if (next_ != nullptr) next_->previous_ = previous_;
         is_listed_ = false;
     }
 
-#ifdef _WIN32
-    [[nodiscard]] bool is_ours() const noexcept { return true; }
-#else
-    [[nodiscard]] bool is_ours() const noexcept { return process_ == ::getpid(); }
-    const pid_t process_ = ::getpid();
-#endif
-
+    registry* const list_;
     void (*const call_)(void*) noexcept;
     void* const object_;
     at_exit* next_ = nullptr;
     at_exit* previous_ = nullptr;
     bool is_listed_ = true;
+};
+
+/// A `T` with a `shutdown()`, which is called before it is destroyed and when the process ends.
+template <class T>
+class until_exit : public T {
+public:
+    using T::T;
+    until_exit(const until_exit&) = delete;
+    until_exit& operator=(const until_exit&) = delete;
+    ~until_exit() {
+        at_exit_.reset();
+        T::shutdown();
+    }
+
+private:
+    std::optional<at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::detail

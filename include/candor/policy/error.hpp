@@ -30,10 +30,18 @@ inline bool has_line_break_or_nul(std::string_view text) noexcept {
     return text.find_first_of(std::string_view{"\r\n\0", 3}) != std::string_view::npos;
 }
 
+/// A URL, or what was meant to be one, without its user and password.
+inline std::string without_userinfo(std::string_view text) {
+    const auto scheme = text.find("://");
+    const auto at = text.rfind('@');
+    if (scheme == text.npos || at == text.npos || at <= scheme + 3) return std::string{text};
+    return std::string{text.substr(0, scheme + 3)} + "***" + std::string{text.substr(at)};
+}
+
 }  // namespace detail
 
 /// What the program passed to a constructor cannot work. Thrown once, by that constructor, and by nothing
-/// else in candor. `what()` names the field, the value and what is allowed, on one line.
+/// else in candor. `what()` names the field, the value and what is allowed, on one line; of a credential not the value.
 class configuration_error : public std::invalid_argument {
 public:
     /// `field` is the option's name as the program writes it; control characters in `value` are made visible.

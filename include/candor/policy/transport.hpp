@@ -19,12 +19,23 @@ namespace candor {
 ///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
 /// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
 ///    https where TLS is not compiled in. Called during the construction of a client.
+/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
 template <class T>
 concept transport = requires(T& t, const http_request& request) {
     { t.send(request) } -> std::same_as<http_response>;
     { t.cancel() }
     noexcept;
 };
+
+namespace detail {
+
+/// Throws `configuration_error` where the transport can never reach that server.
+template <transport Transport>
+void check_reach(const Transport& transport, const url& server) {
+    if constexpr (requires { transport.check(server); }) transport.check(server);
+}
+
+}  // namespace detail
 
 /// Sends nothing and answers 200 to everything.
 class null_transport {

@@ -6,7 +6,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,7 @@
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/at_exit.hpp>
 #include <candor/policy/clock.hpp>
+#include <candor/policy/fork.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/rudderstack/message.hpp>
@@ -41,7 +43,7 @@ template <transport Transport, clock Clock>
 pipeline<Transport, Clock> make_pipeline(const url& data_plane, std::string_view write_key, event_context* events,
                                          const delivery_options& options, const diagnostic_sink& diagnostics,
                                          Transport& transport, Clock& clock) {
-    if constexpr (requires { transport.check(data_plane); }) transport.check(data_plane);
+    common::check_reach(transport, data_plane);
     // Programs that started together must not come back together.
     const auto random = uuid::random().bytes();
     const auto seed =
@@ -71,75 +73,91 @@ admission submit(Pipeline& delivery, const record_header& header, json_writer::c
 /// Sends messages to a RudderStack data plane, in batches, from one worker thread that the first message starts.
 ///
 /// Every member may be called from any thread. A destroyed client has delivered what it could within
-/// `shutdown_timeout`.
+/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
 template <transport Transport, clock Clock>
 class basic_client {
 public:
     /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
     explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : shutdown_timeout_{options.shutdown_timeout},
-                                            message_bytes_{options.delivery.message_bytes},
-                                            delivery_{make_delivery(options)} {}
+        std::default_initializable<Clock> : session_{sessions(options)} {}
 
     /// Uses a transport and a clock that outlive it.
     basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock},
-          shutdown_timeout_{options.shutdown_timeout},
-          message_bytes_{options.delivery.message_bytes},
-          delivery_{make_delivery(options)} {}
+        : policies_{transport, clock}, session_{sessions(options)} {}
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() {
-        at_exit_.reset();
-        shutdown();
-    }
 
     /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
     /// the answer, the message may be destroyed at once.
     template <detail::message Message>
     admission enqueue(const Message& message) noexcept {
-        if (const auto refused = delivery_.would_refuse()) return *refused;
-        if (!detail::is_complete(message)) return delivery_.refuse(admission::invalid);
-        detail::json_writer text{message_bytes_};
+        session* const mine = session_.get();
+        if (mine == nullptr) return session_.is_retired() ? admission::closed : admission::out_of_memory;
+        auto& delivery = mine->delivery;
+        if (const auto refused = delivery.would_refuse()) return *refused;
+        if (!detail::is_complete(message)) return delivery.refuse(admission::invalid);
+        detail::json_writer text{mine->message_bytes};
         try {
             detail::write_head(text, message);
         } catch (...) {
-            return delivery_.refuse(admission::out_of_memory);
+            return delivery.refuse(admission::out_of_memory);
         }
         detail::record_header header;
         header.head_size = static_cast<std::uint32_t>(text.size());
         header.original_timestamp =
             (message.timestamp ? *message.timestamp : policies_.clock().wall_now()).time_since_epoch().count();
         detail::write_tail(text, message);
-        return detail::submit(delivery_, header, text.state(), text.text());
+        return detail::submit(delivery, header, text.state(), text.text());
     }
 
     /// Sends at once and waits. True when all that was enqueued before has been delivered; false when something was
     /// given up, when `timeout` passes, or as soon as it is certain to. Do not call it from a callback: false.
-    bool flush(std::chrono::milliseconds timeout) noexcept { return delivery_.flush(timeout); }
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        session* const mine = session_.find();
+        return mine == nullptr || mine->delivery.flush(timeout);
+    }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later calls of `enqueue` answer `closed`.
-    void shutdown() noexcept { delivery_.shutdown(shutdown_timeout_); }
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls of `enqueue` answer
+    /// `closed`.
+    void shutdown() noexcept {
+        session_.retire();
+        if (session* const mine = session_.find()) mine->shutdown();
+    }
 
-    [[nodiscard]] candor::statistics statistics() const noexcept { return delivery_.statistics(); }
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const session* const mine = session_.find();
+        return mine == nullptr ? candor::statistics{} : mine->delivery.statistics();
+    }
 
 private:
-    detail::pipeline<Transport, Clock> make_delivery(const client_options& options) {
+    /// What is of one process.
+    struct session {
+        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+            : delivery{detail::make_pipeline(detail::checked_data_plane_url(options.data_plane_url), options.write_key,
+                                             nullptr, options.delivery, options.diagnostics, policies.transport(),
+                                             policies.clock())},
+              message_bytes{options.delivery.message_bytes},
+              shutdown_timeout{options.shutdown_timeout} {}
+
+        void shutdown() noexcept { delivery.shutdown(shutdown_timeout); }
+
+        detail::pipeline<Transport, Clock> delivery;
+        const std::size_t message_bytes;
+        const std::chrono::milliseconds shutdown_timeout;
+    };
+    using bounded_session = candor::detail::until_exit<session>;
+
+    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
         candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
         candor::detail::check(options.delivery);
         detail::check_write_key(options.write_key);
-        const url data_plane = detail::checked_data_plane_url(options.data_plane_url);
-        return detail::make_pipeline(data_plane, options.write_key, nullptr, options.delivery, options.diagnostics,
-                                     policies_.transport(), policies_.clock());
+        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
     }
 
     candor::detail::policies<Transport, Clock> policies_;
-    std::chrono::milliseconds shutdown_timeout_;
-    std::size_t message_bytes_;
-    detail::pipeline<Transport, Clock> delivery_;
-    std::optional<candor::detail::at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
+    candor::detail::per_process<bounded_session> session_;
 };
 
 }  // namespace candor::rudderstack

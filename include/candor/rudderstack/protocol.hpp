@@ -72,16 +72,18 @@ inline std::string base64(std::string_view text) {
 inline url checked_data_plane_url(std::string_view text) {
     constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
     auto parsed = parse_url(text);
-    if (!parsed) throw configuration_error{"data_plane_url", text, allowed};
+    if (!parsed) throw configuration_error{"data_plane_url", common::without_userinfo(text), allowed};
     if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
     return *std::move(parsed);
 }
 
-/// Throws `configuration_error` unless `key` can stand in a header.
+/// Throws `configuration_error`, which does not repeat the key, unless `key` can stand in a header.
 inline void check_write_key(std::string_view key) {
     bool good = !key.empty();
     for (const char c : key) good = good && c > 0x20 && c < 0x7f && c != ':';
-    if (!good) throw configuration_error{"write_key", key, "printable ASCII without spaces and colons, not empty"};
+    if (!good)
+        throw configuration_error{"write_key", key.empty() ? "" : "***",
+                                  "printable ASCII without spaces and colons, not empty"};
 }
 
 /// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).

@@ -7,8 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@
 #include <candor/policy/at_exit.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
+#include <candor/policy/fork.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/privacy/redactor.hpp>
@@ -46,63 +48,93 @@ struct client_options {
 /// user or a directory.
 ///
 /// Every member may be called from any thread. A destroyed client has delivered what it could within
-/// `shutdown_timeout`.
+/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
 template <transport Transport, clock Clock>
 class basic_client {
 public:
     /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
     explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : shutdown_timeout_{options.shutdown_timeout},
-                                            reporter_{settings(options), policies_.transport(), policies_.clock()} {}
+        std::default_initializable<Clock> : session_{sessions(options)} {}
 
     /// Uses a transport and a clock that outlive it.
     basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock},
-          shutdown_timeout_{options.shutdown_timeout},
-          reporter_{settings(options), transport, clock} {}
+        : policies_{transport, clock}, session_{sessions(options)} {}
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() {
-        at_exit_.reset();
-        shutdown();
-    }
 
     /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
     /// more on its way up, is answered `duplicate`. Never blocks on I/O; texts of over 64 KiB are cut.
     template <std::derived_from<std::exception> Exception>
     admission capture(const Exception& exception, source_location where = source_location::current()) noexcept {
-        return reporter_.capture(exception, detail::static_type_name<Exception>(), where);
+        return submit(
+            [&](reporter& to) { return to.capture(exception, detail::static_type_name<Exception>(), where); });
     }
 
     /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
     admission capture(const std::exception_ptr& exception,
                       source_location where = source_location::current()) noexcept {
-        return reporter_.capture(exception, where);
+        return submit([&](reporter& to) { return to.capture(exception, where); });
     }
 
     /// Reports a text.
     admission capture_message(severity level, std::string_view text) noexcept {
-        return reporter_.capture_message(level, text);
+        return submit([&](reporter& to) { return to.capture_message(level, text); });
     }
 
     /// Notes what happened on the way to an error: the last of these go with each event.
     void add_breadcrumb(std::string_view category, std::string_view message, severity level = severity::info) noexcept {
-        reporter_.add_breadcrumb(category, message, level);
+        if (session* const mine = session_.get()) mine->errors.add_breadcrumb(category, message, level);
     }
 
     /// Sends at once and waits. True when all that was captured before has been delivered, or left out by
     /// `before_send`; false when something was given up, when `timeout` passes, or as soon as it is certain to.
-    bool flush(std::chrono::milliseconds timeout) noexcept { return reporter_.delivery().flush(timeout); }
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        session* const mine = session_.find();
+        return mine == nullptr || mine->errors.delivery().flush(timeout);
+    }
 
-    /// Delivers for at most `shutdown_timeout`, then gives up what is left. Later captures are answered `closed`.
-    void shutdown() noexcept { reporter_.delivery().shutdown(shutdown_timeout_); }
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later captures are answered
+    /// `closed`.
+    void shutdown() noexcept {
+        session_.retire();
+        if (session* const mine = session_.find()) mine->shutdown();
+    }
 
-    [[nodiscard]] candor::statistics statistics() const noexcept { return reporter_.delivery().statistics(); }
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const session* const mine = session_.find();
+        return mine == nullptr ? candor::statistics{} : mine->errors.delivery().statistics();
+    }
 
 private:
-    static detail::reporter_settings settings(const client_options& options) {
+    using reporter = detail::reporter<Transport, Clock>;
+
+    /// What is of one process.
+    struct session {
+        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+            : errors{settings(options), policies.transport(), policies.clock()},
+              shutdown_timeout{options.shutdown_timeout} {}
+
+        void shutdown() noexcept { errors.delivery().shutdown(shutdown_timeout); }
+
+        reporter errors;
+        const std::chrono::milliseconds shutdown_timeout;
+    };
+    using bounded_session = candor::detail::until_exit<session>;
+
+    template <class Capture>
+    admission submit(const Capture& capture) noexcept {
+        if (session* const mine = session_.get()) return capture(mine->errors);
+        return session_.is_retired() ? admission::closed : admission::out_of_memory;
+    }
+
+    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
         candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
+        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
+    }
+
+    static detail::reporter_settings settings(const client_options& options) {
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
@@ -114,10 +146,7 @@ private:
     }
 
     candor::detail::policies<Transport, Clock> policies_;
-    std::chrono::milliseconds shutdown_timeout_;
-    detail::reporter<Transport, Clock> reporter_;
-    std::optional<candor::detail::at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<basic_client*>(self)->shutdown(); }, this};
+    candor::detail::per_process<bounded_session> session_;
 };
 
 }  // namespace candor::sentry

@@ -54,12 +54,7 @@ namespace detail {
 /// Throws `configuration_error`, which does not repeat the keys, where `text` is no DSN.
 inline dsn checked_dsn(std::string_view field, std::string_view text) {
     if (auto read = parse_dsn(text)) return *std::move(read);
-    const auto scheme = text.find("://");
-    const auto at = text.rfind('@');
-    std::string shown{text};
-    if (scheme != std::string_view::npos && at != std::string_view::npos && at > scheme + 3)
-        shown = std::string{text.substr(0, scheme + 3)} + "***" + std::string{text.substr(at)};
-    throw configuration_error{field, shown,
+    throw configuration_error{field, candor::detail::without_userinfo(text),
                               "https://PUBLIC_KEY@HOST/PROJECT, or http, with port and path where needed"};
 }
 

@@ -190,8 +190,7 @@ private:
     }
 
     pipeline make_delivery(const reporter_settings& settings, Transport& transport) {
-        if constexpr (requires { transport.check(settings.destination.server); })
-            transport.check(settings.destination.server);
+        common::check_reach(transport, settings.destination.server);
         // An error is sent at once and by itself: it may be the last thing that the program does.
         const delivery_options options{.batch_messages = 1,
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
