@@ -1725,6 +1725,10 @@ namespace candor {
 
 /// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
 /// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+///
+/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
+/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
+/// that. What cannot be stored is tried all the same.
 struct spool_options {
     bool enabled = true;
     /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
@@ -5842,6 +5846,13 @@ struct message_range {
     std::span<const message> messages;
 
     [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
+
+    /// What they counted as in the queue.
+    [[nodiscard]] std::size_t record_size() const noexcept {
+        std::size_t out = 0;
+        for (const auto& m : messages) out += m.record_size;
+        return out;
+    }
 };
 
 /// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.
@@ -5972,6 +5983,656 @@ private:
     std::string text_;
     std::vector<message> messages_;
     std::vector<std::span<const message>> ranges_;  // of messages_; the last is next
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/system_calls.hpp
+
+#ifndef _WIN32
+
+#include <cstddef>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+namespace candor {
+
+/// The file system as the spool uses it: the calls of POSIX under their own names, errors in `errno`. A test puts one
+/// in its place that fails. Thread-safe.
+struct system_calls {
+    static int open_directory(const char* path) noexcept {
+        return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    static int mkdir(const char* path, mode_t mode) noexcept { return ::mkdir(path, mode); }
+    static int openat(int directory, const char* name, int flags, mode_t mode) noexcept {
+        return ::openat(directory, name, flags, mode);
+    }
+    static int close(int file) noexcept { return ::close(file); }
+    static int fstat(int file, struct stat* out) noexcept { return ::fstat(file, out); }
+    static int fstatat(int directory, const char* name, struct stat* out) noexcept {
+        return ::fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW);
+    }
+    static int fchmod(int file, mode_t mode) noexcept { return ::fchmod(file, mode); }
+    static int flock(int file, int operation) noexcept { return ::flock(file, operation); }
+    static ssize_t pread(int file, void* out, std::size_t size, off_t at) noexcept {
+        return ::pread(file, out, size, at);
+    }
+    static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t at) noexcept {
+        return ::pwrite(file, bytes, size, at);
+    }
+    static int fsync(int file) noexcept { return ::fsync(file); }
+    static int renameat(int directory, const char* from, const char* to) noexcept {
+        return ::renameat(directory, from, directory, to);
+    }
+    static int unlinkat(int directory, const char* name) noexcept { return ::unlinkat(directory, name, 0); }
+    static DIR* fdopendir(int directory) noexcept { return ::fdopendir(directory); }
+};
+
+}  // namespace candor
+
+#else
+
+namespace candor {
+
+/// Nothing is stored on Windows yet.
+struct system_calls {};
+
+}  // namespace candor
+
+#endif
+
+// ---- candor/delivery/spool_directory.hpp
+
+namespace candor::detail {
+
+/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
+/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
+/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
+///
+/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
+template <class Calls>
+class spool_directory {
+public:
+    /// Neither makes nor opens it.
+    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
+    spool_directory(const spool_directory&) = delete;
+    spool_directory& operator=(const spool_directory&) = delete;
+
+    struct entry {
+        std::string name;
+        std::uint64_t size = 0;
+    };
+
+#ifdef _WIN32
+
+    class file {
+    public:
+        [[nodiscard]] bool is_open() const noexcept { return false; }
+        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
+        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
+    };
+
+    bool write(const std::string&, std::string_view) { return false; }
+    std::vector<entry> list() { return {}; }
+    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
+    file claim(const std::string&) noexcept { return {}; }
+    void remove(file&) noexcept {}
+    void set_aside(file&) {}
+    bool rename(const std::string&, const std::string&) noexcept { return false; }
+    void sweep() {}
+    void purge(std::string_view) noexcept {}
+
+private:
+    std::filesystem::path path_;
+
+#else
+
+    ~spool_directory() { close(); }
+
+    /// A file, open and locked.
+    class file {
+    public:
+        file() = default;
+        file(int descriptor, std::string name) noexcept
+            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept { *this = std::move(other); }
+        file& operator=(file&& other) noexcept {
+            std::swap(descriptor_, other.descriptor_);
+            not_in_child_ = std::move(other.not_in_child_);
+            name_.swap(other.name_);
+            return *this;
+        }
+        ~file() {
+            not_in_child_.end();  // which would hold the lock
+            if (descriptor_ >= 0) Calls::close(descriptor_);
+        }
+
+        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+        [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+        /// Its first `limit` bytes. Nothing where it cannot be read.
+        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+            struct stat found {};
+            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
+            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
+            std::string out(size, '\0');
+            for (std::size_t at = 0; at < size;) {
+                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
+                if (got < 0 && errno == EINTR) continue;
+                if (got <= 0) return std::nullopt;
+                at += static_cast<std::size_t>(got);
+            }
+            return out;
+        }
+
+        /// Writes all of `bytes` at `at`.
+        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
+            while (!bytes.empty()) {
+                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
+                if (done < 0 && errno == EINTR) continue;
+                if (done <= 0) return false;
+                bytes.remove_prefix(static_cast<std::size_t>(done));
+                at += static_cast<std::size_t>(done);
+            }
+            return true;
+        }
+
+    private:
+        int descriptor_ = -1;
+        closed_in_child not_in_child_{};
+        std::string name_{};
+    };
+
+    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
+    /// behind.
+    bool write(const std::string& name, std::string_view content) {
+        const bool was_open = descriptor_ >= 0;
+        if (write_once(name, content)) return true;
+        // A directory that was removed meanwhile is made anew.
+        return was_open && descriptor_ < 0 && write_once(name, content);
+    }
+
+    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
+    std::vector<entry> list() {
+        std::vector<entry> out;
+        if (!open(false)) return out;
+        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (again < 0) return out;
+        struct closer {
+            void operator()(DIR* open) const noexcept { ::closedir(open); }
+        };
+        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
+        if (!entries) {
+            Calls::close(again);
+            return out;
+        }
+        constexpr int most = 10'000;
+        for (int i = 0; i < most; ++i) {
+            const dirent* found = ::readdir(entries.get());
+            if (found == nullptr) break;
+            struct stat facts {};
+            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
+            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
+        }
+        return out;
+    }
+
+    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
+    /// plain file of this user.
+    std::optional<std::string> read(const std::string& name, std::size_t limit) {
+        if (!open(false)) return std::nullopt;
+        const file found{
+            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+            name};
+        struct stat facts {};
+        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
+            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
+            return std::nullopt;
+        }
+        return found.read(limit);
+    }
+
+    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
+    file claim(const std::string& name) noexcept {
+        if (!open(false)) return {};
+        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+                 name};
+        struct stat found {};
+        // In this order: with the lock, nobody else can remove it any more.
+        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
+            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
+            return {};
+        }
+        return out;
+    }
+
+    /// Removes a claimed file.
+    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
+
+    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
+    void set_aside(file& of) {
+        const std::string aside = of.name() + ".damaged";
+        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
+    }
+
+    bool rename(const std::string& from, const std::string& to) noexcept {
+        const auto held = claim(from);
+        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
+    }
+
+    /// Removes what dead processes left half-written, and all but one of what was set aside.
+    void sweep() {
+        bool has_aside = false;
+        for (const auto& [name, size] : list()) {
+            const bool is_aside = name.ends_with(damaged_suffix);
+            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
+            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (auto held = claim(name); held.is_open()) remove(held);
+        }
+    }
+
+    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
+    /// stays.
+    void purge(std::string_view start) noexcept {
+        try {
+            for (const auto& [name, size] : list()) {
+                std::string_view own{name};
+                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
+                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
+            }
+        } catch (...) {  // no memory: what is left expires
+        }
+    }
+
+private:
+    static constexpr std::string_view temporary_prefix = ".new-";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
+    bool write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return false;
+        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
+        const std::string temporary = std::string{temporary_prefix} + name;
+        const file made{
+            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+            temporary};
+        if (!made.is_open()) {
+            if (errno == ENOENT) close();
+            return false;
+        }
+        // Locked, so that nobody takes it for one that a dead process left.
+        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
+            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
+            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
+            return true;
+        }
+        Calls::unlinkat(descriptor_, temporary.c_str());
+        return false;
+    }
+
+    static bool sync(int descriptor) noexcept {
+        while (Calls::fsync(descriptor) != 0) {
+            if (errno == EINVAL) return true;  // a file system that cannot
+            if (errno != EINTR) return false;
+        }
+        return true;
+    }
+
+    /// Whether the directory's entry still is that file.
+    bool is_named(const file& of, const struct stat& facts) const noexcept {
+        struct stat found {};
+        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
+               found.st_ino == facts.st_ino;
+    }
+
+    /// Opens the directory unless it is open.
+    bool open(bool make) noexcept {
+        if (descriptor_ >= 0) return true;
+        try {
+            descriptor_ = Calls::open_directory(path_.c_str());
+            if (descriptor_ < 0 && errno == ENOENT && make) {
+                std::error_code ignored;
+                std::filesystem::create_directories(path_.parent_path(), ignored);
+                Calls::mkdir(path_.c_str(), 0700);
+                descriptor_ = Calls::open_directory(path_.c_str());
+            }
+        } catch (...) {
+            return false;
+        }
+        if (descriptor_ < 0) return false;
+        struct stat found {};
+        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
+                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
+        if (!is_ours) close();
+        not_in_child_ = closed_in_child{descriptor_};
+        return is_ours;
+    }
+
+    void close() noexcept {
+        not_in_child_.end();
+        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
+    }
+
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+    closed_in_child not_in_child_{};
+
+#endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool_file.hpp
+
+namespace candor::detail {
+
+/// A file of the spool is a line of fixed length, then a line for each message:
+///
+///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
+///     214 {"type":"track","messageId":"…
+///
+/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
+/// first line; the attempts stand outside of it and are overwritten in place.
+inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
+inline constexpr std::size_t spool_head_size =
+    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
+
+/// FNV-1a (64 bits), which tells a torn or changed file, and names a destination without saying it.
+constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
+    std::uint64_t out = 0xcbf29ce484222325;
+    for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return out;
+}
+
+/// A time as names and files of the spool say it: in milliseconds since 1970, never 0.
+inline std::int64_t milliseconds_of(wall_time time) noexcept {
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return std::max<std::int64_t>(since, 1);
+}
+
+/// Appends `value` in `digits` hexadecimal digits.
+inline void append_hex(std::string& out, std::uint64_t value, int digits) {
+    for (int i = digits - 1; i >= 0; --i) out += "0123456789abcdef"[value >> (4 * i) & 15];
+}
+
+/// Reads that number from the front of `text`, or nothing.
+inline std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) noexcept {
+    std::uint64_t out = 0;
+    if (text.size() < digits) return std::nullopt;
+    for (const char c : text.substr(0, digits)) {
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
+        out = out << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    text.remove_prefix(digits);
+    return out;
+}
+
+inline bool take(std::string_view& text, std::string_view expected) noexcept {
+    if (!text.starts_with(expected)) return false;
+    text.remove_prefix(expected.size());
+    return true;
+}
+
+/// The content of a file with these messages. Throws only `std::bad_alloc`.
+inline std::string make_spool_file(const message_range& range, unsigned attempts) {
+    std::size_t size = spool_head_size;
+    for (const auto& m : range.messages) size += m.size + 12;
+    std::string out;
+    out.reserve(size);
+    out.resize(spool_head_size);
+    for (const auto& m : range.messages)
+        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
+    std::string head{spool_magic};
+    head += static_cast<char>('0' + attempts);
+    head += " messages=";
+    append_hex(head, range.messages.size(), 8);
+    head += " checksum=";
+    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
+    head += '\n';
+    out.replace(0, spool_head_size, head);
+    return out;
+}
+
+/// What a file of the spool holds. The messages lie in its content.
+struct spool_content {
+    unsigned attempts = 0;
+    std::vector<message> messages{};
+};
+
+/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
+inline std::optional<spool_content> parse_spool_file(std::string_view content) {
+    std::string_view rest = content;
+    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
+    spool_content out;
+    const char attempts = rest.front();
+    if (attempts < '0' || attempts > '9') return std::nullopt;
+    out.attempts = static_cast<unsigned>(attempts - '0');
+    rest.remove_prefix(1);
+    if (!take(rest, " messages=")) return std::nullopt;
+    const auto count = take_hex(rest, 8);
+    if (!count || !take(rest, " checksum=")) return std::nullopt;
+    const auto checksum = take_hex(rest, 16);
+    if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        if (end == rest.npos) return std::nullopt;
+        message m;
+        const char* const start = rest.data();
+        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
+        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
+        m.offset = static_cast<std::size_t>(text + 1 - content.data());
+        m.size = static_cast<std::size_t>(start + end - (text + 1));
+        if (m.sent_at > m.size) return std::nullopt;
+        out.messages.push_back(m);
+        rest.remove_prefix(end + 1);
+    }
+    if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
+    return out;
+}
+
+/// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
+/// each number in hexadecimal digits. Names of one destination sort by age.
+struct spool_name {
+    std::string protocol{};         ///< letters
+    std::uint64_t destination = 0;  ///< hash of the endpoint
+    std::int64_t created = 0;       ///< milliseconds since 1970
+    std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
+    std::uint64_t serial = 0;
+    std::uint64_t messages = 0;
+
+    [[nodiscard]] std::string text() const {
+        std::string out = protocol + "-";
+        append_hex(out, destination, 16);
+        append_hex(out += '-', static_cast<std::uint64_t>(created), 12);
+        append_hex(out += '-', writer, 16);
+        append_hex(out += '-', serial, 8);
+        append_hex(out += '-', messages, 8);
+        return out += ".spool";
+    }
+
+    static std::optional<spool_name> parse(std::string_view text) {
+        spool_name out;
+        const auto letters = text.find('-');
+        if (letters == 0 || letters == text.npos || letters > 32) return std::nullopt;
+        out.protocol = text.substr(0, letters);
+        for (const char c : out.protocol)
+            if (c < 'a' || c > 'z') return std::nullopt;
+        text.remove_prefix(letters);
+        const auto number = [&text](std::size_t digits) {
+            return take(text, "-") ? take_hex(text, digits) : std::nullopt;
+        };
+        const auto destination = number(16), created = number(12), writer = number(16), serial = number(8),
+                   messages = number(8);
+        if (!destination || !created || !writer || !serial || !messages || text != ".spool") return std::nullopt;
+        out.destination = *destination;
+        out.created = static_cast<std::int64_t>(*created);
+        out.writer = *writer;
+        out.serial = *serial;
+        out.messages = *messages;
+        return out;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/breaker.hpp
+
+namespace candor::detail {
+
+/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
+///
+///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
+///
+/// Times are in milliseconds since 1970.
+struct breaker_state {
+    /// So many failed runs in a row leave the endpoint alone, for 5 to 10 minutes, and twice that with each one more.
+    static constexpr unsigned most_failed_runs = 5;
+    static constexpr std::chrono::milliseconds shortest = std::chrono::minutes{5};
+    static constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
+    static constexpr std::chrono::milliseconds forgotten_after = std::chrono::days{30};
+    static constexpr std::string_view magic = "candor-breaker 1 failed=";
+    static constexpr std::size_t file_size = magic.size() + 8 + 7 + 12 + 7 + 12 + 1;
+
+    unsigned failed_runs = 0;
+    std::int64_t since = 0;  ///< when the last of them ended
+    std::int64_t until = 0;  ///< the endpoint is left alone before
+
+    /// For how long the endpoint is left alone from now on. Not at all where the last run ended later than now: a clock
+    /// was set back, and how long ago that was is not known. So it is never longer than `longest`.
+    [[nodiscard]] std::chrono::milliseconds remaining(wall_time now) const noexcept {
+        const auto at = milliseconds_of(now);
+        return std::chrono::milliseconds{at < since || at >= until ? 0 : until - at};
+    }
+
+    /// The state after one more failed run.
+    template <class Random>
+    [[nodiscard]] breaker_state after_failure(wall_time now, Random& random) const {
+        breaker_state out;
+        out.failed_runs = std::min(failed_runs, 1000U) + 1;
+        out.since = out.until = milliseconds_of(now);
+        if (out.failed_runs < most_failed_runs) return out;
+        const auto doublings = std::min(out.failed_runs - most_failed_runs, 16U);
+        const auto least = std::min<std::chrono::milliseconds>(shortest * (1 << doublings), longest / 2).count();
+        // Programs that failed together do not come back together.
+        out.until += std::uniform_int_distribution<std::int64_t>{least, 2 * least}(random);
+        return out;
+    }
+
+    [[nodiscard]] std::string text() const {
+        std::string out{magic};
+        append_hex(out, failed_runs, 8);
+        append_hex(out += " since=", static_cast<std::uint64_t>(since), 12);
+        append_hex(out += " until=", static_cast<std::uint64_t>(until), 12);
+        return out += '\n';
+    }
+
+    /// Nothing where it is garbled, or too old to say anything.
+    static std::optional<breaker_state> parse(std::string_view text, wall_time now) noexcept {
+        if (!take(text, magic)) return std::nullopt;
+        const auto failed = take_hex(text, 8);
+        if (!failed || *failed == 0 || !take(text, " since=")) return std::nullopt;
+        const auto since = take_hex(text, 12);
+        if (!since || !take(text, " until=")) return std::nullopt;
+        const auto until = take_hex(text, 12);
+        if (!until || text != "\n") return std::nullopt;
+        const breaker_state out{static_cast<unsigned>(*failed), static_cast<std::int64_t>(*since),
+                                static_cast<std::int64_t>(*until)};
+        if (out.until < out.since || out.until - out.since > longest.count()) return std::nullopt;
+        if (milliseconds_of(now) - out.since > forgotten_after.count()) return std::nullopt;
+        return out;
+    }
+};
+
+/// Says whether the last runs could not reach an endpoint, so that this one need not find that out again. A run has
+/// failed that tried, and heard nothing but what made it wait: no answer, or one that says "later". Any other answer
+/// is one of a server that is there. One thread at a time, the pipeline's worker. Throws nothing: where the disk fails,
+/// nothing is known of the runs before.
+template <class Calls>
+class basic_breaker {
+public:
+    /// Without a look at the disk. `destination` is a hash of the endpoint.
+    basic_breaker(std::filesystem::path directory, const std::string& protocol, std::uint64_t destination,
+                  std::uint32_t seed)
+        : directory_{std::move(directory)}, name_{protocol + '-'}, random_{seed} {
+        append_hex(name_, destination, 16);
+        name_ += suffix_;
+        random_.discard(1);  // the first numbers of seeds that are near each other are near
+    }
+
+    /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
+    /// nothing on disk.
+    std::chrono::milliseconds ask(wall_time now) noexcept {
+        before_ = load(now);
+        is_on_disk_ = before_.failed_runs > 0;
+        return before_.remaining(now);
+    }
+
+    [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
+
+    /// An attempt ended. A success removes what is known, without a look at the disk where that can be nothing.
+    void note(bool is_reached) noexcept {
+        if (!is_reached) {
+            has_failed_ = true;
+            is_on_disk_ = true;  // runs that go on at the same time may have failed too
+            return;
+        }
+        has_reached_ = true;
+        if (!std::exchange(is_on_disk_, false)) return;
+        forget(name_);
+    }
+
+    /// The run ends. One that tried nothing says nothing.
+    void end(wall_time now) noexcept {
+        if (!has_failed_ || has_reached_) return;
+        try {
+            // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
+            auto state = load(now);
+            state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
+            spool_directory<Calls> directory{directory_};
+            directory.write(name_, state.after_failure(now, random_).text());
+            for (const auto& [name, size] : directory.list())
+                if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        } catch (...) {  // no memory: this run was not one of them
+        }
+    }
+
+private:
+    static constexpr std::string_view suffix_ = ".breaker";
+
+    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
+
+    std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
+        try {
+            const auto text = spool_directory<Calls>{directory_}.read(name, breaker_state::file_size + 1);
+            if (text) return breaker_state::parse(*text, now);
+        } catch (...) {
+        }
+        return std::nullopt;
+    }
+
+    void forget(const std::string& name) noexcept {
+        try {
+            spool_directory<Calls> directory{directory_};
+            if (auto held = directory.claim(name); held.is_open()) directory.remove(held);
+        } catch (...) {
+        }
+    }
+
+    const std::filesystem::path directory_;
+    std::string name_;
+    std::minstd_rand random_;
+    breaker_state before_;
+    bool is_on_disk_ = false;  // there may be a file
+    bool has_failed_ = false;
+    bool has_reached_ = false;
 };
 
 }  // namespace candor::detail
@@ -6341,6 +7002,9 @@ public:
         return out;
     }
 
+    /// A diagnostic.
+    void say(const std::string& text) { detail::report(diagnostics_, name_ + ": " + text); }
+
     [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
@@ -6359,7 +7023,7 @@ private:
     /// Each status and kind of failure is worth one word to a person.
     void report(const http_response& response, const std::string& text) {
         const int kind = response.error == transport_error::none ? response.status : -static_cast<int>(response.error);
-        if (!text.empty() && reported_.insert(kind).second) detail::report(diagnostics_, name_ + ": " + text);
+        if (!text.empty() && reported_.insert(kind).second) say(text);
     }
 
     const std::string name_;
@@ -6368,496 +7032,6 @@ private:
     Transport& transport_;
     http_request request_;
     std::set<int> reported_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/policy/system_calls.hpp
-
-#ifndef _WIN32
-
-#include <cstddef>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
-
-namespace candor {
-
-/// The file system as the spool uses it: the calls of POSIX under their own names, errors in `errno`. A test puts one
-/// in its place that fails. Thread-safe.
-struct system_calls {
-    static int open_directory(const char* path) noexcept {
-        return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    static int mkdir(const char* path, mode_t mode) noexcept { return ::mkdir(path, mode); }
-    static int openat(int directory, const char* name, int flags, mode_t mode) noexcept {
-        return ::openat(directory, name, flags, mode);
-    }
-    static int close(int file) noexcept { return ::close(file); }
-    static int fstat(int file, struct stat* out) noexcept { return ::fstat(file, out); }
-    static int fstatat(int directory, const char* name, struct stat* out) noexcept {
-        return ::fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW);
-    }
-    static int fchmod(int file, mode_t mode) noexcept { return ::fchmod(file, mode); }
-    static int flock(int file, int operation) noexcept { return ::flock(file, operation); }
-    static ssize_t pread(int file, void* out, std::size_t size, off_t at) noexcept {
-        return ::pread(file, out, size, at);
-    }
-    static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t at) noexcept {
-        return ::pwrite(file, bytes, size, at);
-    }
-    static int fsync(int file) noexcept { return ::fsync(file); }
-    static int renameat(int directory, const char* from, const char* to) noexcept {
-        return ::renameat(directory, from, directory, to);
-    }
-    static int unlinkat(int directory, const char* name) noexcept { return ::unlinkat(directory, name, 0); }
-    static DIR* fdopendir(int directory) noexcept { return ::fdopendir(directory); }
-};
-
-}  // namespace candor
-
-#else
-
-namespace candor {
-
-/// Nothing is stored on Windows yet.
-struct system_calls {};
-
-}  // namespace candor
-
-#endif
-
-// ---- candor/delivery/spool_directory.hpp
-
-namespace candor::detail {
-
-/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
-/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
-/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
-///
-/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
-template <class Calls>
-class spool_directory {
-public:
-    /// Neither makes nor opens it.
-    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
-    spool_directory(const spool_directory&) = delete;
-    spool_directory& operator=(const spool_directory&) = delete;
-
-    struct entry {
-        std::string name;
-        std::uint64_t size = 0;
-    };
-
-#ifdef _WIN32
-
-    class file {
-    public:
-        [[nodiscard]] bool is_open() const noexcept { return false; }
-        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
-        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
-    };
-
-    bool write(const std::string&, std::string_view) { return false; }
-    std::vector<entry> list() { return {}; }
-    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
-    file claim(const std::string&) noexcept { return {}; }
-    void remove(file&) noexcept {}
-    void set_aside(file&) {}
-    bool rename(const std::string&, const std::string&) noexcept { return false; }
-    void sweep() {}
-    void purge(std::string_view) noexcept {}
-
-private:
-    std::filesystem::path path_;
-
-#else
-
-    ~spool_directory() { close(); }
-
-    /// A file, open and locked.
-    class file {
-    public:
-        file() = default;
-        file(int descriptor, std::string name) noexcept
-            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
-        file(file&& other) noexcept { *this = std::move(other); }
-        file& operator=(file&& other) noexcept {
-            std::swap(descriptor_, other.descriptor_);
-            not_in_child_ = std::move(other.not_in_child_);
-            name_.swap(other.name_);
-            return *this;
-        }
-        ~file() {
-            not_in_child_.end();  // which would hold the lock
-            if (descriptor_ >= 0) Calls::close(descriptor_);
-        }
-
-        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
-        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-        [[nodiscard]] const std::string& name() const noexcept { return name_; }
-
-        /// Its first `limit` bytes. Nothing where it cannot be read.
-        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
-            struct stat found {};
-            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
-            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
-            std::string out(size, '\0');
-            for (std::size_t at = 0; at < size;) {
-                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
-                if (got < 0 && errno == EINTR) continue;
-                if (got <= 0) return std::nullopt;
-                at += static_cast<std::size_t>(got);
-            }
-            return out;
-        }
-
-        /// Writes all of `bytes` at `at`.
-        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
-            while (!bytes.empty()) {
-                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
-                if (done < 0 && errno == EINTR) continue;
-                if (done <= 0) return false;
-                bytes.remove_prefix(static_cast<std::size_t>(done));
-                at += static_cast<std::size_t>(done);
-            }
-            return true;
-        }
-
-    private:
-        int descriptor_ = -1;
-        closed_in_child not_in_child_{};
-        std::string name_{};
-    };
-
-    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
-    /// behind.
-    bool write(const std::string& name, std::string_view content) {
-        const bool was_open = descriptor_ >= 0;
-        if (write_once(name, content)) return true;
-        // A directory that was removed meanwhile is made anew.
-        return was_open && descriptor_ < 0 && write_once(name, content);
-    }
-
-    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
-    std::vector<entry> list() {
-        std::vector<entry> out;
-        if (!open(false)) return out;
-        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-        if (again < 0) return out;
-        struct closer {
-            void operator()(DIR* open) const noexcept { ::closedir(open); }
-        };
-        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
-        if (!entries) {
-            Calls::close(again);
-            return out;
-        }
-        constexpr int most = 10'000;
-        for (int i = 0; i < most; ++i) {
-            const dirent* found = ::readdir(entries.get());
-            if (found == nullptr) break;
-            struct stat facts {};
-            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
-            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
-        }
-        return out;
-    }
-
-    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
-    /// plain file of this user.
-    std::optional<std::string> read(const std::string& name, std::size_t limit) {
-        if (!open(false)) return std::nullopt;
-        const file found{
-            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
-            name};
-        struct stat facts {};
-        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
-            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
-            return std::nullopt;
-        }
-        return found.read(limit);
-    }
-
-    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
-    file claim(const std::string& name) noexcept {
-        if (!open(false)) return {};
-        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
-                 name};
-        struct stat found {};
-        // In this order: with the lock, nobody else can remove it any more.
-        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
-            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
-            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
-            return {};
-        }
-        return out;
-    }
-
-    /// Removes a claimed file.
-    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
-
-    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
-    void set_aside(file& of) {
-        const std::string aside = of.name() + ".damaged";
-        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
-    }
-
-    bool rename(const std::string& from, const std::string& to) noexcept {
-        const auto held = claim(from);
-        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
-    }
-
-    /// Removes what dead processes left half-written, and all but one of what was set aside.
-    void sweep() {
-        bool has_aside = false;
-        for (const auto& [name, size] : list()) {
-            const bool is_aside = name.ends_with(damaged_suffix);
-            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
-            if (is_aside && !std::exchange(has_aside, true)) continue;
-            if (auto held = claim(name); held.is_open()) remove(held);
-        }
-    }
-
-    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
-    /// stays.
-    void purge(std::string_view start) noexcept {
-        try {
-            for (const auto& [name, size] : list()) {
-                std::string_view own{name};
-                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
-                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
-            }
-        } catch (...) {  // no memory: what is left expires
-        }
-    }
-
-private:
-    static constexpr std::string_view temporary_prefix = ".new-";
-    static constexpr std::string_view damaged_suffix = ".spool.damaged";
-
-    bool write_once(const std::string& name, std::string_view content) {
-        if (!open(true)) return false;
-        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
-        const std::string temporary = std::string{temporary_prefix} + name;
-        const file made{
-            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
-            temporary};
-        if (!made.is_open()) {
-            if (errno == ENOENT) close();
-            return false;
-        }
-        // Locked, so that nobody takes it for one that a dead process left.
-        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
-            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
-            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
-            return true;
-        }
-        Calls::unlinkat(descriptor_, temporary.c_str());
-        return false;
-    }
-
-    static bool sync(int descriptor) noexcept {
-        while (Calls::fsync(descriptor) != 0) {
-            if (errno == EINVAL) return true;  // a file system that cannot
-            if (errno != EINTR) return false;
-        }
-        return true;
-    }
-
-    /// Whether the directory's entry still is that file.
-    bool is_named(const file& of, const struct stat& facts) const noexcept {
-        struct stat found {};
-        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
-               found.st_ino == facts.st_ino;
-    }
-
-    /// Opens the directory unless it is open.
-    bool open(bool make) noexcept {
-        if (descriptor_ >= 0) return true;
-        try {
-            descriptor_ = Calls::open_directory(path_.c_str());
-            if (descriptor_ < 0 && errno == ENOENT && make) {
-                std::error_code ignored;
-                std::filesystem::create_directories(path_.parent_path(), ignored);
-                Calls::mkdir(path_.c_str(), 0700);
-                descriptor_ = Calls::open_directory(path_.c_str());
-            }
-        } catch (...) {
-            return false;
-        }
-        if (descriptor_ < 0) return false;
-        struct stat found {};
-        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
-                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
-        if (!is_ours) close();
-        not_in_child_ = closed_in_child{descriptor_};
-        return is_ours;
-    }
-
-    void close() noexcept {
-        not_in_child_.end();
-        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
-    }
-
-    std::filesystem::path path_;
-    int descriptor_ = -1;
-    closed_in_child not_in_child_{};
-
-#endif
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/spool_file.hpp
-
-namespace candor::detail {
-
-/// A file of the spool is a line of fixed length, then a line for each message:
-///
-///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
-///     214 {"type":"track","messageId":"…
-///
-/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
-/// first line; the attempts stand outside of it and are overwritten in place.
-inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
-inline constexpr std::size_t spool_head_size =
-    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
-
-/// FNV-1a (64 bits), which tells a torn or changed file, and names a destination without saying it.
-constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
-    std::uint64_t out = 0xcbf29ce484222325;
-    for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return out;
-}
-
-/// Appends `value` in `digits` hexadecimal digits.
-inline void append_hex(std::string& out, std::uint64_t value, int digits) {
-    for (int i = digits - 1; i >= 0; --i) out += "0123456789abcdef"[value >> (4 * i) & 15];
-}
-
-/// Reads that number from the front of `text`, or nothing.
-inline std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) noexcept {
-    std::uint64_t out = 0;
-    if (text.size() < digits) return std::nullopt;
-    for (const char c : text.substr(0, digits)) {
-        const bool is_digit = c >= '0' && c <= '9';
-        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
-        out = out << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'a' + 10);
-    }
-    text.remove_prefix(digits);
-    return out;
-}
-
-inline bool take(std::string_view& text, std::string_view expected) noexcept {
-    if (!text.starts_with(expected)) return false;
-    text.remove_prefix(expected.size());
-    return true;
-}
-
-/// The content of a file with these messages. Throws only `std::bad_alloc`.
-inline std::string make_spool_file(const message_range& range, unsigned attempts) {
-    std::size_t size = spool_head_size;
-    for (const auto& m : range.messages) size += m.size + 12;
-    std::string out;
-    out.reserve(size);
-    out.resize(spool_head_size);
-    for (const auto& m : range.messages)
-        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
-    std::string head{spool_magic};
-    head += static_cast<char>('0' + attempts);
-    head += " messages=";
-    append_hex(head, range.messages.size(), 8);
-    head += " checksum=";
-    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
-    head += '\n';
-    out.replace(0, spool_head_size, head);
-    return out;
-}
-
-/// What a file of the spool holds. The messages lie in its content.
-struct spool_content {
-    unsigned attempts = 0;
-    std::vector<message> messages{};
-};
-
-/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
-inline std::optional<spool_content> parse_spool_file(std::string_view content) {
-    std::string_view rest = content;
-    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
-    spool_content out;
-    const char attempts = rest.front();
-    if (attempts < '0' || attempts > '9') return std::nullopt;
-    out.attempts = static_cast<unsigned>(attempts - '0');
-    rest.remove_prefix(1);
-    if (!take(rest, " messages=")) return std::nullopt;
-    const auto count = take_hex(rest, 8);
-    if (!count || !take(rest, " checksum=")) return std::nullopt;
-    const auto checksum = take_hex(rest, 16);
-    if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
-    while (!rest.empty()) {
-        const std::size_t end = rest.find('\n');
-        if (end == rest.npos) return std::nullopt;
-        message m;
-        const char* const start = rest.data();
-        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
-        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
-        m.offset = static_cast<std::size_t>(text + 1 - content.data());
-        m.size = static_cast<std::size_t>(start + end - (text + 1));
-        if (m.sent_at > m.size) return std::nullopt;
-        out.messages.push_back(m);
-        rest.remove_prefix(end + 1);
-    }
-    if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
-    return out;
-}
-
-/// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
-/// each number in hexadecimal digits. Names of one destination sort by age.
-struct spool_name {
-    std::string protocol{};         ///< letters
-    std::uint64_t destination = 0;  ///< hash of the endpoint
-    std::int64_t created = 0;       ///< milliseconds since 1970
-    std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
-    std::uint64_t serial = 0;
-    std::uint64_t messages = 0;
-
-    [[nodiscard]] std::string text() const {
-        std::string out = protocol + "-";
-        append_hex(out, destination, 16);
-        append_hex(out += '-', static_cast<std::uint64_t>(created), 12);
-        append_hex(out += '-', writer, 16);
-        append_hex(out += '-', serial, 8);
-        append_hex(out += '-', messages, 8);
-        return out += ".spool";
-    }
-
-    static std::optional<spool_name> parse(std::string_view text) {
-        spool_name out;
-        const auto letters = text.find('-');
-        if (letters == 0 || letters == text.npos || letters > 32) return std::nullopt;
-        out.protocol = text.substr(0, letters);
-        for (const char c : out.protocol)
-            if (c < 'a' || c > 'z') return std::nullopt;
-        text.remove_prefix(letters);
-        const auto number = [&text](std::size_t digits) {
-            return take(text, "-") ? take_hex(text, digits) : std::nullopt;
-        };
-        const auto destination = number(16), created = number(12), writer = number(16), serial = number(8),
-                   messages = number(8);
-        if (!destination || !created || !writer || !serial || !messages || text != ".spool") return std::nullopt;
-        out.destination = *destination;
-        out.created = static_cast<std::int64_t>(*created);
-        out.writer = *writer;
-        out.serial = *serial;
-        out.messages = *messages;
-        return out;
-    }
 };
 
 }  // namespace candor::detail
@@ -6905,7 +7079,7 @@ public:
         try {
             const spool_name name{.protocol = owner_.protocol,
                                   .destination = owner_.destination,
-                                  .created = created != 0 ? created : milliseconds(now),
+                                  .created = created != 0 ? created : milliseconds_of(now),
                                   .writer = owner_.writer,
                                   .serial = ++serial_,
                                   .messages = range.messages.size()};
@@ -6961,11 +7135,6 @@ private:
         std::uint64_t size = 0;
     };
 
-    static std::int64_t milliseconds(wall_time time) noexcept {
-        const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-        return std::max<std::int64_t>(since, 1);
-    }
-
     /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
     std::vector<listed> list(wall_time now) {
         if (!std::exchange(is_swept_, true)) directory_.sweep();
@@ -6973,8 +7142,12 @@ private:
         for (auto& [text, size] : directory_.list()) {
             auto name = spool_name::parse(text);
             if (!name) continue;
-            if (name->created > milliseconds(now)) {
-                name->created = milliseconds(now);
+            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
+                if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
+                continue;
+            }
+            if (name->created > milliseconds_of(now)) {
+                name->created = milliseconds_of(now);
                 std::string dated = name->text();
                 if (!directory_.rename(text, dated)) continue;
                 text = std::move(dated);
@@ -6984,7 +7157,7 @@ private:
         std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        const auto oldest = milliseconds(now - options_.max_age);
+        const auto oldest = milliseconds_of(now - options_.max_age);
         std::erase_if(out,
                       [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
         return out;
@@ -7050,6 +7223,121 @@ inline void purge_spool(const std::filesystem::path& directory, std::string_view
 
 }  // namespace candor::detail
 
+// ---- candor/delivery/spooler.hpp
+
+namespace candor::detail {
+
+/// The way of a pipeline's batches to its spool and back, with the account of both. The worker's own.
+template <clock Clock, class Calls>
+class spooler {
+public:
+    /// `destination` is a hash of the endpoint.
+    spooler(pipeline_state<Clock>& state, const std::string& protocol, std::uint64_t destination, Clock& clock)
+        : state_{state}, clock_{clock} {
+        const auto& options = state.options.spool;
+        if (!options.enabled || options.directory.empty()) return;
+        spool_.emplace(options, spool_owner{protocol, destination, fnv1a(uuid::random().to_string())});
+    }
+
+    /// Whether there is a spool.
+    [[nodiscard]] bool is_on() const noexcept { return spool_.has_value(); }
+
+    /// Whether there is one, and consent to use it.
+    [[nodiscard]] bool may_store() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return spool_ && !state_.revoked;
+    }
+
+    /// Whether there may be something to take up.
+    [[nodiscard]] bool is_worth_a_look() const noexcept { return spool_ && clock_.now() >= look_again_; }
+
+    /// Whether the batch holds the messages of a file, taken up and not settled.
+    [[nodiscard]] bool has_claim() const noexcept { return claimed_.has_value(); }
+
+    /// Stores what is left of a batch. False where something could not be stored, which is left in the batch then.
+    bool store(batch& from) noexcept {
+        if (!may_store()) return false;
+        for (; !from.is_settled(); from.pop()) {
+            const message_range range = from.next();
+            const auto since = claimed_ ? claimed_->name.created : 0;
+            const auto attempts = claimed_ ? claimed_->attempts : 0;
+            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
+            count_removed();
+            if (!is_stored) return false;
+            look_again_ = steady_time::min();
+            const std::lock_guard guard{state_.meeting.mutex};
+            if (claimed_) {
+                state_.ledger.put_back(range.messages.size());
+            } else {
+                state_.ledger.spool(range.messages.size(), range.record_size());
+            }
+            state_.meeting.announce();
+        }
+        return true;
+    }
+
+    /// Fills a batch with the messages of the oldest file. False where there is none.
+    bool take_up(batch& into) noexcept {
+        claimed_ = spool_->claim_next(clock_.wall_now());
+        count_removed();
+        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
+        {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.replays = claimed_.has_value();
+            if (!claimed_) return false;
+            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
+        }
+        try {
+            into.load(std::move(claimed_->content), claimed_->messages);
+        } catch (...) {
+            put_back(into);
+        }
+        return claimed_.has_value();
+    }
+
+    /// The messages that were taken up, all of them, wait on disk again.
+    void put_back(batch& from) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.put_back(claimed_->messages.size());
+        from.clear();
+        claimed_.reset();
+    }
+
+    /// Notes that a server answered and did not take what was taken up. How often it has.
+    unsigned count_attempt() noexcept { return spool_->count_attempt(*claimed_); }
+
+    /// Every file may be taken up again.
+    void start_over() noexcept { spool_->start_over(); }
+
+    /// Removes the file whose messages are settled, unless they were put back.
+    void finish() noexcept {
+        if (claimed_) spool_->remove(*claimed_);
+        claimed_.reset();
+    }
+
+private:
+    /// Counts what the spool gave up.
+    void count_removed() noexcept {
+        const auto count = [this](const spool_losses& losses, drop_reason reason) {
+            const std::lock_guard guard{state_.meeting.mutex};
+            for (const bool is_own : {true, false}) {
+                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
+                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
+            }
+        };
+        count(spool_->take_evicted(), drop_reason::evicted);
+        count(spool_->take_expired(), drop_reason::expired);
+    }
+
+    pipeline_state<Clock>& state_;
+    Clock& clock_;
+    std::optional<basic_spool<Calls>> spool_;
+    std::optional<typename basic_spool<Calls>::claim> claimed_;
+    steady_time look_again_ = steady_time::min();  // for files that others left
+};
+
+}  // namespace candor::detail
+
 // ---- candor/delivery/courier.hpp
 
 namespace candor::detail {
@@ -7065,11 +7353,9 @@ public:
         : state_{state},
           sender_{std::move(name), state.options, std::move(diagnostics), std::move(protocol), transport},
           clock_{clock},
-          backoff_{seed} {
-        const auto& spool = state.options.spool;
-        if (!spool.enabled || spool.directory.empty()) return;
-        spool_.emplace(spool, spool_owner{sender_.name(), fnv1a(sender_.name() + ' ' + sender_.url()),
-                                          fnv1a(uuid::random().to_string())});
+          backoff_{seed},
+          spooler_{state, sender_.name(), destination(), clock} {
+        if (spooler_.is_on()) breaker_.emplace(state.options.spool.directory, sender_.name(), destination(), seed);
     }
 
     /// All that it takes to account for every message, so that it never fails to for want of memory. With the state's
@@ -7077,7 +7363,7 @@ public:
     void prepare() {
         state_.queue.reserve_spares(spare_blocks_);
         batch_.reserve(state_.options.batch_messages);
-        state_.can_spill = spool_.has_value();
+        state_.can_spill = spooler_.is_on();
     }
 
     void run() noexcept {
@@ -7090,6 +7376,7 @@ public:
             }
         }
         abandon();
+        if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
         const std::lock_guard guard{state_.meeting.mutex};
         state_.done = true;
         state_.meeting.announce();
@@ -7104,6 +7391,10 @@ private:
     static constexpr std::size_t spare_blocks_ = 16;
     /// A file that so many answers of a server did not take is given up.
     static constexpr unsigned most_attempts_ = 5;
+    /// A request that the end of the run cut short had time enough if it had this long.
+    static constexpr std::chrono::milliseconds long_wait_{200};
+
+    [[nodiscard]] std::uint64_t destination() const { return fnv1a(sender_.name() + ' ' + sender_.url()); }
 
     enum class work { batch, replay, none };
 
@@ -7175,19 +7466,24 @@ private:
 
     /// Sends the batch, whole or in halves, until each of its messages is settled.
     void deliver() {
+        heed_breaker();
         while (!batch_.is_settled()) {
             if (!wait_for_turn()) return give_up();
             if (batch_.is_settled()) return;  // it was stored instead
             const message_range range = batch_.next();
+            const auto started = clock_.now();
             const auto [error, found] = sender_.send(range, clock_);
-            if (error == transport_error::cancelled) return give_up();
             using action = verdict::action;
+            const bool is_cancelled = error == transport_error::cancelled;
+            if (breaker_ && (!is_cancelled || clock_.now() - started >= long_wait_))
+                breaker_->note(found.what != action::retry);
+            if (is_cancelled) return give_up();
             if (found.what == action::split && range.messages.size() > 1) {
                 batch_.split();
                 continue;
             }
             if (found.what == action::retry) {
-                if (claimed_) return leave_claimed(error);
+                if (spooler_.has_claim()) return leave_claimed(error);
                 plan_retry(error, found.wait);
                 continue;
             }
@@ -7203,6 +7499,20 @@ private:
         }
     }
 
+    /// An endpoint that the last runs could not reach is left alone for a while: the worker waits as if it had told us.
+    void heed_breaker() noexcept {
+        if (!breaker_ || std::exchange(is_breaker_asked_, true)) return;
+        const auto wait = breaker_->ask(clock_.wall_now());
+        if (wait == wait.zero()) return;
+        next_try_ = after(clock_.now(), wait);
+        is_told_ = is_held_ = true;
+        contain([&] {
+            sender_.say("not tried for another " +
+                        std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
+                        std::to_string(breaker_->failed_runs()) + " runs could not reach it");
+        });
+    }
+
     void plan_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
         const auto wait = told ? *told : backoff_.next();
         const std::lock_guard guard{state_.meeting.mutex};
@@ -7214,22 +7524,25 @@ private:
         next_try_ = is_hopeless ? steady_time::max() : after(clock_.now(), wait);
     }
 
-    /// Waits until the server may be asked, after an attempt that failed. What waits meanwhile is stored when it
-    /// becomes much. False when there is no time left for another attempt.
+    /// Waits until the server may be asked, after an attempt that failed, or because the runs before have. What waits
+    /// meanwhile is stored when it becomes much. False when there is no time left for another attempt.
     bool wait_for_turn() {
         std::unique_lock lock{state_.meeting.mutex};
         while (!state_.aborting && clock_.now() < next_try_) {
-            if (state_.closing && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline) return false;
+            if (state_.closing && !is_held_ && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline)
+                return false;
             if (!is_told_ && (state_.retry_now || (state_.closing && !was_closing_))) break;  // one more attempt, now
-            if (state_.is_spilling()) {
+            if (state_.is_spilling() || (state_.closing && is_held_)) {
                 lock.unlock();
-                const bool is_stored = spool_rest_of_batch();
+                const bool is_stored = spooler_.store(batch_);
                 lock.lock();
                 state_.can_spill = is_stored;
                 if (is_stored) return true;
+                if (is_held_) break;  // what no later run would find is tried after all
             }
             wait_in_view(lock, next_try_, is_told_);
         }
+        is_held_ = false;
         next_try_ = steady_time::min();
         state_.retry_now = false;
         return !state_.aborting;
@@ -7266,26 +7579,20 @@ private:
             for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
         }
         const std::lock_guard guard{state_.meeting.mutex};
-        state_.can_spill = spool_.has_value();
-        if (claimed_) {
+        state_.can_spill = spooler_.is_on();
+        if (spooler_.has_claim()) {
             state_.ledger.deliver_recovered(range.messages.size());
         } else {
-            state_.ledger.deliver(range.messages.size(), record_bytes(range));
-            state_.replays = spool_ && clock_.now() >= look_again_;
+            state_.ledger.deliver(range.messages.size(), range.record_size());
+            state_.replays = spooler_.is_worth_a_look();
         }
         state_.meeting.announce();
-    }
-
-    static std::size_t record_bytes(const message_range& range) noexcept {
-        std::size_t out = 0;
-        for (const auto& m : range.messages) out += m.record_size;
-        return out;
     }
 
     void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
         if (state_.options.on_dropped) contain([&] { state_.options.on_dropped(text, reason); });
         const std::lock_guard guard{state_.meeting.mutex};
-        if (claimed_) {
+        if (spooler_.has_claim()) {
             state_.ledger.drop_recovered(1, reason);
         } else {
             state_.ledger.drop(1, record_size, reason);
@@ -7298,34 +7605,17 @@ private:
         if constexpr (requires(Protocol & p) { p.holds_back(); }) {
             if (sender_.protocol().holds_back()) return stop_replaying();
         }
-        claimed_ = spool_->claim_next(clock_.wall_now());
-        count_removed();
-        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
-        {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.replays = claimed_.has_value();
-            if (!claimed_) return;
-            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
-        }
-        try {
-            batch_.load(std::move(claimed_->content), claimed_->messages);
-        } catch (...) {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.ledger.put_back(claimed_->messages.size());
-            claimed_.reset();
-            return;
-        }
+        if (!spooler_.take_up(batch_)) return;
         deliver_contained();
-        if (claimed_) spool_->remove(*claimed_);
-        claimed_.reset();
+        spooler_.finish();
     }
 
     /// The server does not take what was stored now. It waits for another success, or run; the server's own refusals
     /// are counted.
     void leave_claimed(transport_error error) noexcept {
         stop_replaying();
-        spool_->start_over();
-        if (error == transport_error::none && spool_->count_attempt(*claimed_) >= most_attempts_)
+        spooler_.start_over();
+        if (error == transport_error::none && spooler_.count_attempt() >= most_attempts_)
             return drop_rest_of_batch(drop_reason::exhausted);
         put_back();
     }
@@ -7338,11 +7628,8 @@ private:
 
     /// What is left of a claimed file waits on disk again.
     void put_back() noexcept {
-        if (is_revoked() || !batch_.is_whole()) return give_up_batch();
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.ledger.put_back(claimed_->messages.size());
-        batch_.clear();
-        claimed_.reset();
+        if (!spooler_.may_store() || !batch_.is_whole()) return give_up_batch();
+        spooler_.put_back(batch_);
     }
 
     /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
@@ -7351,52 +7638,21 @@ private:
             const std::lock_guard guard{state_.meeting.mutex};
             state_.aborting = true;
         }
-        if (claimed_) return put_back();
+        if (spooler_.has_claim()) return put_back();
         give_up_batch();
     }
 
     void give_up_batch() noexcept {
-        if (!spool_rest_of_batch()) drop_rest_of_batch(is_revoked() ? drop_reason::revoked : drop_reason::shutdown);
-    }
-
-    [[nodiscard]] bool is_revoked() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return state_.revoked;
-    }
-
-    /// False where something could not be stored, which is left in the batch then.
-    bool spool_rest_of_batch() noexcept {
-        if (!spool_ || is_revoked()) return false;
-        for (; !batch_.is_settled(); batch_.pop()) {
-            const message_range range = batch_.next();
-            const auto since = claimed_ ? claimed_->name.created : 0;
-            const auto attempts = claimed_ ? claimed_->attempts : 0;
-            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
-            count_removed();
-            if (!is_stored) return false;
-            look_again_ = steady_time::min();
+        if (spooler_.store(batch_)) return;
+        const auto reason = [this] {
             const std::lock_guard guard{state_.meeting.mutex};
-            if (claimed_) {
-                state_.ledger.put_back(range.messages.size());
-            } else {
-                state_.ledger.spool(range.messages.size(), record_bytes(range));
-            }
-            state_.meeting.announce();
-        }
-        return true;
+            return reason_at_end();
+        }();
+        drop_rest_of_batch(reason);
     }
 
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto count = [this](const spool_losses& losses, drop_reason reason) {
-            const std::lock_guard guard{state_.meeting.mutex};
-            for (const bool is_own : {true, false}) {
-                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
-                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
-            }
-        };
-        count(spool_->take_evicted(), drop_reason::evicted);
-        count(spool_->take_expired(), drop_reason::expired);
+    [[nodiscard]] drop_reason reason_at_end() const noexcept {
+        return state_.revoked ? drop_reason::revoked : drop_reason::shutdown;
     }
 
     void drop_rest_of_batch(drop_reason reason) noexcept {
@@ -7408,14 +7664,13 @@ private:
 
     /// Stores what still waits, and gives up what cannot be. Nothing is accepted any more.
     void abandon() noexcept {
-        while (spool_ && !is_revoked() && waiting() > 0) {
+        while (spooler_.may_store() && waiting() > 0) {
             fill();
             give_up_batch();
         }
         const auto [left, bytes, reason] = [this] {
             const std::lock_guard guard{state_.meeting.mutex};
-            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(),
-                              state_.revoked ? drop_reason::revoked : drop_reason::shutdown};
+            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(), reason_at_end()};
         }();
         for (auto i = left; i > 0 && state_.options.on_dropped; --i)
             contain([&, why = reason] { state_.options.on_dropped({}, why); });
@@ -7443,11 +7698,12 @@ private:
     backoff backoff_;
     record_block block_;
     batch batch_;
-    std::optional<basic_spool<Calls>> spool_;
-    std::optional<typename basic_spool<Calls>::claim> claimed_;  // whose messages the batch holds
-    steady_time look_again_ = steady_time::min();                // for files of the spool
+    spooler<Clock, Calls> spooler_;
+    std::optional<basic_breaker<Calls>> breaker_;
     steady_time next_try_ = steady_time::min();
-    bool is_told_ = false;      // by the server, to wait so long
+    bool is_breaker_asked_ = false;
+    bool is_held_ = false;      // by the breaker
+    bool is_told_ = false;      // by the server, to wait so long, or by the breaker
     bool was_closing_ = false;  // at the last attempt
 };
 

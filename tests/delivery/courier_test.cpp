@@ -1,5 +1,6 @@
 #include <candor/delivery/courier.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <filesystem>
@@ -10,10 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include <candor/candor.hpp>
 #include <candor/delivery/pipeline.hpp>
 #include <candor/testing.hpp>
 
 #include <support/becomes_true.hpp>
+#include <support/socket_server.hpp>
 #include <support/temporary_directory.hpp>
 
 #include "line_protocol.hpp"
@@ -35,9 +38,13 @@ namespace fs = std::filesystem;
 
 /// Programs that run one after the other, or at the same time, on one spool.
 struct place {
-    [[nodiscard]] std::size_t files() const {
+    /// Files of the spool, with messages or (`.breaker`) without.
+    [[nodiscard]] std::size_t files(std::string_view end = ".spool") const {
         const auto path = t.path() / "spool";
-        return fs::exists(path) ? static_cast<std::size_t>(std::distance(fs::directory_iterator{path}, {})) : 0;
+        std::size_t out = 0;
+        if (!fs::exists(path)) return out;
+        for (const auto& entry : fs::directory_iterator{path}) out += entry.path().string().ends_with(end) ? 1U : 0U;
+        return out;
     }
     [[nodiscard]] candor::delivery_options options(candor::delivery_options out = {}) const {
         out.spool.directory = t.path() / "spool";
@@ -49,9 +56,11 @@ struct place {
 
 /// One run of a program.
 struct run {
-    run(const place& p, candor::delivery_options options)
+    run(const place& p, candor::delivery_options options, line_protocol protocol = {})
         : clock{candor::wall_time{std::chrono::seconds{1'767'323'045 + p.runs++}}},
-          delivery{"lines", std::move(options), {}, 1, line_protocol{}, transport, clock} {}
+          delivery{"lines", std::move(options),  [this](std::string_view text) { diagnostics.emplace_back(text); },
+                   1,       std::move(protocol), transport,
+                   clock} {}
 
     admission enqueue(std::string_view text) { return delivery.enqueue(std::array{text}); }
 
@@ -68,6 +77,7 @@ struct run {
         return s;
     }
 
+    std::vector<std::string> diagnostics{};  // the worker's until it has ended
     manual_clock clock;
     recording_transport transport{};
     candor::detail::pipeline<line_protocol, recording_transport, manual_clock> delivery;
@@ -274,6 +284,7 @@ TEST_CASE("row 24: two programs that deliver at the same time send each stored m
     {
         run a{p, p.options()};
         run b{p, p.options()};
+        for (auto* r : {&a, &b}) r->clock.advance(24h);  // after so many runs that failed
         a.enqueue("fresh");
         b.enqueue("fresh");
         a.delivery.close(1s);
@@ -304,6 +315,227 @@ TEST_CASE("a full spool gives up its oldest, which is counted") {
     CHECK(r.statistics().spooled == 2);
     CHECK(r.statistics().recovered == 1);
     CHECK(r.statistics().dropped[drop_reason::evicted] == 2);
+}
+
+namespace {
+
+constexpr std::string_view not_tried = "lines: not tried for another";
+
+bool says_not_tried(const run& r) {
+    return std::any_of(r.diagnostics.begin(), r.diagnostics.end(),
+                       [](const auto& text) { return text.starts_with(not_tried); });
+}
+
+/// Five runs that cannot reach the server.
+void fail_five_times(const place& p) {
+    for (int i = 0; i < 5; ++i) leave(p, {"m" + std::to_string(i)});
+}
+
+}  // namespace
+
+TEST_CASE("after five failed runs the next asks nothing, stores at once and says so") {
+    const place p;
+    fail_five_times(p);
+    run sixth{p, p.options()};
+    sixth.enqueue("a");
+    CHECK_FALSE(sixth.delivery.flush(4min));
+    CHECK(sixth.clock.now() == candor::steady_time{});  // it did not wait
+    sixth.enqueue("b");
+    sixth.delivery.shutdown(10min);
+    CHECK(sixth.clock.now() == candor::steady_time{});
+    CHECK(sixth.transport.requests().empty());
+    CHECK(sixth.statistics().spooled == 2);
+    REQUIRE(sixth.diagnostics.size() == 1);
+    CHECK(sixth.diagnostics[0].starts_with(not_tried));
+    CHECK(sixth.diagnostics[0].ends_with(" min: the last 5 runs could not reach it"));
+}
+
+TEST_CASE("four failed runs do not keep the next away, nor do five that a success interrupts") {
+    const place p;
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 4; ++i) leave(p, {"m"});
+        CHECK(p.files(".breaker") == 1);
+        run r{p, p.options()};
+        r.enqueue("a");
+        CHECK(r.delivery.flush(1s));
+        CHECK(p.files(".breaker") == 0);
+        r.delivery.shutdown(1s);
+        CHECK(r.statistics().delivered == 5);
+        CHECK_FALSE(says_not_tried(r));
+        CHECK(p.files() == 0);
+    }
+}
+
+TEST_CASE("when the time is over a run tries again: a success delivers all, a failure makes it longer") {
+    const place p;
+    fail_five_times(p);
+    bool succeeds = false;
+    SUBCASE("a success") { succeeds = true; }
+    SUBCASE("a failure") {}
+    run probe{p, p.options()};
+    probe.clock.advance(11min);
+    if (!succeeds) {
+        for (int i = 0; i < 3; ++i) probe.transport.fail(transport_error::unreachable);
+    }
+    probe.enqueue("a");
+    probe.delivery.shutdown(1s);
+    CHECK_FALSE(probe.transport.requests().empty());
+    if (succeeds) {
+        CHECK(probe.statistics().delivered == 6);
+        CHECK(p.files("") == 0);
+        return;
+    }
+    CHECK(p.files(".breaker") == 1);
+    run next{p, p.options()};
+    next.clock.advance(11min + 9min);
+    next.enqueue("b");
+    next.delivery.shutdown(1s);
+    CHECK(next.transport.requests().empty());
+    run later{p, p.options()};
+    later.clock.advance(11min + 21min);
+    later.enqueue("c");
+    later.delivery.shutdown(1s);
+    CHECK(later.statistics().delivered == 8);
+    CHECK(p.files("") == 0);
+}
+
+TEST_CASE("a run that goes on when the time is over tries then, and delivers what it held and what was stored") {
+    const place p;
+    fail_five_times(p);
+    run r{p, p.options()};
+    r.enqueue("a");
+    CHECK_FALSE(r.delivery.flush(0s));
+    REQUIRE(r.clock.wait_for_idle());
+    CHECK(r.transport.requests().empty());
+    CHECK(r.statistics().spooled == 0);
+    r.clock.advance(11min);
+    r.enqueue("b");
+    CHECK(r.delivery.flush(1s));
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().delivered == 7);
+    CHECK(p.files("") == 0);
+}
+
+TEST_CASE("while it asks nothing a run stores what fills its queue") {
+    const place p;
+    fail_five_times(p);
+    run r{p, p.options({.batch_messages = 2, .queue_messages = 8})};
+    for (int i = 0; i < 40; ++i) {
+        CHECK(r.enqueue("m") == admission::accepted);
+        REQUIRE(becomes_true([&] { return r.statistics().pending < 8; }));
+    }
+    r.delivery.shutdown(1s);
+    CHECK(r.transport.requests().empty());
+    CHECK(r.statistics().spooled == 40);
+}
+
+TEST_CASE("what cannot be stored is tried even so") {
+    const place p;
+    fail_five_times(p);
+    auto options = p.options();
+    options.spool.max_bytes = 1;
+    run r{p, options};
+    r.enqueue("a");
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().delivered == 1);
+    CHECK(r.bodies()[0] == "a\n");
+}
+
+TEST_CASE("another endpoint, a clock that was set back and a spool that is off are no reason not to try") {
+    const place p;
+    fail_five_times(p);
+    auto options = p.options();
+    std::string url = "http://plane";
+    bool is_set_back = false;
+    SUBCASE("another endpoint") { url = "http://other"; }
+    SUBCASE("a clock that was set back") { is_set_back = true; }
+    SUBCASE("a spool that is off") { options.spool.enabled = false; }
+    run r{p, options, line_protocol{url}};
+    if (is_set_back) r.clock.set_wall(r.clock.wall_now() - 1h);
+    r.enqueue("a");
+    CHECK(r.delivery.flush(1s));
+}
+
+TEST_CASE("answers of a server that is there do not add up to a failed run, those that say later do") {
+    struct answer {
+        int status;
+        bool counts;
+    };
+    for (const auto& [answered, counts] : {answer{400, false}, {401, false}, {429, true}, {503, true}}) {
+        const int status = answered;
+        CAPTURE(status);
+        const place p;
+        for (int i = 0; i < 5; ++i) {
+            run r{p, p.options()};
+            for (int k = 0; k < 20; ++k) r.transport.respond(status);
+            r.enqueue("m");
+            r.delivery.shutdown(1s);
+        }
+        run sixth{p, p.options()};
+        sixth.enqueue("a");
+        sixth.delivery.shutdown(1s);
+        CHECK(says_not_tried(sixth) == counts);
+    }
+}
+
+TEST_CASE("row 3: a run that ends while the server does not answer has failed, unless it gave it no time") {
+    const place p;
+    for (const auto timeout : {100ms, 1000ms}) {
+        for (int i = 0; i < 5; ++i) {
+            run r{p, p.options()};
+            r.transport.hang();
+            r.enqueue("m");
+            r.delivery.close(timeout);
+            REQUIRE(r.transport.wait_for_requests(1));
+            r.clock.advance(timeout);
+            r.delivery.shutdown(timeout);
+            CHECK(r.statistics().spooled == 1);
+        }
+        run sixth{p, p.options()};
+        sixth.enqueue("a");
+        sixth.delivery.shutdown(1s);
+        CHECK(says_not_tried(sixth) == (timeout == 1000ms));
+    }
+}
+
+TEST_CASE("row 2: after five real refusals the sixth run makes no connection, though somebody listens by then") {
+    const temporary_directory t;
+    const auto socket = candor::testing::detail::bound_socket();
+    candor::rudderstack::client_options options{.write_key = "key", .shutdown_timeout = 500ms};
+    options.data_plane_url = "http://127.0.0.1:" + std::to_string(candor::testing::detail::port_of(socket));
+    options.delivery.spool.directory = t.path() / "spool";
+    const auto run_once = [&] {
+        candor::rudderstack::client client{options};
+        CHECK(client.enqueue(candor::rudderstack::track{.user_id = "u", .event = "e"}) == admission::accepted);
+        const auto started = std::chrono::steady_clock::now();
+        client.shutdown();
+        CHECK(client.statistics().spooled == 1);
+        return std::chrono::steady_clock::now() - started;
+    };
+    const auto has_connection = [&] {
+        pollfd waiting{socket.get(), POLLIN, 0};
+        return ::poll(&waiting, 1, 0) == 1;
+    };
+    for (int i = 0; i < 5; ++i) run_once();
+    REQUIRE(::listen(socket.get(), 1) == 0);
+    CHECK(run_once() < 400ms);
+    CHECK_FALSE(has_connection());
+    for (const auto& entry : fs::directory_iterator{options.delivery.spool.directory})
+        if (entry.path().extension() == ".breaker") fs::remove(entry);
+    run_once();
+    CHECK(has_connection());
+}
+
+TEST_CASE("without consent no run is counted") {
+    const place p;
+    run r{p, p.options()};
+    for (int i = 0; i < 2; ++i) r.transport.fail(transport_error::unreachable);
+    r.enqueue("a");
+    CHECK_FALSE(r.delivery.flush(0s));
+    REQUIRE(r.transport.wait_for_requests(1));
+    r.delivery.revoke();
+    r.delivery.shutdown(0s);
+    CHECK(p.files("") == 0);
 }
 
 }  // namespace courier_test

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <candor/delivery/protocol.hpp>
 
@@ -14,6 +15,9 @@ namespace candor::tests {
 
 class line_protocol {
 public:
+    line_protocol() = default;
+    explicit line_protocol(std::string url) : url_{std::move(url)} {}
+
     static constexpr std::size_t envelope_size = 0;
     static constexpr std::size_t message_overhead = 1;
 
@@ -25,7 +29,7 @@ public:
         return {record.size(), std::nullopt};
     }
 
-    [[nodiscard]] http_request request() const { return {.url = "http://plane"}; }
+    [[nodiscard]] http_request request() const { return {.url = url_}; }
 
     void write_body(const detail::message_range& range, wall_time, std::string& out) const {
         for (const auto& m : range.messages) {
@@ -44,6 +48,9 @@ public:
         if (response.status == 429) return {.what = action::retry, .wait = std::chrono::seconds{20}};
         return {.what = action::retry, .diagnostic = std::to_string(response.status)};
     }
+
+private:
+    std::string url_ = "http://plane";
 };
 
 }  // namespace candor::tests

@@ -97,8 +97,11 @@ public:
             step();
             check_account();
         }
-        // In the end the network is there, and runs follow each other until nothing is left.
+        // In the end the network is there, no run is kept away from it by those that failed, and runs follow each other
+        // until nothing is left.
         net_.become(network::mode::up);
+        restart();
+        clock_.advance(24h);
         for (int i = 0; i < 3; ++i) {
             restart();
             enqueue();
@@ -147,7 +150,7 @@ private:
     }
 
     void step() {
-        switch (at_most(9)) {
+        switch (at_most(10)) {
             case 0:
             case 1:
             case 2:
@@ -171,6 +174,13 @@ private:
                 net_.become(network::mode::refuses, statuses[at_most(3)]);
                 break;
             }
+            case 9:  // short runs without a network, until the next ones may not even try
+                net_.become(network::mode::down);
+                for (auto n = at_most(8); n > 0; --n) {
+                    enqueue();
+                    restart();
+                }
+                break;
             default:
                 restart();
         }

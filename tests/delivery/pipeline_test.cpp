@@ -135,7 +135,7 @@ TEST_CASE("a message that grows too large when it is made is dropped and counted
     CHECK(b.adds_up());
 }
 
-TEST_CASE("a full queue refuses, counts, and takes more once something was settled") {
+TEST_CASE("row 19: a full queue refuses, counts, and takes more once something was settled") {
     bench<> b{{.batch_messages = 2, .queue_messages = 2}};
     b.transport.hang();
     CHECK(b.enqueue("a") == admission::accepted);
@@ -213,7 +213,7 @@ TEST_CASE("flush cuts a backoff short, once") {
     CHECK(b.clock.now() == before);
 }
 
-TEST_CASE("a wait that the server asked for is kept by flush and shutdown") {
+TEST_CASE("row 9: a wait that the server asked for is kept by flush and shutdown") {
     bench<> b;
     b.transport.respond(429);
     b.enqueue("a");
@@ -302,7 +302,7 @@ TEST_CASE("a protocol that throws costs one message, or the batch at hand") {
     CHECK(b.adds_up());
 }
 
-TEST_CASE("a transport that throws is a broken connection") {
+TEST_CASE("row 31: a transport that throws is a broken connection") {
     struct throwing_transport : recording_transport {
         std::atomic<int> throws{2};
         candor::http_response send(const candor::http_request& request) {

@@ -26,11 +26,13 @@ static_assert(candor::detail::protocol<candor::tests::line_protocol>);
 static_assert(!candor::detail::protocol<no_judge>);
 static_assert(!candor::detail::protocol<judges_by_bool>);
 
-TEST_CASE("a range gives the text of each of its messages") {
-    const candor::detail::message messages[] = {{.offset = 0, .size = 2}, {.offset = 2, .size = 3}};
+TEST_CASE("a range gives the text of each of its messages, and what they counted as") {
+    const candor::detail::message messages[] = {{.offset = 0, .size = 2, .record_size = 10},
+                                                {.offset = 2, .size = 3, .record_size = 20}};
     const candor::detail::message_range range{"abcde", messages};
     CHECK(range.text(messages[0]) == "ab");
     CHECK(range.text(messages[1]) == "cde");
+    CHECK(range.record_size() == 30);
 }
 
 }  // namespace protocol_test

@@ -15,7 +15,7 @@ namespace {
 const candor::wall_time now = std::chrono::sys_days{std::chrono::November / 6 / 1994} + 8h + 49min;
 }
 
-TEST_CASE("seconds are waited, up to 24 hours") {
+TEST_CASE("row 12: seconds are waited, up to 24 hours") {
     CHECK(parse_retry_after("0", now) == 0ms);
     CHECK(parse_retry_after("7", now) == 7s);
     CHECK(parse_retry_after(" 7 ", now) == 7s);

@@ -40,6 +40,8 @@ TEST_CASE("each kind of failure is said once, and every answer is judged") {
     CHECK(sender.send({"a", one}, clock).found.what == action::deliver);
     CHECK(said == std::vector<std::string>{"lines: 500", "lines: 502", "lines: unreachable"});
     CHECK(transport.requests().back().body == "a\n");
+    sender.say("text");
+    CHECK(said.back() == "lines: text");
     sender.cancel();
     CHECK(sender.send({"a", one}, clock).error == transport_error::cancelled);
 }

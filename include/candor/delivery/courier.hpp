@@ -13,13 +13,14 @@
 
 #include <candor/delivery/backoff.hpp>
 #include <candor/delivery/batch.hpp>
+#include <candor/delivery/breaker.hpp>
 #include <candor/delivery/pipeline_state.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/queue.hpp>
 #include <candor/delivery/sender.hpp>
-#include <candor/delivery/spool.hpp>
+#include <candor/delivery/spool_file.hpp>
+#include <candor/delivery/spooler.hpp>
 #include <candor/delivery/statistics.hpp>
-#include <candor/identity/uuid.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/transport.hpp>
@@ -37,11 +38,9 @@ public:
         : state_{state},
           sender_{std::move(name), state.options, std::move(diagnostics), std::move(protocol), transport},
           clock_{clock},
-          backoff_{seed} {
-        const auto& spool = state.options.spool;
-        if (!spool.enabled || spool.directory.empty()) return;
-        spool_.emplace(spool, spool_owner{sender_.name(), fnv1a(sender_.name() + ' ' + sender_.url()),
-                                          fnv1a(uuid::random().to_string())});
+          backoff_{seed},
+          spooler_{state, sender_.name(), destination(), clock} {
+        if (spooler_.is_on()) breaker_.emplace(state.options.spool.directory, sender_.name(), destination(), seed);
     }
 
     /// All that it takes to account for every message, so that it never fails to for want of memory. With the state's
@@ -49,7 +48,7 @@ public:
     void prepare() {
         state_.queue.reserve_spares(spare_blocks_);
         batch_.reserve(state_.options.batch_messages);
-        state_.can_spill = spool_.has_value();
+        state_.can_spill = spooler_.is_on();
     }
 
     void run() noexcept {
@@ -62,6 +61,7 @@ public:
             }
         }
         abandon();
+        if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
         const std::lock_guard guard{state_.meeting.mutex};
         state_.done = true;
         state_.meeting.announce();
@@ -76,6 +76,10 @@ private:
     static constexpr std::size_t spare_blocks_ = 16;
     /// A file that so many answers of a server did not take is given up.
     static constexpr unsigned most_attempts_ = 5;
+    /// A request that the end of the run cut short had time enough if it had this long.
+    static constexpr std::chrono::milliseconds long_wait_{200};
+
+    [[nodiscard]] std::uint64_t destination() const { return fnv1a(sender_.name() + ' ' + sender_.url()); }
 
     enum class work { batch, replay, none };
 
@@ -147,19 +151,24 @@ private:
 
     /// Sends the batch, whole or in halves, until each of its messages is settled.
     void deliver() {
+        heed_breaker();
         while (!batch_.is_settled()) {
             if (!wait_for_turn()) return give_up();
             if (batch_.is_settled()) return;  // it was stored instead
             const message_range range = batch_.next();
+            const auto started = clock_.now();
             const auto [error, found] = sender_.send(range, clock_);
-            if (error == transport_error::cancelled) return give_up();
             using action = verdict::action;
+            const bool is_cancelled = error == transport_error::cancelled;
+            if (breaker_ && (!is_cancelled || clock_.now() - started >= long_wait_))
+                breaker_->note(found.what != action::retry);
+            if (is_cancelled) return give_up();
             if (found.what == action::split && range.messages.size() > 1) {
                 batch_.split();
                 continue;
             }
             if (found.what == action::retry) {
-                if (claimed_) return leave_claimed(error);
+                if (spooler_.has_claim()) return leave_claimed(error);
                 plan_retry(error, found.wait);
                 continue;
             }
@@ -175,6 +184,20 @@ private:
         }
     }
 
+    /// An endpoint that the last runs could not reach is left alone for a while: the worker waits as if it had told us.
+    void heed_breaker() noexcept {
+        if (!breaker_ || std::exchange(is_breaker_asked_, true)) return;
+        const auto wait = breaker_->ask(clock_.wall_now());
+        if (wait == wait.zero()) return;
+        next_try_ = after(clock_.now(), wait);
+        is_told_ = is_held_ = true;
+        contain([&] {
+            sender_.say("not tried for another " +
+                        std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
+                        std::to_string(breaker_->failed_runs()) + " runs could not reach it");
+        });
+    }
+
     void plan_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
         const auto wait = told ? *told : backoff_.next();
         const std::lock_guard guard{state_.meeting.mutex};
@@ -186,22 +209,25 @@ private:
         next_try_ = is_hopeless ? steady_time::max() : after(clock_.now(), wait);
     }
 
-    /// Waits until the server may be asked, after an attempt that failed. What waits meanwhile is stored when it
-    /// becomes much. False when there is no time left for another attempt.
+    /// Waits until the server may be asked, after an attempt that failed, or because the runs before have. What waits
+    /// meanwhile is stored when it becomes much. False when there is no time left for another attempt.
     bool wait_for_turn() {
         std::unique_lock lock{state_.meeting.mutex};
         while (!state_.aborting && clock_.now() < next_try_) {
-            if (state_.closing && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline) return false;
+            if (state_.closing && !is_held_ && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline)
+                return false;
             if (!is_told_ && (state_.retry_now || (state_.closing && !was_closing_))) break;  // one more attempt, now
-            if (state_.is_spilling()) {
+            if (state_.is_spilling() || (state_.closing && is_held_)) {
                 lock.unlock();
-                const bool is_stored = spool_rest_of_batch();
+                const bool is_stored = spooler_.store(batch_);
                 lock.lock();
                 state_.can_spill = is_stored;
                 if (is_stored) return true;
+                if (is_held_) break;  // what no later run would find is tried after all
             }
             wait_in_view(lock, next_try_, is_told_);
         }
+        is_held_ = false;
         next_try_ = steady_time::min();
         state_.retry_now = false;
         return !state_.aborting;
@@ -238,26 +264,20 @@ private:
             for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
         }
         const std::lock_guard guard{state_.meeting.mutex};
-        state_.can_spill = spool_.has_value();
-        if (claimed_) {
+        state_.can_spill = spooler_.is_on();
+        if (spooler_.has_claim()) {
             state_.ledger.deliver_recovered(range.messages.size());
         } else {
-            state_.ledger.deliver(range.messages.size(), record_bytes(range));
-            state_.replays = spool_ && clock_.now() >= look_again_;
+            state_.ledger.deliver(range.messages.size(), range.record_size());
+            state_.replays = spooler_.is_worth_a_look();
         }
         state_.meeting.announce();
-    }
-
-    static std::size_t record_bytes(const message_range& range) noexcept {
-        std::size_t out = 0;
-        for (const auto& m : range.messages) out += m.record_size;
-        return out;
     }
 
     void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
         if (state_.options.on_dropped) contain([&] { state_.options.on_dropped(text, reason); });
         const std::lock_guard guard{state_.meeting.mutex};
-        if (claimed_) {
+        if (spooler_.has_claim()) {
             state_.ledger.drop_recovered(1, reason);
         } else {
             state_.ledger.drop(1, record_size, reason);
@@ -270,34 +290,17 @@ private:
         if constexpr (requires(Protocol & p) { p.holds_back(); }) {
             if (sender_.protocol().holds_back()) return stop_replaying();
         }
-        claimed_ = spool_->claim_next(clock_.wall_now());
-        count_removed();
-        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
-        {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.replays = claimed_.has_value();
-            if (!claimed_) return;
-            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
-        }
-        try {
-            batch_.load(std::move(claimed_->content), claimed_->messages);
-        } catch (...) {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.ledger.put_back(claimed_->messages.size());
-            claimed_.reset();
-            return;
-        }
+        if (!spooler_.take_up(batch_)) return;
         deliver_contained();
-        if (claimed_) spool_->remove(*claimed_);
-        claimed_.reset();
+        spooler_.finish();
     }
 
     /// The server does not take what was stored now. It waits for another success, or run; the server's own refusals
     /// are counted.
     void leave_claimed(transport_error error) noexcept {
         stop_replaying();
-        spool_->start_over();
-        if (error == transport_error::none && spool_->count_attempt(*claimed_) >= most_attempts_)
+        spooler_.start_over();
+        if (error == transport_error::none && spooler_.count_attempt() >= most_attempts_)
             return drop_rest_of_batch(drop_reason::exhausted);
         put_back();
     }
@@ -310,11 +313,8 @@ private:
 
     /// What is left of a claimed file waits on disk again.
     void put_back() noexcept {
-        if (is_revoked() || !batch_.is_whole()) return give_up_batch();
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.ledger.put_back(claimed_->messages.size());
-        batch_.clear();
-        claimed_.reset();
+        if (!spooler_.may_store() || !batch_.is_whole()) return give_up_batch();
+        spooler_.put_back(batch_);
     }
 
     /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
@@ -323,52 +323,21 @@ private:
             const std::lock_guard guard{state_.meeting.mutex};
             state_.aborting = true;
         }
-        if (claimed_) return put_back();
+        if (spooler_.has_claim()) return put_back();
         give_up_batch();
     }
 
     void give_up_batch() noexcept {
-        if (!spool_rest_of_batch()) drop_rest_of_batch(is_revoked() ? drop_reason::revoked : drop_reason::shutdown);
-    }
-
-    [[nodiscard]] bool is_revoked() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return state_.revoked;
-    }
-
-    /// False where something could not be stored, which is left in the batch then.
-    bool spool_rest_of_batch() noexcept {
-        if (!spool_ || is_revoked()) return false;
-        for (; !batch_.is_settled(); batch_.pop()) {
-            const message_range range = batch_.next();
-            const auto since = claimed_ ? claimed_->name.created : 0;
-            const auto attempts = claimed_ ? claimed_->attempts : 0;
-            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
-            count_removed();
-            if (!is_stored) return false;
-            look_again_ = steady_time::min();
+        if (spooler_.store(batch_)) return;
+        const auto reason = [this] {
             const std::lock_guard guard{state_.meeting.mutex};
-            if (claimed_) {
-                state_.ledger.put_back(range.messages.size());
-            } else {
-                state_.ledger.spool(range.messages.size(), record_bytes(range));
-            }
-            state_.meeting.announce();
-        }
-        return true;
+            return reason_at_end();
+        }();
+        drop_rest_of_batch(reason);
     }
 
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto count = [this](const spool_losses& losses, drop_reason reason) {
-            const std::lock_guard guard{state_.meeting.mutex};
-            for (const bool is_own : {true, false}) {
-                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
-                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
-            }
-        };
-        count(spool_->take_evicted(), drop_reason::evicted);
-        count(spool_->take_expired(), drop_reason::expired);
+    [[nodiscard]] drop_reason reason_at_end() const noexcept {
+        return state_.revoked ? drop_reason::revoked : drop_reason::shutdown;
     }
 
     void drop_rest_of_batch(drop_reason reason) noexcept {
@@ -380,14 +349,13 @@ private:
 
     /// Stores what still waits, and gives up what cannot be. Nothing is accepted any more.
     void abandon() noexcept {
-        while (spool_ && !is_revoked() && waiting() > 0) {
+        while (spooler_.may_store() && waiting() > 0) {
             fill();
             give_up_batch();
         }
         const auto [left, bytes, reason] = [this] {
             const std::lock_guard guard{state_.meeting.mutex};
-            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(),
-                              state_.revoked ? drop_reason::revoked : drop_reason::shutdown};
+            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(), reason_at_end()};
         }();
         for (auto i = left; i > 0 && state_.options.on_dropped; --i)
             contain([&, why = reason] { state_.options.on_dropped({}, why); });
@@ -415,11 +383,12 @@ private:
     backoff backoff_;
     record_block block_;
     batch batch_;
-    std::optional<basic_spool<Calls>> spool_;
-    std::optional<typename basic_spool<Calls>::claim> claimed_;  // whose messages the batch holds
-    steady_time look_again_ = steady_time::min();                // for files of the spool
+    spooler<Clock, Calls> spooler_;
+    std::optional<basic_breaker<Calls>> breaker_;
     steady_time next_try_ = steady_time::min();
-    bool is_told_ = false;      // by the server, to wait so long
+    bool is_breaker_asked_ = false;
+    bool is_held_ = false;      // by the breaker
+    bool is_told_ = false;      // by the server, to wait so long, or by the breaker
     bool was_closing_ = false;  // at the last attempt
 };
 

@@ -16,6 +16,10 @@ namespace candor {
 
 /// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
 /// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+///
+/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
+/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
+/// that. What cannot be stored is tried all the same.
 struct spool_options {
     bool enabled = true;
     /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no

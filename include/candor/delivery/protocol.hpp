@@ -30,6 +30,13 @@ struct message_range {
     std::span<const message> messages;
 
     [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
+
+    /// What they counted as in the queue.
+    [[nodiscard]] std::size_t record_size() const noexcept {
+        std::size_t out = 0;
+        for (const auto& m : messages) out += m.record_size;
+        return out;
+    }
 };
 
 /// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.

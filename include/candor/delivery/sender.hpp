@@ -48,6 +48,9 @@ public:
         return out;
     }
 
+    /// A diagnostic.
+    void say(const std::string& text) { detail::report(diagnostics_, name_ + ": " + text); }
+
     [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
@@ -66,7 +69,7 @@ private:
     /// Each status and kind of failure is worth one word to a person.
     void report(const http_response& response, const std::string& text) {
         const int kind = response.error == transport_error::none ? response.status : -static_cast<int>(response.error);
-        if (!text.empty() && reported_.insert(kind).second) detail::report(diagnostics_, name_ + ": " + text);
+        if (!text.empty() && reported_.insert(kind).second) say(text);
     }
 
     const std::string name_;

@@ -65,7 +65,7 @@ public:
         try {
             const spool_name name{.protocol = owner_.protocol,
                                   .destination = owner_.destination,
-                                  .created = created != 0 ? created : milliseconds(now),
+                                  .created = created != 0 ? created : milliseconds_of(now),
                                   .writer = owner_.writer,
                                   .serial = ++serial_,
                                   .messages = range.messages.size()};
@@ -121,11 +121,6 @@ private:
         std::uint64_t size = 0;
     };
 
-    static std::int64_t milliseconds(wall_time time) noexcept {
-        const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-        return std::max<std::int64_t>(since, 1);
-    }
-
     /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
     std::vector<listed> list(wall_time now) {
         if (!std::exchange(is_swept_, true)) directory_.sweep();
@@ -133,8 +128,12 @@ private:
         for (auto& [text, size] : directory_.list()) {
             auto name = spool_name::parse(text);
             if (!name) continue;
-            if (name->created > milliseconds(now)) {
-                name->created = milliseconds(now);
+            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
+                if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
+                continue;
+            }
+            if (name->created > milliseconds_of(now)) {
+                name->created = milliseconds_of(now);
                 std::string dated = name->text();
                 if (!directory_.rename(text, dated)) continue;
                 text = std::move(dated);
@@ -144,7 +143,7 @@ private:
         std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        const auto oldest = milliseconds(now - options_.max_age);
+        const auto oldest = milliseconds_of(now - options_.max_age);
         std::erase_if(out,
                       [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
         return out;

@@ -1,7 +1,9 @@
 #ifndef CANDOR_DELIVERY_SPOOL_FILE_HPP
 #define CANDOR_DELIVERY_SPOOL_FILE_HPP
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include <candor/delivery/protocol.hpp>
+#include <candor/policy/clock.hpp>
 
 namespace candor::detail {
 
@@ -29,6 +32,12 @@ constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
     std::uint64_t out = 0xcbf29ce484222325;
     for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
     return out;
+}
+
+/// A time as names and files of the spool say it: in milliseconds since 1970, never 0.
+inline std::int64_t milliseconds_of(wall_time time) noexcept {
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return std::max<std::int64_t>(since, 1);
 }
 
 /// Appends `value` in `digits` hexadecimal digits.
