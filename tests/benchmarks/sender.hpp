@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string>
 
+#include "../support/temporary_directory.hpp"
+
 namespace candor::benchmarks {
 
 /// A program that sends to `port` on this machine and gives up at once when it ends.
@@ -16,6 +18,8 @@ inline telemetry_options options_for(std::uint16_t port, bool compress = false) 
                               .data_plane_url = "http://127.0.0.1:" + std::to_string(port),
                               .shutdown_timeout = std::chrono::milliseconds{0}};
     options.delivery.compress = compress;
+    static const temporary_directory home;
+    options.delivery.spool.directory = home.path() / "spool";
     return options;
 }
 

@@ -343,7 +343,7 @@ TEST_CASE("of writers that are killed at any moment nothing is lost that was ack
     std::mt19937 random{20261123};
     std::set<std::string> acknowledged;
     std::size_t killed = 0;
-    const auto kills = static_cast<std::size_t>(candor::testing::rounds(1000));
+    const auto kills = static_cast<std::size_t>(candor::testing::rounds(300));
     struct writer_process {
         pid_t process;
         int output;

@@ -172,7 +172,7 @@ TEST_CASE("well-formed UTF-8 is copied") {
         CHECK(quoted(text) == std::string{'"'} + text + '"');
 }
 
-TEST_CASE("what is not UTF-8 becomes one U+FFFD for each longest part of a sequence") {
+TEST_CASE("row 16: what is not UTF-8 becomes one U+FFFD for each longest part of a sequence") {
     const auto inside = [](std::string_view text) {
         std::string out = quoted(text);
         for (std::size_t at = 0; (at = out.find("\xef\xbf\xbd", at)) != std::string::npos;) out.replace(at, 3, "?");
@@ -306,7 +306,7 @@ TEST_CASE("a double reads back as the same bits") {
     CHECK(number(-1.25e-7) == "-1.25e-07");
 }
 
-TEST_CASE("NaN and the infinities are null") {
+TEST_CASE("row 15: NaN and the infinities are null") {
     using limits = std::numeric_limits<double>;
     CHECK(number(limits::quiet_NaN()) == "null");
     CHECK(number(-limits::quiet_NaN()) == "null");
@@ -392,7 +392,7 @@ TEST_CASE("containers nest 64 deep and no deeper") {
     CHECK(too_deep.state() == condition::too_deep);
 }
 
-TEST_CASE("100,000 levels are refused without recursion into them") {
+TEST_CASE("row 18: 100,000 levels are refused without recursion into them") {
     for (const bool arrays : {true, false}) {
         const json tree = nested(100'000, arrays);
         json_writer out{plenty};

@@ -342,7 +342,7 @@ TEST_CASE("at no limit is a byte of an event written past it") {
 }
 
 #if defined(__unix__) || defined(__APPLE__)
-TEST_CASE("a text of 10 MB is refused without being read, by the redactor neither") {
+TEST_CASE("row 17: a text of 10 MB is refused without being read, by the redactor neither") {
     constexpr std::size_t size = 10'000'000;
     void* unreadable = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
     REQUIRE(unreadable != MAP_FAILED);

@@ -139,7 +139,7 @@ TEST_CASE("a compressed answer is left as it is") {
     CHECK(transport.send(post(server.url())).body == "abc");
 }
 
-TEST_CASE("no redirect is followed: the key goes nowhere else") {
+TEST_CASE("row 11: no redirect is followed: the key goes nowhere else") {
     socket_server other{behaviours::answer()};
     for (const int status : {301, 302, 303, 307, 308}) {
         socket_server server{behaviours::answer("HTTP/1.1 " + std::to_string(status) + " Moved\r\nLocation: " +
@@ -153,7 +153,7 @@ TEST_CASE("no redirect is followed: the key goes nowhere else") {
     CHECK(other.connections() == 0);
 }
 
-TEST_CASE("a body is cut after 64 KiB, and the next request goes over a new connection") {
+TEST_CASE("row 13: a body is cut after 64 KiB, and the next request goes over a new connection") {
     for (const char* framing :
          {"Content-Length: 1000000000\r\n\r\n", "\r\n", "Transfer-Encoding: chunked\r\n\r\nfffffff\r\n"}) {
         CAPTURE(framing);

@@ -335,7 +335,7 @@ TEST_CASE("a client that asks for leave to send its body gets it, in both framin
     CHECK(client.is_closed());
 }
 
-TEST_CASE("framing that is not clear is answered 400, and the connection is closed") {
+TEST_CASE("row 37: framing that is not clear is answered 400, and the connection is closed") {
     const char* const heads[] = {
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
@@ -423,7 +423,7 @@ TEST_CASE("a head that is no HTTP is answered 400 with the service's words") {
     CHECK(now.service.bodies().empty());
 }
 
-TEST_CASE("a body of just the limit is taken, a larger one is answered 413, in either framing") {
+TEST_CASE("row 35: a body of just the limit is taken, a larger one is answered 413, in either framing") {
     running now{{.body_limit = 10'000}};
     const std::string most(10'000, 'a');
     auto client = now.connect();
@@ -499,7 +499,7 @@ std::size_t status_of_memory(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("a gigabyte in a megabyte is answered 413, and never is there") {
+TEST_CASE("row 35: a gigabyte in a megabyte is answered 413, and never is there") {
     running now;
     std::string bombs[2];
     bombs[0] = candor::testing::compressed_zeros(1UL << 30);
@@ -554,7 +554,7 @@ TEST_CASE("a client that dies in mid-body changes nothing") {
     CHECK(now.service.bodies() == std::vector<std::string>{"x"});
 }
 
-TEST_CASE("a request that trickles in is ended when its time is over, in its head and in its body") {
+TEST_CASE("row 36: a request that trickles in is ended when its time is over, in its head and in its body") {
     running now{{.request_timeout = 200ms}};
     for (const std::string start :
          {"P", "POST /a HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
@@ -597,7 +597,7 @@ TEST_CASE("a client that does not read its answers is ended when its time is ove
     CHECK(watch.elapsed() < 1s);
 }
 
-TEST_CASE("two hundred slow clients do not hold a fast one up") {
+TEST_CASE("row 36: two hundred slow clients do not hold a fast one up") {
     running now{{.request_timeout = 60s}};
     std::vector<raw_client> slow;
     for (int i = 0; i < 200; ++i) {
@@ -653,7 +653,7 @@ TEST_CASE("where all connections have a request under way, a further one is answ
         REQUIRE(watch.elapsed() < candor::testing::patience);
 }
 
-TEST_CASE("a flood of connections opens no more than there are to be") {
+TEST_CASE("row 36: a flood of connections opens no more than there are to be") {
     running now{{.max_connections = 4}};
     const auto threads = entries("/proc/self/task");
     std::vector<raw_client> flood;
@@ -872,7 +872,7 @@ TEST_CASE("options that cannot work are refused by their names") {
     CHECK(field_of({.idle_timeout = -1ms}) == "idle_timeout");
 }
 
-TEST_CASE("only the address that was asked for listens") {
+TEST_CASE("row 38: only the address that was asked for listens") {
     running now{{.address = "127.0.0.2"}};
     CHECK_THROWS(static_cast<void>(now.connect()));  // to 127.0.0.1
 }

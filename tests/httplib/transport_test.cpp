@@ -91,7 +91,7 @@ TEST_CASE("a transport leaves no thread and no descriptor behind") {
     CHECK(comes_down_to(descriptors, "/proc/self/fd"));
 }
 
-TEST_CASE("a refused connection is unreachable, at once") {
+TEST_CASE("row 2: a refused connection is unreachable, at once") {
     const candor::testing::closed_port nobody;
     httplib_transport transport;
     const stopwatch watch;
@@ -145,7 +145,8 @@ TEST_CASE("an address that does not answer leaves its share of the connect timeo
     CHECK(watch.elapsed() < 2s);
 }
 
-TEST_CASE("a name that never resolves is given up at the connect deadline, and holds one thread for all attempts") {
+TEST_CASE(
+    "row 1: a name that never resolves is given up at the connect deadline, and holds one thread for all attempts") {
     const hanging_resolver names;
     hanging_transport transport{names};
     auto request = post("http://plane.example/");
@@ -170,7 +171,7 @@ TEST_CASE("the deadline of the whole exchange holds for the name as well") {
     names.release();
 }
 
-TEST_CASE("a connection that nobody accepts is given up at the connect deadline") {
+TEST_CASE("row 3: a connection that nobody accepts is given up at the connect deadline") {
     const candor::testing::full_backlog silent;
     httplib_transport transport;
     auto request = post(silent.url());
@@ -181,7 +182,7 @@ TEST_CASE("a connection that nobody accepts is given up at the connect deadline"
     CHECK(watch.elapsed() < 1s);
 }
 
-TEST_CASE("the deadline of the whole exchange holds whatever the server does") {
+TEST_CASE("row 3: the deadline of the whole exchange holds whatever the server does") {
     const std::string large(16 * 1024 * 1024, 'x');
     struct example {
         const char* name;
@@ -193,6 +194,7 @@ TEST_CASE("the deadline of the whole exchange holds whatever the server does") {
           example{"never reads", behaviours::never_read(), large},
           example{"drips the first line", behaviours::drip("HTTP/1.1 ", '2'), "{}"},
           example{"drips a header", behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a'), "{}"},
+          example{"drips a header, a byte a second", behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a', 1s), "{}"},
           example{"drips a body", behaviours::drip("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", 'a'), "{}"},
           example{"drips a body without a length", behaviours::drip("HTTP/1.1 200 OK\r\n\r\n", 'a'), "{}"},
           example{"drips a chunk",
@@ -239,7 +241,7 @@ TEST_CASE("timeouts without sense are deadlines that have passed, or are far awa
     CHECK(transport.send(request).status == 200);
 }
 
-TEST_CASE("a connection that ends before a whole answer came is broken") {
+TEST_CASE("row 4: a connection that ends before a whole answer came is broken") {
     struct example {
         const char* name;
         socket_server::behaviour behaviour;
@@ -294,7 +296,7 @@ TEST_CASE("cancel() ends a pending connect") {
     CHECK(delay < cancel_limit);
 }
 
-TEST_CASE("cancel() ends a wait for an answer, and one that drips in") {
+TEST_CASE("row 3: cancel() ends a wait for an answer, and one that drips in") {
     for (const auto& behaviour : {behaviours::never_answer(), behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a'),
                                   behaviours::drip("HTTP/1.1 200 OK\r\n\r\n", 'a')}) {
         socket_server server{behaviour};

@@ -126,7 +126,7 @@ TEST_CASE("https to an address works with a certificate for the address") {
     CHECK(transport.send(post(plane.server.url("127.0.0.1"))).status == 200);
 }
 
-TEST_CASE("a server that cannot be trusted is a TLS failure, and no byte of the request goes out") {
+TEST_CASE("row 5: a server that cannot be trusted is a TLS failure, and no byte of the request goes out") {
     const trusted_authority authority;
     struct example {
         const char* name;
@@ -155,7 +155,7 @@ TEST_CASE("a server that cannot be trusted is a TLS failure, and no byte of the 
     }
 }
 
-TEST_CASE("a server that speaks no TLS gets no request in the clear") {
+TEST_CASE("row 5: a server that speaks no TLS gets no request in the clear") {
     socket_server plain{[](socket_server::peer& p) {
         if (!p.read_some() || !p.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")) return;
         while (p.read_some()) {

@@ -313,7 +313,7 @@ TEST_CASE("A member of the wrong type is refused by name, and nothing of the req
     with(value + R"("kvlistValue":{"values":)", "}}}]" + end, "values is not an array of objects", no_list);
 }
 
-TEST_CASE("Arrays and objects nest up to the depth that is allowed") {
+TEST_CASE("row 18: Arrays and objects nest up to the depth that is allowed") {
     const auto unknown = [](std::size_t depth) {
         return R"({"unknown":)" + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
     };

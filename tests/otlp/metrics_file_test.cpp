@@ -158,7 +158,7 @@ TEST_CASE("a file that was taken away comes back") {
     CHECK(content_of(file.path()) == "first");
 }
 
-TEST_CASE("a link is not followed, at construction and later") {
+TEST_CASE("row 26: a metrics file that is a link is replaced and not followed, at construction and later") {
     const temporary_directory dir;
     const auto target = dir.write("target", "precious");
     const auto link = dir.path() / "m.txt";
@@ -179,7 +179,9 @@ TEST_CASE("construction sweeps what a killed process left") {
     CHECK(names_in(dir.path()) == std::vector<std::string>{"m.txt"});
 }
 
-TEST_CASE("a process that is killed while it rewrites leaves a whole table every time") {
+TEST_CASE(
+    "row 27: a process that is killed while it rewrites leaves a whole table every time, and what it leaves besides is "
+    "swept") {
     if (const char* path = std::getenv(rewritten_file)) rewrite_for_ever(path);  // this program, started below
 
     const temporary_directory dir;
@@ -187,7 +189,7 @@ TEST_CASE("a process that is killed while it rewrites leaves a whole table every
     const std::string large = table_of(500), small = table_of(3);
     REQUIRE(::setenv(rewritten_file, path.c_str(), 1) == 0);
     std::string self = fs::read_symlink("/proc/self/exe").string();
-    std::string filter = "--test-case=a process that is killed while it rewrites leaves a whole table every time";
+    std::string filter = "--test-case=row 27: a process that is killed while it rewrites*";
     const std::array<char*, 3> arguments{self.data(), filter.data(), nullptr};
 
     int found_small = 0, found_leftover = 0;

@@ -261,7 +261,7 @@ TEST_CASE("A known field with the wrong wire type is refused") {
     CHECK(decode(request_of(message{}.bytes(5, "\x10\x01").str())).problem == "");  // nor the sum's of a gauge
 }
 
-TEST_CASE("Values nest up to the depth that is allowed") {
+TEST_CASE("row 18: Values nest up to the depth that is allowed") {
     // A point's attribute is the seventh message, its value the eighth; an array and what it holds are two more.
     const auto nested = [](int arrays, const char* tag) {
         std::string value;

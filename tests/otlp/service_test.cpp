@@ -232,7 +232,7 @@ TEST_CASE("any method but POST is 405, and says so") {
     CHECK(now(elsewhere).status == 404);
 }
 
-TEST_CASE("a malformed request changes nothing, and the answer quotes none of it") {
+TEST_CASE("row 34: a malformed request changes nothing, and the answer quotes none of it") {
     receiving now;
     const std::string secret = "s3cret-name";
     auto broken = otlp_writer::to_protobuf(report(secret, 1));
@@ -286,7 +286,7 @@ TEST_CASE("what a server has no body for is refused in the request's encoding") 
     CHECK(now.answers.statistics().refused == 12);
 }
 
-TEST_CASE("only a Host that is this machine's own is answered") {
+TEST_CASE("row 38: only a Host that is this machine's own is answered") {
     receiving now;
     const auto answers = [&](const std::string& host) {
         auto head = post(protobuf);
@@ -350,7 +350,7 @@ TEST_CASE("a server of another address is that address as well, one of all addre
     }
 }
 
-TEST_CASE("a page in a browser gets nothing in, and no answer names an origin") {
+TEST_CASE("row 38: a page in a browser gets nothing in, and no answer names an origin") {
     receiving now;
     for (const char* origin : {"http://evil.example", "null", "http://127.0.0.1:43121"}) {
         auto head = post(plain_json);
@@ -367,7 +367,7 @@ TEST_CASE("a page in a browser gets nothing in, and no answer names an origin") 
     CHECK(now.rows.rows().empty());
 }
 
-TEST_CASE("a request for which memory runs out is answered 503 and does not count, wherever it runs out") {
+TEST_CASE("row 31: a request for which memory runs out is answered 503 and does not count, wherever it runs out") {
     for (const auto& type : {protobuf, plain_json}) {
         const auto head = post(type);
         const auto request = report("a table with a name that is too long to be stored without memory", 1, 1);

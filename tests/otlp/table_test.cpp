@@ -323,7 +323,7 @@ TEST_CASE("names are bounded in length") {
     CHECK(table_options{}.max_name_bytes == 256);
 }
 
-TEST_CASE("rows are bounded in number, and those there are go on") {
+TEST_CASE("row 39: rows are bounded in number, and those there are go on") {
     table t{{.max_rows = 2}};
     CHECK(take(t,
                {{.table = "a"}, {.table = "b"}, {.table = "c"}, {.table = "d"}, {.value = integer(9), .table = "b"}}) ==

@@ -128,7 +128,7 @@ TEST_CASE("columns line up under wide characters, emojis and marks") {
     for (const auto& line : lines) CHECK(detail::display_width(line) == detail::display_width(lines[0]));
 }
 
-TEST_CASE("hostile names are shown and do nothing") {
+TEST_CASE("row 40: hostile names are shown and do nothing") {
     const auto text = text_table({{.table = "\x1b[2J\x1b]0;title\x07"},
                                   {.table = "a\nb\r\nc\td"},
                                   {.table = "| fake | 1s | 5 | 0 | 0 |\n"},

@@ -86,7 +86,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("a file is made, for its owner only, whatever the umask") {
+TEST_CASE("row 26: a file is made, for its owner only, whatever the umask") {
     const temporary_directory dir;
     const auto umask_before = ::umask(0);
     CHECK(replace_file(dir.path() / "f", "content\n").empty());
@@ -131,7 +131,7 @@ TEST_CASE("whoever has the old file open keeps it") {
     ::close(fd);
 }
 
-TEST_CASE("a link is replaced, and where it led is not touched") {
+TEST_CASE("row 26: a link is replaced, and where it led is not touched") {
     const temporary_directory dir;
     const auto target = dir.write("elsewhere/target", "precious");
     REQUIRE(::chmod(target.c_str(), 0666) == 0);
@@ -200,7 +200,8 @@ TEST_CASE("a name of the greatest length is no problem") {
     CHECK(content_of(file) == "content");
 }
 
-TEST_CASE("where there is no room the old content stays, nothing is left behind and no signal ends the process") {
+TEST_CASE(
+    "row 20: where there is no room the old content stays, nothing is left behind and no signal ends the process") {
     const temporary_directory dir;
     const auto file = dir.write("f", "old");
     std::string problem, problem_of_new;
@@ -216,7 +217,7 @@ TEST_CASE("where there is no room the old content stays, nothing is left behind 
     CHECK(replace_file(file, std::string(100'000, 'x')).empty());
 }
 
-TEST_CASE("the content is on the disk before it has the name, and the name before the call returns") {
+TEST_CASE("row 26: the content is on the disk before it has the name, and the name before the call returns") {
     const temporary_directory dir;
     synced_directories.clear();
     CHECK(replace_file(dir.path() / "f", "x").empty());
@@ -256,7 +257,7 @@ TEST_CASE("replacing leaves no descriptor open") {
     CHECK(next_descriptor() == before);
 }
 
-TEST_CASE("readers see one whole content or the other, and several writers leave one whole content") {
+TEST_CASE("row 26: readers see one whole content or the other, and several writers leave one whole content") {
     const temporary_directory dir;
     const auto file = dir.path() / "f";
     const std::string a(50'000, 'a'), b(10, 'b');
@@ -284,7 +285,7 @@ TEST_CASE("readers see one whole content or the other, and several writers leave
     CHECK(entries_in(dir.path()) == 1);
 }
 
-TEST_CASE("what a killed process left is swept, and nothing else is") {
+TEST_CASE("row 27: what a killed process left is swept, and nothing else is") {
     const temporary_directory dir;
     const auto left = leftover_in(dir, "a1B2c3");
     dir.write(left.filename(), "half");

@@ -121,7 +121,7 @@ TEST_CASE("a message without what its type needs is refused, and the others are 
     CHECK(b.analytics.statistics().accepted == 1);
 }
 
-TEST_CASE("a 10 MB property and a tree deeper than 64 are refused, and nothing else is lost") {
+TEST_CASE("row 17: a 10 MB property and 5,000 of them are refused, and nothing else is lost") {
     bench b;
     b.analytics.enqueue(rs::track{.user_id = "u", .event = "before"});
     CHECK(b.analytics.enqueue(
@@ -130,6 +130,14 @@ TEST_CASE("a 10 MB property and a tree deeper than 64 are refused, and nothing e
     json many;
     for (int i = 0; i < 5000; ++i) many["k" + std::to_string(i)] = i;
     CHECK(b.analytics.enqueue(rs::track{.user_id = "u", .event = "E", .properties = many}) == admission::too_large);
+    CHECK(b.analytics.flush(1s));
+    CHECK(b.messages().size() == 1);
+    CHECK(b.analytics.statistics().refused[admission::too_large] == 2);
+}
+
+TEST_CASE("row 18: properties that nest deeper than 64 are refused, and nothing else is lost") {
+    bench b;
+    b.analytics.enqueue(rs::track{.user_id = "u", .event = "before"});
     const auto nested = [](int levels) {
         json out = json::object();
         for (int i = 1; i < levels; ++i) out = json{{"k", std::move(out)}};

@@ -66,7 +66,7 @@ TEST_CASE("what is no DSN is refused") {
     }
 }
 
-TEST_CASE("the error for a bad DSN names the field and what is allowed, and keeps the keys to itself") {
+TEST_CASE("row 42: the error for a bad DSN names the field and what is allowed, and keeps the keys to itself") {
     try {
         candor::sentry::detail::checked_dsn("sentry_dsn", "https://topsecret:hidden@errors.example/");
         FAIL("accepted");

@@ -111,7 +111,9 @@ TEST_CASE("what each status means for an error") {
     }
 }
 
-TEST_CASE("while a rate limit holds, errors are dropped and counted, and then sent again") {
+TEST_CASE(
+    "row 14: while a rate limit holds, whatever the calendar says, errors are dropped and counted, and then sent "
+    "again") {
     bench b;
     CHECK(b.exchange({.status = 200, .headers = {{"X-Sentry-Rate-Limits", "60:error"}}}).second.what ==
           action::deliver);
