@@ -6153,10 +6153,14 @@ private:
     /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
     /// behind.
     bool write(const std::string& name, std::string_view content) {
-        const bool was_open = descriptor_ >= 0;
-        if (write_once(name, content)) return true;
-        // A directory that was removed meanwhile is made anew.
-        return was_open && descriptor_ < 0 && write_once(name, content);
+        for (int attempt = 0; attempt < 3; ++attempt) {
+            const int error = write_once(name, content);
+            if (error == 0) return true;
+            // The directory was removed meanwhile, or another process has just swept the file away, between its
+            // creation and its lock.
+            if (error != ENOENT && error != EWOULDBLOCK) return false;
+        }
+        return false;
     }
 
     /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
@@ -6256,25 +6260,29 @@ private:
     static constexpr std::string_view temporary_prefix = ".new-";
     static constexpr std::string_view damaged_suffix = ".spool.damaged";
 
-    bool write_once(const std::string& name, std::string_view content) {
-        if (!open(true)) return false;
+    /// 0, or what went wrong.
+    int write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return EACCES;
         const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
         const std::string temporary = std::string{temporary_prefix} + name;
         const file made{
             Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
             temporary};
         if (!made.is_open()) {
-            if (errno == ENOENT) close();
-            return false;
+            const int error = errno;
+            if (error == ENOENT) close();
+            return error;
         }
         // Locked, so that nobody takes it for one that a dead process left.
+        errno = EIO;  // of a write that writes nothing
         if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
             sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
             static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
-            return true;
+            return 0;
         }
+        const int error = errno;
         Calls::unlinkat(descriptor_, temporary.c_str());
-        return false;
+        return error;
     }
 
     static bool sync(int descriptor) noexcept {
@@ -7096,19 +7104,29 @@ public:
     /// aside, what is too old is removed.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
-            for (auto& entry : list(now)) {
-                const auto& name = entry.name;
-                if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
-                if (!seen_.insert({name.writer, name.serial}).second) continue;
-                if (auto found = open(entry)) return found;
+            for (bool is_fresh = false;; is_fresh = true) {
+                while (!waiting_.empty()) {
+                    const listed entry = std::move(waiting_.front());
+                    waiting_.pop_front();
+                    const auto& name = entry.name;
+                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
+                    if (!seen_.insert({name.writer, name.serial}).second) continue;
+                    if (auto found = open(entry)) return found;
+                }
+                if (is_fresh) return std::nullopt;
+                auto all = list(now);
+                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
             }
         } catch (...) {
+            return std::nullopt;
         }
-        return std::nullopt;
     }
 
     /// Every file may be claimed again, such as after the network came back.
-    void start_over() noexcept { seen_.clear(); }
+    void start_over() noexcept {
+        seen_.clear();
+        waiting_.clear();
+    }
 
     /// Notes on disk that the server answered and did not take it. How often it has.
     unsigned count_attempt(claim& of) noexcept {
@@ -7207,6 +7225,7 @@ private:
     const spool_owner owner_;
     directory_type directory_;
     std::uint64_t serial_ = 0;
+    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     spool_losses evicted_;
     spool_losses expired_;

@@ -30,6 +30,19 @@ std::string content_of(const fs::path& path) {
     return {std::istreambuf_iterator<char>{file}, {}};
 }
 
+/// Another process sweeps as often as `before_lock` says, each time between a file's creation and its lock.
+struct swept_calls : candor::system_calls {
+    static inline int before_lock = 0;
+    static int flock(int file, int operation) noexcept {
+        if (before_lock > 0) {
+            --before_lock;
+            directory{path}.sweep();
+        }
+        return candor::system_calls::flock(file, operation);
+    }
+    static inline fs::path path{};
+};
+
 std::size_t count_in(const fs::path& path) {
     return static_cast<std::size_t>(std::distance(fs::directory_iterator{path}, {}));
 }
@@ -153,6 +166,20 @@ TEST_CASE("sweeping leaves a writer at work alone") {
     held = {};
     sweeper.sweep();
     CHECK_FALSE(fs::exists(t.path() / ".new-a-1.spool"));
+}
+
+TEST_CASE("a file that is swept away while it is made is made again, in the end given up") {
+    const temporary_directory t;
+    swept_calls::path = t.path();
+    candor::detail::spool_directory<swept_calls> writer{t.path()};
+    REQUIRE(writer.write("a-0.spool", "there is a directory"));
+    swept_calls::before_lock = 2;
+    CHECK(writer.write("a-1.spool", "whole"));
+    CHECK(content_of(t.path() / "a-1.spool") == "whole");
+    swept_calls::before_lock = 3;
+    CHECK_FALSE(writer.write("a-2.spool", "never"));
+    CHECK(swept_calls::before_lock == 0);
+    CHECK(count_in(t.path()) == 2);
 }
 
 TEST_CASE("purging removes one protocol's files, those in use and half-written too") {

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -82,19 +84,29 @@ public:
     /// aside, what is too old is removed.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
-            for (auto& entry : list(now)) {
-                const auto& name = entry.name;
-                if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
-                if (!seen_.insert({name.writer, name.serial}).second) continue;
-                if (auto found = open(entry)) return found;
+            for (bool is_fresh = false;; is_fresh = true) {
+                while (!waiting_.empty()) {
+                    const listed entry = std::move(waiting_.front());
+                    waiting_.pop_front();
+                    const auto& name = entry.name;
+                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
+                    if (!seen_.insert({name.writer, name.serial}).second) continue;
+                    if (auto found = open(entry)) return found;
+                }
+                if (is_fresh) return std::nullopt;
+                auto all = list(now);
+                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
             }
         } catch (...) {
+            return std::nullopt;
         }
-        return std::nullopt;
     }
 
     /// Every file may be claimed again, such as after the network came back.
-    void start_over() noexcept { seen_.clear(); }
+    void start_over() noexcept {
+        seen_.clear();
+        waiting_.clear();
+    }
 
     /// Notes on disk that the server answered and did not take it. How often it has.
     unsigned count_attempt(claim& of) noexcept {
@@ -193,6 +205,7 @@ private:
     const spool_owner owner_;
     directory_type directory_;
     std::uint64_t serial_ = 0;
+    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     spool_losses evicted_;
     spool_losses expired_;

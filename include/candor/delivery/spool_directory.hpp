@@ -122,10 +122,14 @@ private:
     /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
     /// behind.
     bool write(const std::string& name, std::string_view content) {
-        const bool was_open = descriptor_ >= 0;
-        if (write_once(name, content)) return true;
-        // A directory that was removed meanwhile is made anew.
-        return was_open && descriptor_ < 0 && write_once(name, content);
+        for (int attempt = 0; attempt < 3; ++attempt) {
+            const int error = write_once(name, content);
+            if (error == 0) return true;
+            // The directory was removed meanwhile, or another process has just swept the file away, between its
+            // creation and its lock.
+            if (error != ENOENT && error != EWOULDBLOCK) return false;
+        }
+        return false;
     }
 
     /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
@@ -225,25 +229,29 @@ private:
     static constexpr std::string_view temporary_prefix = ".new-";
     static constexpr std::string_view damaged_suffix = ".spool.damaged";
 
-    bool write_once(const std::string& name, std::string_view content) {
-        if (!open(true)) return false;
+    /// 0, or what went wrong.
+    int write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return EACCES;
         const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
         const std::string temporary = std::string{temporary_prefix} + name;
         const file made{
             Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
             temporary};
         if (!made.is_open()) {
-            if (errno == ENOENT) close();
-            return false;
+            const int error = errno;
+            if (error == ENOENT) close();
+            return error;
         }
         // Locked, so that nobody takes it for one that a dead process left.
+        errno = EIO;  // of a write that writes nothing
         if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
             sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
             static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
-            return true;
+            return 0;
         }
+        const int error = errno;
         Calls::unlinkat(descriptor_, temporary.c_str());
-        return false;
+        return error;
     }
 
     static bool sync(int descriptor) noexcept {
