@@ -409,6 +409,244 @@ inline config_string read_config_string(const std::filesystem::path& file, const
 
 }  // namespace candor::detail
 
+// ---- candor/policy/signal_guard.hpp
+
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <cerrno>
+#endif
+
+namespace candor::detail {
+
+/// While it lives, what this thread does raises one signal without effect: SIGPIPE at a write to a connection that is
+/// closed, SIGXFSZ at one past the limit of a file's size. The host's own disposition of the signal, which would end
+/// it, is not ours to change. The call that raised it fails as ever. Not thread-safe; does nothing on Windows.
+class signal_guard {
+public:
+    signal_guard(const signal_guard&) = delete;
+    signal_guard& operator=(const signal_guard&) = delete;
+
+#ifdef _WIN32
+    explicit signal_guard(int) noexcept {}
+#else
+    explicit signal_guard(int signal) noexcept : signal_{signal} {
+        sigemptyset(&set_);
+        sigaddset(&set_, signal_);
+        was_pending_ = pending();
+        ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    }
+
+    ~signal_guard() {
+        const int kept = errno;
+        if (!was_pending_ && pending()) {
+#ifdef __APPLE__
+            int raised = 0;
+            sigwait(&set_, &raised);
+#else
+            const timespec at_once{};
+            while (::sigtimedwait(&set_, nullptr, &at_once) == -1 && errno == EINTR) {
+            }
+#endif
+        }
+        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+        errno = kept;
+    }
+
+private:
+    [[nodiscard]] bool pending() const noexcept {
+        sigset_t raised;
+        sigemptyset(&raised);
+        ::sigpending(&raised);
+        return sigismember(&raised, signal_) == 1;
+    }
+
+    int signal_;
+    sigset_t set_{};
+    sigset_t before_{};
+    bool was_pending_ = false;
+#endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/replace_file.hpp
+
+#ifdef _WIN32
+#include <io.h>
+
+#include <random>
+#else
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor {
+
+namespace detail {
+
+/// What the name of a file that is to replace another begins with; six random characters follow.
+inline constexpr std::string_view replacement_prefix = ".candor-replacement-";
+
+inline std::string cannot_be_written(int error) {
+    return "cannot be written: " + std::generic_category().message(error);
+}
+
+#ifdef _WIN32
+
+inline std::string write_and_rename(const std::filesystem::path& path, std::string_view content) {
+    std::filesystem::path temporary = path.parent_path() / replacement_prefix;
+    temporary += std::to_string(std::random_device{}());
+    std::FILE* file = nullptr;
+    if (const auto error = ::_wfopen_s(&file, temporary.c_str(), L"wbx"); error != 0) return cannot_be_written(error);
+    int error = 0;
+    if (std::fwrite(content.data(), 1, content.size(), file) != content.size() || std::fflush(file) != 0 ||
+        ::_commit(::_fileno(file)) != 0)
+        error = errno;
+    if (std::fclose(file) != 0 && error == 0) error = errno;
+    std::error_code failed{error, std::generic_category()};
+    if (!failed) std::filesystem::rename(temporary, path, failed);
+    if (!failed) return {};
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    return "cannot be written: " + failed.message();
+}
+
+#else
+
+/// A descriptor, closed at the end.
+struct owned_descriptor {
+    explicit owned_descriptor(int fd) noexcept : value{fd} {}
+    owned_descriptor(const owned_descriptor&) = delete;
+    owned_descriptor& operator=(const owned_descriptor&) = delete;
+    ~owned_descriptor() {
+        if (value >= 0) ::close(value);
+    }
+    int value;
+};
+
+inline std::filesystem::path directory_of(const std::filesystem::path& path) {
+    return path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+}
+
+/// Writes all of `content` and waits until it is on the disk. Returns 0 or what went wrong.
+inline int write_and_sync(int fd, std::string_view content) noexcept {
+    const signal_guard guard{SIGXFSZ};
+    while (!content.empty()) {
+        const ssize_t written = ::write(fd, content.data(), content.size());
+        if (written > 0) {
+            content.remove_prefix(static_cast<std::size_t>(written));
+        } else if (written == 0 || errno != EINTR) {
+            return written == 0 ? EIO : errno;
+        }
+    }
+    while (::fsync(fd) != 0) {
+        if (errno == EINVAL) return 0;  // a file system that cannot
+        if (errno != EINTR) return errno;
+    }
+    return 0;
+}
+
+/// Writes a temporary file beside `path` and gives it that name. Returns 0 or what went wrong, and leaves nothing
+/// behind then.
+inline int write_and_rename(const std::filesystem::path& path, std::string_view content, mode_t mode) {
+    auto name = (directory_of(path) / replacement_prefix).native() + "XXXXXX";
+    const owned_descriptor file{
+        ::mkostemp(name.data(), O_CLOEXEC)};  // of mode 0600, and never one that is there already
+    if (file.value < 0) return errno;
+    int error = 0;
+    // The lock says that somebody is at work here: `sweep_replacements` leaves the file alone.
+    if (::flock(file.value, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) error = EAGAIN;
+    if (error == 0 && mode != 0600 && ::fchmod(file.value, mode) != 0) error = errno;
+    if (error == 0) error = write_and_sync(file.value, content);
+    if (error == 0 && ::rename(name.c_str(), path.c_str()) != 0) error = errno;
+    if (error != 0) ::unlink(name.c_str());
+    return error;
+}
+
+#endif
+
+}  // namespace detail
+
+/// Makes `content` the whole content of the file at `path`, at once: whoever opens it finds the old content or the new,
+/// never a part of either, also where this process or the machine stops half-way. Returns what went wrong, for a person
+/// and to be read after the path ("cannot be written: No space left on device"), and the old file is then as it was, or
+/// an empty string.
+///
+/// The content is written to a file of its own in the same directory, readable by its owner only, synced and renamed. A
+/// file that was there passes its permissions on. A symbolic link that was there is replaced; where it led is not
+/// touched. Anything else than a file or a link is refused. Throws only `std::bad_alloc`. Thread-safe.
+[[nodiscard]] inline std::string replace_file(const std::filesystem::path& path, std::string_view content) {
+#ifdef _WIN32
+    std::error_code error;
+    const auto type = std::filesystem::symlink_status(path, error).type();
+    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular &&
+        type != std::filesystem::file_type::symlink)
+        return "is not a regular file";
+    return detail::write_and_rename(path, content);
+#else
+    if (path.native().find('\0') != std::string::npos) return "has a NUL in it";
+    mode_t mode = 0600;
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) == 0) {
+        if (S_ISREG(found.st_mode)) {
+            mode = found.st_mode & 0777;
+        } else if (!S_ISLNK(found.st_mode)) {
+            return S_ISDIR(found.st_mode) ? "is a directory" : "is not a regular file";
+        }
+    }
+    int error = 0;
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        error = detail::write_and_rename(path, content, mode);
+        if (error != EAGAIN && error != ENOENT) break;  // those two: swept away between its creation and its lock
+    }
+    if (error != 0) return detail::cannot_be_written(error);
+    const detail::owned_descriptor directory{
+        ::open(detail::directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (directory.value >= 0)
+        static_cast<void>(::fsync(directory.value));  // the name lasts, too, where that can be had
+    return {};
+#endif
+}
+
+/// Removes what `replace_file` has left in a directory where the process was killed in the middle of it. Leaves alone
+/// what another process is writing just now. Looks at a bounded number of entries. What fails is ignored: the next run
+/// may succeed. Throws only `std::bad_alloc`.
+inline void sweep_replacements(const std::filesystem::path& directory) {
+#ifdef _WIN32
+    static_cast<void>(directory);  // nothing tells whether a process is at work there
+#else
+    constexpr int most_entries = 10'000;
+    struct closer {
+        void operator()(DIR* open) const noexcept { ::closedir(open); }
+    };
+    const std::unique_ptr<DIR, closer> entries{::opendir(directory.c_str())};
+    for (int i = 0; entries && i < most_entries; ++i) {
+        const dirent* entry = ::readdir(entries.get());
+        if (entry == nullptr) break;
+        const std::string_view name{entry->d_name};
+        if (!name.starts_with(detail::replacement_prefix) || name.size() != detail::replacement_prefix.size() + 6)
+            continue;
+        const int parent = ::dirfd(entries.get());
+        const detail::owned_descriptor file{
+            ::openat(parent, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
+        struct stat found {};
+        if (file.value < 0 || ::fstat(file.value, &found) != 0 || !S_ISREG(found.st_mode)) continue;
+        if (found.st_uid != ::geteuid() || ::flock(file.value, LOCK_EX | LOCK_NB) != 0) continue;
+        ::unlinkat(parent, entry->d_name, 0);
+    }
+#endif
+}
+
+}  // namespace candor
+
 // ---- candor/consent/choice.hpp
 
 namespace candor {
@@ -444,6 +682,51 @@ std::optional<choice> read_choice(const Environment& environment, std::string_vi
         problem = detail::printable_path(out.file) + " has no \"level\"";
     }
     out.warning = "the saved telemetry choice cannot be used, so nothing is sent: " + problem;
+    return out;
+}
+
+/// What came of saving a choice.
+struct saved_choice {
+    std::filesystem::path file{};
+    /// Why nothing was saved, and what was saved before still holds; one line that names the file.
+    std::optional<std::string> problem{};
+};
+
+/// Saves the user's choice for all runs to come, at once and whole, in the file that `read_choice` reads: a program
+/// that reads it meanwhile finds the old choice or the new. The directory is made where there is none, for its owner
+/// alone. What else a JSON object in the file says, of another program or a later version, stays as it is; a file that
+/// is no JSON object is kept beside the new one under the name `telemetry.json.damaged`. Throws only `std::bad_alloc`.
+/// Thread-safe; of two that save at the same time, one prevails.
+template <environment Environment>
+[[nodiscard]] saved_choice save_choice(const Environment& environment, std::string_view product_name, level chosen) {
+    const auto directory = config_directory(environment, product_name);
+    if (!directory) return {.problem = "there is no configuration directory to save the telemetry choice in"};
+    saved_choice out{.file = *directory / "telemetry.json"};
+    const auto failed = [&](const std::filesystem::path& file, const std::string& why) {
+        out.problem = "the telemetry choice was not saved: " + detail::printable_path(file) + " " + why;
+        return out;
+    };
+    // Where the file is a link, such as to a collection of configurations, it stays one.
+    std::error_code none;
+    const auto target = std::filesystem::canonical(out.file, none);
+    const auto& file = none ? out.file : target;
+    const auto old = read_file(file, detail::config_file_limit);
+    if (old.status != file_status::read && old.status != file_status::absent) return failed(file, old.problem);
+    auto json = nlohmann::ordered_json::parse(old.content, nullptr, false);
+    if (!json.is_object()) {
+        json = nlohmann::ordered_json::object();
+        auto damaged = file;
+        damaged += ".damaged";
+        const auto problem = old.content.empty() ? std::string{} : replace_file(damaged, old.content);
+        if (!problem.empty()) return failed(damaged, problem);
+    }
+    json["level"] = to_string(chosen);
+    std::error_code error;
+    if (std::filesystem::create_directories(*directory, error))
+        std::filesystem::permissions(*directory, std::filesystem::perms::owner_all, error);
+    if (error) return failed(*directory, "cannot be made: " + error.message());
+    const auto text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    if (const auto problem = replace_file(file, text); !problem.empty()) return failed(file, problem);
     return out;
 }
 
@@ -1833,244 +2116,6 @@ std::thread start_worker_thread(Function function) {
 }
 
 }  // namespace candor::detail
-
-// ---- candor/policy/signal_guard.hpp
-
-#ifndef _WIN32
-#include <pthread.h>
-#include <signal.h>
-#include <time.h>
-
-#include <cerrno>
-#endif
-
-namespace candor::detail {
-
-/// While it lives, what this thread does raises one signal without effect: SIGPIPE at a write to a connection that is
-/// closed, SIGXFSZ at one past the limit of a file's size. The host's own disposition of the signal, which would end
-/// it, is not ours to change. The call that raised it fails as ever. Not thread-safe; does nothing on Windows.
-class signal_guard {
-public:
-    signal_guard(const signal_guard&) = delete;
-    signal_guard& operator=(const signal_guard&) = delete;
-
-#ifdef _WIN32
-    explicit signal_guard(int) noexcept {}
-#else
-    explicit signal_guard(int signal) noexcept : signal_{signal} {
-        sigemptyset(&set_);
-        sigaddset(&set_, signal_);
-        was_pending_ = pending();
-        ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    }
-
-    ~signal_guard() {
-        const int kept = errno;
-        if (!was_pending_ && pending()) {
-#ifdef __APPLE__
-            int raised = 0;
-            sigwait(&set_, &raised);
-#else
-            const timespec at_once{};
-            while (::sigtimedwait(&set_, nullptr, &at_once) == -1 && errno == EINTR) {
-            }
-#endif
-        }
-        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-        errno = kept;
-    }
-
-private:
-    [[nodiscard]] bool pending() const noexcept {
-        sigset_t raised;
-        sigemptyset(&raised);
-        ::sigpending(&raised);
-        return sigismember(&raised, signal_) == 1;
-    }
-
-    int signal_;
-    sigset_t set_{};
-    sigset_t before_{};
-    bool was_pending_ = false;
-#endif
-};
-
-}  // namespace candor::detail
-
-// ---- candor/policy/replace_file.hpp
-
-#ifdef _WIN32
-#include <io.h>
-
-#include <random>
-#else
-#include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
-namespace candor {
-
-namespace detail {
-
-/// What the name of a file that is to replace another begins with; six random characters follow.
-inline constexpr std::string_view replacement_prefix = ".candor-replacement-";
-
-inline std::string cannot_be_written(int error) {
-    return "cannot be written: " + std::generic_category().message(error);
-}
-
-#ifdef _WIN32
-
-inline std::string write_and_rename(const std::filesystem::path& path, std::string_view content) {
-    std::filesystem::path temporary = path.parent_path() / replacement_prefix;
-    temporary += std::to_string(std::random_device{}());
-    std::FILE* file = nullptr;
-    if (const auto error = ::_wfopen_s(&file, temporary.c_str(), L"wbx"); error != 0) return cannot_be_written(error);
-    int error = 0;
-    if (std::fwrite(content.data(), 1, content.size(), file) != content.size() || std::fflush(file) != 0 ||
-        ::_commit(::_fileno(file)) != 0)
-        error = errno;
-    if (std::fclose(file) != 0 && error == 0) error = errno;
-    std::error_code failed{error, std::generic_category()};
-    if (!failed) std::filesystem::rename(temporary, path, failed);
-    if (!failed) return {};
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    return "cannot be written: " + failed.message();
-}
-
-#else
-
-/// A descriptor, closed at the end.
-struct owned_descriptor {
-    explicit owned_descriptor(int fd) noexcept : value{fd} {}
-    owned_descriptor(const owned_descriptor&) = delete;
-    owned_descriptor& operator=(const owned_descriptor&) = delete;
-    ~owned_descriptor() {
-        if (value >= 0) ::close(value);
-    }
-    int value;
-};
-
-inline std::filesystem::path directory_of(const std::filesystem::path& path) {
-    return path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
-}
-
-/// Writes all of `content` and waits until it is on the disk. Returns 0 or what went wrong.
-inline int write_and_sync(int fd, std::string_view content) noexcept {
-    const signal_guard guard{SIGXFSZ};
-    while (!content.empty()) {
-        const ssize_t written = ::write(fd, content.data(), content.size());
-        if (written > 0) {
-            content.remove_prefix(static_cast<std::size_t>(written));
-        } else if (written == 0 || errno != EINTR) {
-            return written == 0 ? EIO : errno;
-        }
-    }
-    while (::fsync(fd) != 0) {
-        if (errno == EINVAL) return 0;  // a file system that cannot
-        if (errno != EINTR) return errno;
-    }
-    return 0;
-}
-
-/// Writes a temporary file beside `path` and gives it that name. Returns 0 or what went wrong, and leaves nothing
-/// behind then.
-inline int write_and_rename(const std::filesystem::path& path, std::string_view content, mode_t mode) {
-    auto name = (directory_of(path) / replacement_prefix).native() + "XXXXXX";
-    const owned_descriptor file{
-        ::mkostemp(name.data(), O_CLOEXEC)};  // of mode 0600, and never one that is there already
-    if (file.value < 0) return errno;
-    int error = 0;
-    // The lock says that somebody is at work here: `sweep_replacements` leaves the file alone.
-    if (::flock(file.value, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) error = EAGAIN;
-    if (error == 0 && mode != 0600 && ::fchmod(file.value, mode) != 0) error = errno;
-    if (error == 0) error = write_and_sync(file.value, content);
-    if (error == 0 && ::rename(name.c_str(), path.c_str()) != 0) error = errno;
-    if (error != 0) ::unlink(name.c_str());
-    return error;
-}
-
-#endif
-
-}  // namespace detail
-
-/// Makes `content` the whole content of the file at `path`, at once: whoever opens it finds the old content or the new,
-/// never a part of either, also where this process or the machine stops half-way. Returns what went wrong, for a person
-/// and to be read after the path ("cannot be written: No space left on device"), and the old file is then as it was, or
-/// an empty string.
-///
-/// The content is written to a file of its own in the same directory, readable by its owner only, synced and renamed. A
-/// file that was there passes its permissions on. A symbolic link that was there is replaced; where it led is not
-/// touched. Anything else than a file or a link is refused. Throws only `std::bad_alloc`. Thread-safe.
-[[nodiscard]] inline std::string replace_file(const std::filesystem::path& path, std::string_view content) {
-#ifdef _WIN32
-    std::error_code error;
-    const auto type = std::filesystem::symlink_status(path, error).type();
-    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular &&
-        type != std::filesystem::file_type::symlink)
-        return "is not a regular file";
-    return detail::write_and_rename(path, content);
-#else
-    if (path.native().find('\0') != std::string::npos) return "has a NUL in it";
-    mode_t mode = 0600;
-    struct stat found {};
-    if (::lstat(path.c_str(), &found) == 0) {
-        if (S_ISREG(found.st_mode)) {
-            mode = found.st_mode & 0777;
-        } else if (!S_ISLNK(found.st_mode)) {
-            return S_ISDIR(found.st_mode) ? "is a directory" : "is not a regular file";
-        }
-    }
-    int error = 0;
-    for (int attempt = 0; attempt < 3; ++attempt) {
-        error = detail::write_and_rename(path, content, mode);
-        if (error != EAGAIN && error != ENOENT) break;  // those two: swept away between its creation and its lock
-    }
-    if (error != 0) return detail::cannot_be_written(error);
-    const detail::owned_descriptor directory{
-        ::open(detail::directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (directory.value >= 0)
-        static_cast<void>(::fsync(directory.value));  // the name lasts, too, where that can be had
-    return {};
-#endif
-}
-
-/// Removes what `replace_file` has left in a directory where the process was killed in the middle of it. Leaves alone
-/// what another process is writing just now. Looks at a bounded number of entries. What fails is ignored: the next run
-/// may succeed. Throws only `std::bad_alloc`.
-inline void sweep_replacements(const std::filesystem::path& directory) {
-#ifdef _WIN32
-    static_cast<void>(directory);  // nothing tells whether a process is at work there
-#else
-    constexpr int most_entries = 10'000;
-    struct closer {
-        void operator()(DIR* open) const noexcept { ::closedir(open); }
-    };
-    const std::unique_ptr<DIR, closer> entries{::opendir(directory.c_str())};
-    for (int i = 0; entries && i < most_entries; ++i) {
-        const dirent* entry = ::readdir(entries.get());
-        if (entry == nullptr) break;
-        const std::string_view name{entry->d_name};
-        if (!name.starts_with(detail::replacement_prefix) || name.size() != detail::replacement_prefix.size() + 6)
-            continue;
-        const int parent = ::dirfd(entries.get());
-        const detail::owned_descriptor file{
-            ::openat(parent, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)};
-        struct stat found {};
-        if (file.value < 0 || ::fstat(file.value, &found) != 0 || !S_ISREG(found.st_mode)) continue;
-        if (found.st_uid != ::geteuid() || ::flock(file.value, LOCK_EX | LOCK_NB) != 0) continue;
-        ::unlinkat(parent, entry->d_name, 0);
-    }
-#endif
-}
-
-}  // namespace candor
 
 // ---- candor/otlp/metrics_file.hpp
 

@@ -5,12 +5,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
+
+#include <nlohmann/json.hpp>
 
 #include <candor/consent/level.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/file_system.hpp>
+#include <candor/policy/replace_file.hpp>
 
 namespace candor {
 
@@ -45,6 +49,51 @@ std::optional<choice> read_choice(const Environment& environment, std::string_vi
         problem = detail::printable_path(out.file) + " has no \"level\"";
     }
     out.warning = "the saved telemetry choice cannot be used, so nothing is sent: " + problem;
+    return out;
+}
+
+/// What came of saving a choice.
+struct saved_choice {
+    std::filesystem::path file{};
+    /// Why nothing was saved, and what was saved before still holds; one line that names the file.
+    std::optional<std::string> problem{};
+};
+
+/// Saves the user's choice for all runs to come, at once and whole, in the file that `read_choice` reads: a program
+/// that reads it meanwhile finds the old choice or the new. The directory is made where there is none, for its owner
+/// alone. What else a JSON object in the file says, of another program or a later version, stays as it is; a file that
+/// is no JSON object is kept beside the new one under the name `telemetry.json.damaged`. Throws only `std::bad_alloc`.
+/// Thread-safe; of two that save at the same time, one prevails.
+template <environment Environment>
+[[nodiscard]] saved_choice save_choice(const Environment& environment, std::string_view product_name, level chosen) {
+    const auto directory = config_directory(environment, product_name);
+    if (!directory) return {.problem = "there is no configuration directory to save the telemetry choice in"};
+    saved_choice out{.file = *directory / "telemetry.json"};
+    const auto failed = [&](const std::filesystem::path& file, const std::string& why) {
+        out.problem = "the telemetry choice was not saved: " + detail::printable_path(file) + " " + why;
+        return out;
+    };
+    // Where the file is a link, such as to a collection of configurations, it stays one.
+    std::error_code none;
+    const auto target = std::filesystem::canonical(out.file, none);
+    const auto& file = none ? out.file : target;
+    const auto old = read_file(file, detail::config_file_limit);
+    if (old.status != file_status::read && old.status != file_status::absent) return failed(file, old.problem);
+    auto json = nlohmann::ordered_json::parse(old.content, nullptr, false);
+    if (!json.is_object()) {
+        json = nlohmann::ordered_json::object();
+        auto damaged = file;
+        damaged += ".damaged";
+        const auto problem = old.content.empty() ? std::string{} : replace_file(damaged, old.content);
+        if (!problem.empty()) return failed(damaged, problem);
+    }
+    json["level"] = to_string(chosen);
+    std::error_code error;
+    if (std::filesystem::create_directories(*directory, error))
+        std::filesystem::permissions(*directory, std::filesystem::perms::owner_all, error);
+    if (error) return failed(*directory, "cannot be made: " + error.message());
+    const auto text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    if (const auto problem = replace_file(file, text); !problem.empty()) return failed(file, problem);
     return out;
 }
 
