@@ -2,10 +2,12 @@
 #ifndef CANDOR_CORE_HPP
 #define CANDOR_CORE_HPP
 
+#include <candor/command.hpp>
 #include <candor/consent/choice.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/consent/resolver.hpp>
 #include <candor/delivery/statistics.hpp>
+#include <candor/event/catalog.hpp>
 #include <candor/event/fields.hpp>
 #include <candor/event/init.hpp>
 #include <candor/event/login.hpp>
@@ -29,6 +31,7 @@
 #include <candor/sentry/crash_recovery.hpp>
 #include <candor/sentry/terminate.hpp>
 #include <candor/telemetry.hpp>
+#include <candor/telemetry_options.hpp>
 #include <candor/testing.hpp>
 #include <candor/version.hpp>
 

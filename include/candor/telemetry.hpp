@@ -47,34 +47,9 @@
 #include <candor/sentry/reporter.hpp>
 #include <candor/sentry/severity.hpp>
 #include <candor/sentry/terminate.hpp>
+#include <candor/telemetry_options.hpp>
 
 namespace candor {
-
-/// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
-struct telemetry_options {
-    candor::product product{};
-    candor::level level = level::all;      ///< from `resolve_level`
-    std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
-    std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
-    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread.
-                                           ///< Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
-                                           ///< product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
-                                           ///< tokens in use
-    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
-    sentry::before_send_hook before_send{};
-    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
-    bool capture_uncaught = false;
-    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
-    bool capture_crashes = false;
-    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
-    std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
-    delivery_options delivery{};
-    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
-    diagnostic_sink diagnostics{};
-};
 
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
@@ -283,26 +258,12 @@ private:
         return session_->is_retired() ? admission::closed : admission::out_of_memory;
     }
 
-    /// The variable of the product with that name after its prefix.
-    static std::optional<std::string> variable(const product& of, const Environment& variables, const char* suffix) {
-        if (of.env_prefix.empty()) return std::nullopt;
-        return variables.get(of.variable(suffix).c_str());
-    }
-
-    /// The same where it overrides an option: an empty one counts as unset.
-    static std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
-        auto value = variable(of, variables, suffix);
-        if (value && value->empty()) value.reset();
-        return value;
-    }
-
     template <class... Lent>
     void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        check(options);
+        detail::check(options);
         shutdown_timeout_ = options.shutdown_timeout;
-        directory_ = telemetry_directory(variables, options.product.name);
-        spool_ = options.delivery.spool;
-        if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
+        directory_ = detail::telemetry_directory(variables, options.product.name);
+        spool_ = detail::spool_of(options, variables);
         purge(options.level);
         if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
@@ -316,20 +277,6 @@ private:
                 shutdown();
             });
         }
-    }
-
-    /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
-    /// have none.
-    static std::optional<std::filesystem::path> telemetry_directory(const Environment& variables,
-                                                                    std::string_view product_name) {
-        const auto state = state_directory(variables, product_name);
-        if (!state) return std::nullopt;
-        const auto home = home_directory(variables);
-        std::error_code ignored;
-        const bool is_homeless =
-            home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
-        if (is_homeless) return std::nullopt;
-        return *state / "telemetry";
     }
 
     /// Removes what earlier runs left and the level does not allow.
@@ -355,16 +302,16 @@ private:
 
     template <class... Lent>
     void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
-        const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
-        if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
+        const auto data_plane = detail::data_plane_of(options, variables);
+        const auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
+        if (data_plane.text.empty()) return;
 
         try {
             analytics_settings to{
-                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url)),
+                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
                 .write_key = write_key.value_or(options.write_key),
                 .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
-                .in_cloud = variable(options.product, variables, "CLOUD").has_value(),
+                .in_cloud = detail::variable_of(options.product, variables, "CLOUD").has_value(),
                 .account = options.account,
                 .internal_team = options.internal_team
                                      ? options.internal_team
@@ -379,7 +326,7 @@ private:
         } catch (const configuration_error& error) {
             // The options alone were found good, so without a variable it is their
             // combination that is the program's.
-            if (!data_plane && !write_key) throw;
+            if (!data_plane.is_override && !write_key) throw;
             detail::report(options.diagnostics,
                            "analytics are off: a variable of the environment set " + std::string{error.what()});
         }
@@ -387,11 +334,11 @@ private:
 
     template <class... Lent>
     void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
-        if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
+        const auto dsn = detail::sentry_dsn_of(options, variables);
+        if (dsn.text.empty()) return;
         try {
             sentry::detail::reporter_settings to{
-                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
+                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.text),
                 .release = options.product.name + "@" + options.product.version,
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
@@ -401,7 +348,7 @@ private:
             detail::check_reach(policies(lent...).transport(), to.destination.server);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
-            if (!dsn) throw;
+            if (!dsn.is_override) throw;
             detail::report(options.diagnostics,
                            "errors are not sent: a variable of the environment set " + std::string{error.what()});
         }
@@ -420,17 +367,6 @@ private:
             .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
         if (!crashes_->problem().empty())
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
-    }
-
-    /// Throws for what is wrong whatever the environment says.
-    static void check(const telemetry_options& options) {
-        if (!detail::is_file_name(options.product.name))
-            throw configuration_error{"product.name", options.product.name, "a name that a directory can have"};
-        detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
-        detail::check(options.delivery);
-        if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
-        if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
-        if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
     }
 
     std::atomic<std::uint64_t> disabled_{0};

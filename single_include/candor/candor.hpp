@@ -57,6 +57,7 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <ostream>
 #include <random>
 #include <ratio>
 #include <set>
@@ -848,45 +849,73 @@ inline resolution level_from(level_source source, const std::string& name, std::
     return out;
 }
 
-/// The first source that says anything.
+/// All sources, in the order of precedence.
+inline constexpr std::array level_sources{
+    level_source::flag,         level_source::variable,     level_source::legacy_variable,
+    level_source::do_not_track, level_source::saved_choice, level_source::default_value};
+
+/// What one source says; nothing where it says nothing. The default always says something.
 template <environment Environment>
-resolution decide_level(const product& program, const flag_value& flag, const Environment& environment) {
-    if (flag.incomplete) {
-        const std::string name{level_flag};
-        return {.level = level::none,
-                .source = level_source::flag,
-                .reason = name + " has no value",
-                .error = name + " has no value; allowed: " + std::string{allowed_levels}};
+std::optional<resolution> ask_level_source(level_source source, const product& program, const flag_value& flag,
+                                           const Environment& environment) {
+    const bool has_prefix = !program.env_prefix.empty();
+    switch (source) {
+        case level_source::flag: {
+            const std::string name{level_flag};
+            if (flag.incomplete)
+                return resolution{.level = level::none,
+                                  .source = source,
+                                  .reason = name + " has no value",
+                                  .error = name + " has no value; allowed: " + std::string{allowed_levels}};
+            if (flag.value) return level_from(source, name, *flag.value);
+            break;
+        }
+        case level_source::variable: {
+            if (!has_prefix) break;
+            const auto name = program.variable("TELEMETRY_LEVEL");
+            if (const auto value = non_empty(environment, name)) return level_from(source, name, *value);
+            break;
+        }
+        case level_source::legacy_variable: {
+            if (!has_prefix) break;
+            const auto name = program.variable("NO_TELEMETRY");
+            if (const auto value = non_empty(environment, name))
+                return resolution{.level = level::none,
+                                  .source = source,
+                                  .reason = name + "=" + printable(*value),
+                                  .warnings = {name + " is deprecated; use " +
+                                               program.variable("TELEMETRY_LEVEL=none") + " instead"}};
+            break;
+        }
+        case level_source::do_not_track:
+            if (const auto value = non_empty(environment, "DO_NOT_TRACK"); value && *value != "0")
+                return resolution{
+                    .level = level::none, .source = source, .reason = "DO_NOT_TRACK=" + printable(*value)};
+            break;
+        case level_source::saved_choice:
+            if (auto saved = read_choice(environment, program.name)) {
+                resolution out{.level = saved->level,
+                               .source = source,
+                               .reason = "the choice saved in " + printable_path(saved->file)};
+                if (saved->warning) out.warnings.push_back(std::move(*saved->warning));
+                return out;
+            }
+            break;
+        case level_source::default_value:
+            return resolution{.level = level::all, .source = source, .reason = "the default, no choice was made"};
     }
-    if (flag.value) return level_from(level_source::flag, std::string{level_flag}, *flag.value);
-
-    if (!program.env_prefix.empty()) {
-        const auto name = program.variable("TELEMETRY_LEVEL");
-        if (const auto value = non_empty(environment, name)) return level_from(level_source::variable, name, *value);
-        const auto legacy = program.variable("NO_TELEMETRY");
-        if (const auto value = non_empty(environment, legacy))
-            return {.level = level::none,
-                    .source = level_source::legacy_variable,
-                    .reason = legacy + "=" + printable(*value),
-                    .warnings = {legacy + " is deprecated; use " + name + "=none instead"}};
-    }
-    if (const auto value = non_empty(environment, "DO_NOT_TRACK"); value && *value != "0")
-        return {
-            .level = level::none, .source = level_source::do_not_track, .reason = "DO_NOT_TRACK=" + printable(*value)};
-
-    if (auto saved = read_choice(environment, program.name)) {
-        resolution out{.level = saved->level,
-                       .source = level_source::saved_choice,
-                       .reason = "the choice saved in " + printable_path(saved->file)};
-        if (saved->warning) out.warnings.push_back(std::move(*saved->warning));
-        return out;
-    }
-    return {.level = level::all, .source = level_source::default_value, .reason = "the default, no choice was made"};
+    return std::nullopt;
 }
 
 template <environment Environment>
 resolution resolve_level(const product& program, const flag_value& flag, const Environment& environment) {
-    auto out = decide_level(program, flag, environment);
+    resolution out;
+    for (const auto source : level_sources) {
+        if (auto said = ask_level_source(source, program, flag, environment)) {
+            out = *std::move(said);
+            break;
+        }
+    }
     if (program.is_development()) {
         out.development = true;
         out.reason += "; this is a development build, which sends nothing by itself";
@@ -931,6 +960,30 @@ template <environment Environment>
 /// The same, with the variables of this process.
 [[nodiscard]] inline resolution resolve_level(const product& program, std::optional<std::string_view> flag) {
     return resolve_level(program, flag, process_environment{});
+}
+
+/// What one source says of the level, for a person who wants to know.
+struct level_answer {
+    level_source source = level_source::default_value;
+    /// What is said and where, and what is wrong with it; nothing where the source says nothing.
+    std::optional<resolution> said{};
+    bool decides = false;  ///< the first one that says anything
+};
+
+/// Every source of `resolve_level` in the order of precedence, those below the one that decides too.
+template <environment Environment>
+[[nodiscard]] std::vector<level_answer> ask_all_level_sources(const product& program, int argc, const char* const* argv,
+                                                              const Environment& environment) {
+    const auto flag = detail::find_level_flag(argc, argv);
+    std::vector<level_answer> out;
+    bool is_decided = false;
+    for (const auto source : detail::level_sources) {
+        level_answer answer{.source = source, .said = detail::ask_level_source(source, program, flag, environment)};
+        answer.decides = answer.said && !is_decided;
+        is_decided = is_decided || answer.said;
+        out.push_back(std::move(answer));
+    }
+    return out;
 }
 
 }  // namespace candor
@@ -1069,98 +1122,287 @@ inline void report(const diagnostic_sink& sink, std::string_view text) noexcept 
 
 }  // namespace candor
 
-// ---- candor/identity/account.hpp
+// ---- candor/delivery/options.hpp
 
 namespace candor {
 
-/// On whose behalf the program runs: ids only, never an e-mail address or a display name.
-struct account {
-    std::string user_id{};
-    std::string team_id{};  ///< empty where there is no team
+/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
+/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+///
+/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
+/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
+/// that. What cannot be stored is tried all the same.
+struct spool_options {
+    bool enabled = true;
+    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
+    /// spool for a client by itself.
+    std::filesystem::path directory{};
+    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
+    std::size_t max_files = 256;                        ///< the same in files, of a batch each
+    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
 };
 
-/// Says on whose behalf the program runs, or that nobody is logged in.
+/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
 ///
-/// Called on candor's worker, never on a thread of the program, and only when an event is about to be sent: once, and
-/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown
-/// waits for it. It owns what it captures, which must outlive the telemetry object. What it throws counts as no
-/// account, with a diagnostic.
-using account_source = std::function<std::optional<account>()>;
+/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
+/// while they run; what they throw is contained.
+struct delivery_options {
+    std::size_t batch_messages = 250;                ///< a request carries at most so many
+    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
+    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
+    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
+    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
+    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
+    std::chrono::milliseconds connect_timeout{3000};
+    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
+    bool compress = true;                               ///< gzip, where the transport can
+    spool_options spool{};
 
-/// The account in the cloud, where a program runs for a team and not for a person: the user id is
-/// `<team_id>_service_account`. An account without a team stays as it is.
-[[nodiscard]] inline account cloud_account(account value) {
-    if (!value.team_id.empty()) value.user_id = value.team_id + "_service_account";
-    return value;
+    /// A message has arrived: its JSON, without `sentAt`.
+    std::function<void(std::string_view message)> on_delivered{};
+    /// A message was given up. Its JSON is empty where it was given up before it was made.
+    std::function<void(std::string_view message, drop_reason)> on_dropped{};
+};
+
+namespace detail {
+
+inline void check_positive(std::string_view field, std::size_t value) {
+    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
 }
 
-/// The answer of an account source, asked for when first needed and then kept, whether there is an account or not: a
-/// lookup that failed is not repeated for every event. For one thread, candor's worker.
-class cached_account {
+inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
+    if (value <= value.zero())
+        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
+}
+
+inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
+    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
+}
+
+/// Throws `configuration_error` for the first option that cannot work.
+inline void check(const delivery_options& options) {
+    check_positive("delivery.batch_messages", options.batch_messages);
+    check_positive("delivery.batch_bytes", options.batch_bytes);
+    check_positive("delivery.message_bytes", options.message_bytes);
+    check_positive("delivery.queue_messages", options.queue_messages);
+    check_positive("delivery.queue_bytes", options.queue_bytes);
+    check_positive("delivery.flush_interval", options.flush_interval);
+    check_positive("delivery.connect_timeout", options.connect_timeout);
+    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
+    check_positive("delivery.spool.max_files", options.spool.max_files);
+    constexpr std::chrono::hours a_century{876'000};
+    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
+        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
+    check_positive("delivery.request_timeout", options.request_timeout);
+    constexpr std::size_t largest_message = 1024 * 1024;
+    if (options.message_bytes > largest_message)
+        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
+    if (options.message_bytes > options.batch_bytes)
+        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
+                                  "at least delivery.message_bytes"};
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+// ---- candor/policy/clock.hpp
+
+namespace candor {
+
+/// A point on the clock that never jumps: what deadlines and waits are measured with.
+using steady_time = std::chrono::steady_clock::time_point;
+
+/// A point in calendar time with nanoseconds: what stands in events. It may jump.
+using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
+
+namespace detail {
+
+/// Now and `timeout` later, without overflow for a timeout that means "for ever".
+inline steady_time after(steady_time now, std::chrono::nanoseconds timeout) noexcept {
+    return timeout > steady_time::max() - now ? steady_time::max() : now + timeout;
+}
+
+}  // namespace detail
+
+/// A source of time, and the only way candor waits. Every member may be called from any thread at once.
+///
+/// 1. `now()` is monotonic and does not throw.
+/// 2. `wall_now()` is the calendar time and does not throw.
+/// 3. `idle_until(lock, changed, deadline)`: candor's worker has nothing to do before `deadline`. Called with
+///    `lock` held; releases it while waiting and holds it again on return. Returns when `changed` is notified,
+///    when `deadline` is reached, or spuriously. `steady_time::max()` means no deadline.
+/// 4. `wait_until(lock, changed, deadline)`: a thread of the program waits for the worker, on the same terms. It
+///    is a member of its own so that a simulated clock can let time pass exactly then.
+template <class C>
+concept clock = requires(C& c, std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time t) {
+    { c.now() }
+    noexcept->std::same_as<steady_time>;
+    { c.wall_now() }
+    noexcept->std::same_as<wall_time>;
+    c.idle_until(lock, changed, t);
+    c.wait_until(lock, changed, t);
+};
+
+/// The system's clocks. Stateless.
+class system_clock {
 public:
-    /// Asks nothing yet. An empty source means that there is never an account.
-    explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
-        : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
+    [[nodiscard]] steady_time now() const noexcept { return std::chrono::steady_clock::now(); }
 
-    /// The account. One whose user id is blank is none. The reference is good until the next call of a member.
-    [[nodiscard]] const std::optional<account>& get() noexcept {
-        if (!known_) {
-            known_ = true;
-            account_.reset();
-            if (source_) ask();
-        }
-        return account_;
+    [[nodiscard]] wall_time wall_now() const noexcept {
+        return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
     }
 
-    /// Somebody may have logged in: the next `get()` asks again.
-    void refresh() noexcept { known_ = false; }
-
-private:
-    void ask() noexcept {
-        try {
-            account_ = source_();
-        } catch (...) {
-            // Without the exception's text: a failed lookup often quotes its URL or token.
-            detail::report(diagnostic_, "the account source threw; events are sent without an account");
-        }
-        if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
+    void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
+        wait_until(lock, changed, deadline);
     }
 
-    account_source source_;
-    diagnostic_sink diagnostic_;
-    std::optional<account> account_;
-    bool known_ = false;
+    void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
+        if (deadline == steady_time::max()) {
+            changed.wait(lock);  // a library may overflow when it converts the largest time point
+        } else {
+            changed.wait_until(lock, deadline);
+        }
+    }
 };
 
 }  // namespace candor
 
-// ---- candor/identity/internal_team.hpp
+// ---- candor/policy/http.hpp
 
 namespace candor {
 
-/// Whether the program is run by the people who make it, whose events are dropped before they reach the wire.
-///
-/// Called on candor's worker after each answer of the account source, and may read files. It owns what it captures.
-/// What it throws counts as not internal, with a diagnostic.
-using internal_team_filter = std::function<bool(const std::optional<account>&)>;
+/// One header field of a request or an answer.
+struct http_header {
+    std::string name{};
+    std::string value{};
+};
 
-/// The default filter: internal where `config.json` in the product's configuration directory has the string `"true"`
-/// under `team_internal`. The path is fixed now; the file is read at each call of the filter, so that a login may
-/// change it. A missing file or member is normal; a file that cannot be used means not internal, with a diagnostic.
-template <environment Environment>
-[[nodiscard]] internal_team_filter internal_team_from_config(const Environment& environment,
-                                                             std::string_view product_name,
-                                                             diagnostic_sink diagnostic = {}) {
-    const auto directory = config_directory(environment, product_name);
-    if (!directory) return [](const std::optional<account>&) { return false; };
-    return [file = *directory / "config.json", diagnostic = std::move(diagnostic)](const std::optional<account>&) {
-        const auto flag = detail::read_config_string(file, "team_internal");
-        if (!flag.problem.empty()) detail::report(diagnostic, flag.problem + "; the team counts as not internal");
-        return flag.value == "true";
-    };
+namespace detail {
+
+/// Whether two ASCII texts are the same but for the case of their letters.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lower(a[i]) != lower(b[i])) return false;
+    return true;
 }
 
+/// The value of the first header of that name, or null.
+inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
+    for (const auto& h : headers)
+        if (equal_ignoring_case(h.name, name)) return &h.value;
+    return nullptr;
+}
+
+}  // namespace detail
+
+/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_request {
+    std::string method = "POST";
+    std::string url{};                   ///< absolute, checked when the client was made
+    std::vector<http_header> headers{};  ///< without Host, Content-Length and Content-Encoding
+    std::string body{};                  ///< plain, never compressed
+    bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
+    std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
+    std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+};
+
+/// Why there is no answer.
+enum class transport_error {
+    none,         ///< there is one: `status` is set
+    unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
+    tls,          ///< no trustworthy encrypted connection; never retried in the clear
+    timeout,      ///< a deadline of the request passed
+    broken,       ///< the connection ended before a whole answer came
+    cancelled,    ///< `cancel()` was called
+};
+
+/// An answer, or the reason why there is none.
+struct http_response {
+    int status = 0;
+    std::vector<http_header> headers{};
+    std::string body{};  ///< at most 64 KiB, the rest is not read
+    transport_error error = transport_error::none;
+    std::string message{};  ///< for a person, where `error` is set
+
+    /// The value of the first header of that name (letters of either case), or null.
+    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
+        return detail::find_header(headers, name);
+    }
+};
+
 }  // namespace candor
+
+// ---- candor/delivery/protocol.hpp
+
+namespace candor::detail {
+
+/// Where a ready message lies in its batch.
+struct message {
+    std::size_t offset = 0;
+    std::size_t size = 0;
+    std::size_t sent_at = 0;      ///< where in the message the time of sending belongs; it is never stored
+    std::size_t record_size = 0;  ///< what it counted as in the queue
+};
+
+/// Some messages of a batch, one behind the other.
+struct message_range {
+    std::string_view bytes;
+    std::span<const message> messages;
+
+    [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
+
+    /// What they counted as in the queue.
+    [[nodiscard]] std::size_t record_size() const noexcept {
+        std::size_t out = 0;
+        for (const auto& m : messages) out += m.record_size;
+        return out;
+    }
+};
+
+/// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.
+struct preparation {
+    std::size_t sent_at = 0;
+    std::optional<drop_reason> dropped{};
+};
+
+/// What an answer means.
+struct verdict {
+    enum class action {
+        deliver,  ///< the server has the messages
+        retry,    ///< the same messages again, later
+        split,    ///< one of them is at fault: each half by itself; a single one is dropped for `reason`
+        drop,     ///< they are given up for `reason`
+    };
+    action what = action::retry;
+    drop_reason reason = drop_reason::rejected;
+    std::optional<std::chrono::milliseconds> wait{};  ///< before the next request; where empty, as the backoff says
+    std::string diagnostic{};                         ///< for a person, said once for each status or kind of failure
+};
+
+/// A back end on the pipeline: how records become a request, and what an answer means. Its members are called by the
+/// pipeline's worker alone. What they throw costs the batch at hand (`drop_reason::failed`), nothing else.
+///
+/// 1. `prepare(record, out)` appends the message that a record becomes.
+/// 2. `request()` gives all of a request but its body.
+/// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
+/// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
+/// 5. `judge(response, now)` says what an answer means.
+/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
+template <class P>
+concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
+                            wall_time now, const http_response& response) {
+    { p.prepare(record, out) } -> std::same_as<preparation>;
+    { p.request() } -> std::same_as<http_request>;
+    p.write_body(messages, now, out);
+    { P::envelope_size } -> std::convertible_to<std::size_t>;
+    { P::message_overhead } -> std::convertible_to<std::size_t>;
+    { p.judge(response, now) } -> std::same_as<verdict>;
+};
+
+}  // namespace candor::detail
 
 // ---- candor/policy/fork.hpp
 
@@ -1338,6 +1580,801 @@ private:
 };
 
 }  // namespace candor::detail
+
+// ---- candor/policy/system_calls.hpp
+
+#ifndef _WIN32
+
+#include <cstddef>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+namespace candor {
+
+/// The file system as the spool uses it: the calls of POSIX under their own names, errors in `errno`. A test puts one
+/// in its place that fails. Thread-safe.
+struct system_calls {
+    static int open_directory(const char* path) noexcept {
+        return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    static int mkdir(const char* path, mode_t mode) noexcept { return ::mkdir(path, mode); }
+    static int openat(int directory, const char* name, int flags, mode_t mode) noexcept {
+        return ::openat(directory, name, flags, mode);
+    }
+    static int close(int file) noexcept { return ::close(file); }
+    static int fstat(int file, struct stat* out) noexcept { return ::fstat(file, out); }
+    static int fstatat(int directory, const char* name, struct stat* out) noexcept {
+        return ::fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW);
+    }
+    static int fchmod(int file, mode_t mode) noexcept { return ::fchmod(file, mode); }
+    static int flock(int file, int operation) noexcept { return ::flock(file, operation); }
+    static ssize_t pread(int file, void* out, std::size_t size, off_t at) noexcept {
+        return ::pread(file, out, size, at);
+    }
+    static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t at) noexcept {
+        return ::pwrite(file, bytes, size, at);
+    }
+    static int fsync(int file) noexcept { return ::fsync(file); }
+    static int renameat(int directory, const char* from, const char* to) noexcept {
+        return ::renameat(directory, from, directory, to);
+    }
+    static int unlinkat(int directory, const char* name) noexcept { return ::unlinkat(directory, name, 0); }
+    static DIR* fdopendir(int directory) noexcept { return ::fdopendir(directory); }
+};
+
+}  // namespace candor
+
+#else
+
+namespace candor {
+
+/// Nothing is stored on Windows yet.
+struct system_calls {};
+
+}  // namespace candor
+
+#endif
+
+// ---- candor/delivery/spool_directory.hpp
+
+namespace candor::detail {
+
+/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
+/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
+/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
+///
+/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
+template <class Calls>
+class spool_directory {
+public:
+    /// Neither makes nor opens it.
+    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
+    spool_directory(const spool_directory&) = delete;
+    spool_directory& operator=(const spool_directory&) = delete;
+
+    struct entry {
+        std::string name;
+        std::uint64_t size = 0;
+    };
+
+#ifdef _WIN32
+
+    class file {
+    public:
+        [[nodiscard]] bool is_open() const noexcept { return false; }
+        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
+        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
+    };
+
+    bool write(const std::string&, std::string_view) { return false; }
+    std::vector<entry> list() { return {}; }
+    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
+    file claim(const std::string&) noexcept { return {}; }
+    void remove(file&) noexcept {}
+    void set_aside(file&) {}
+    bool rename(const std::string&, const std::string&) noexcept { return false; }
+    void sweep() {}
+    void purge(std::string_view) noexcept {}
+
+private:
+    std::filesystem::path path_;
+
+#else
+
+    ~spool_directory() { close(); }
+
+    /// A file, open and locked.
+    class file {
+    public:
+        file() = default;
+        file(int descriptor, std::string name) noexcept
+            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
+        file(file&& other) noexcept { *this = std::move(other); }
+        file& operator=(file&& other) noexcept {
+            std::swap(descriptor_, other.descriptor_);
+            not_in_child_ = std::move(other.not_in_child_);
+            name_.swap(other.name_);
+            return *this;
+        }
+        ~file() {
+            not_in_child_.end();  // which would hold the lock
+            if (descriptor_ >= 0) Calls::close(descriptor_);
+        }
+
+        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
+        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+        [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+        /// Its first `limit` bytes. Nothing where it cannot be read.
+        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+            struct stat found {};
+            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
+            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
+            std::string out(size, '\0');
+            for (std::size_t at = 0; at < size;) {
+                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
+                if (got < 0 && errno == EINTR) continue;
+                if (got <= 0) return std::nullopt;
+                at += static_cast<std::size_t>(got);
+            }
+            return out;
+        }
+
+        /// Writes all of `bytes` at `at`.
+        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
+            while (!bytes.empty()) {
+                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
+                if (done < 0 && errno == EINTR) continue;
+                if (done <= 0) return false;
+                bytes.remove_prefix(static_cast<std::size_t>(done));
+                at += static_cast<std::size_t>(done);
+            }
+            return true;
+        }
+
+    private:
+        int descriptor_ = -1;
+        closed_in_child not_in_child_{};
+        std::string name_{};
+    };
+
+    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
+    /// behind.
+    bool write(const std::string& name, std::string_view content) {
+        for (int attempt = 0; attempt < 3; ++attempt) {
+            const int error = write_once(name, content);
+            if (error == 0) return true;
+            // The directory was removed meanwhile, or another process has just swept the file away, between its
+            // creation and its lock.
+            if (error != ENOENT && error != EWOULDBLOCK) return false;
+        }
+        return false;
+    }
+
+    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
+    std::vector<entry> list() {
+        std::vector<entry> out;
+        if (!open(false)) return out;
+        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+        if (again < 0) return out;
+        struct closer {
+            void operator()(DIR* open) const noexcept { ::closedir(open); }
+        };
+        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
+        if (!entries) {
+            Calls::close(again);
+            return out;
+        }
+        constexpr int most = 10'000;
+        for (int i = 0; i < most; ++i) {
+            const dirent* found = ::readdir(entries.get());
+            if (found == nullptr) break;
+            struct stat facts {};
+            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
+            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
+        }
+        return out;
+    }
+
+    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
+    /// plain file of this user.
+    std::optional<std::string> read(const std::string& name, std::size_t limit) {
+        if (!open(false)) return std::nullopt;
+        const file found{
+            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+            name};
+        struct stat facts {};
+        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
+            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
+            return std::nullopt;
+        }
+        return found.read(limit);
+    }
+
+    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
+    file claim(const std::string& name) noexcept {
+        if (!open(false)) return {};
+        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
+                 name};
+        struct stat found {};
+        // In this order: with the lock, nobody else can remove it any more.
+        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
+            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
+            return {};
+        }
+        return out;
+    }
+
+    /// Removes a claimed file.
+    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
+
+    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
+    void set_aside(file& of) {
+        const std::string aside = of.name() + ".damaged";
+        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
+    }
+
+    bool rename(const std::string& from, const std::string& to) noexcept {
+        const auto held = claim(from);
+        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
+    }
+
+    /// Removes what dead processes left half-written, and all but one of what was set aside.
+    void sweep() {
+        bool has_aside = false;
+        for (const auto& [name, size] : list()) {
+            const bool is_aside = name.ends_with(damaged_suffix);
+            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
+            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (auto held = claim(name); held.is_open()) remove(held);
+        }
+    }
+
+    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
+    /// stays.
+    void purge(std::string_view start) noexcept {
+        try {
+            for (const auto& [name, size] : list()) {
+                std::string_view own{name};
+                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
+                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
+            }
+        } catch (...) {  // no memory: what is left expires
+        }
+    }
+
+private:
+    static constexpr std::string_view temporary_prefix = ".new-";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
+    /// 0, or what went wrong.
+    int write_once(const std::string& name, std::string_view content) {
+        if (!open(true)) return EACCES;
+        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
+        const std::string temporary = std::string{temporary_prefix} + name;
+        const file made{
+            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
+            temporary};
+        if (!made.is_open()) {
+            const int error = errno;
+            if (error == ENOENT) close();
+            return error;
+        }
+        // Locked, so that nobody takes it for one that a dead process left.
+        errno = EIO;  // of a write that writes nothing
+        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
+            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
+            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
+            return 0;
+        }
+        const int error = errno;
+        Calls::unlinkat(descriptor_, temporary.c_str());
+        return error;
+    }
+
+    static bool sync(int descriptor) noexcept {
+        while (Calls::fsync(descriptor) != 0) {
+            if (errno == EINVAL) return true;  // a file system that cannot
+            if (errno != EINTR) return false;
+        }
+        return true;
+    }
+
+    /// Whether the directory's entry still is that file.
+    bool is_named(const file& of, const struct stat& facts) const noexcept {
+        struct stat found {};
+        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
+               found.st_ino == facts.st_ino;
+    }
+
+    /// Opens the directory unless it is open.
+    bool open(bool make) noexcept {
+        if (descriptor_ >= 0) return true;
+        try {
+            descriptor_ = Calls::open_directory(path_.c_str());
+            if (descriptor_ < 0 && errno == ENOENT && make) {
+                std::error_code ignored;
+                std::filesystem::create_directories(path_.parent_path(), ignored);
+                Calls::mkdir(path_.c_str(), 0700);
+                descriptor_ = Calls::open_directory(path_.c_str());
+            }
+        } catch (...) {
+            return false;
+        }
+        if (descriptor_ < 0) return false;
+        struct stat found {};
+        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
+                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
+        if (!is_ours) close();
+        not_in_child_ = closed_in_child{descriptor_};
+        return is_ours;
+    }
+
+    void close() noexcept {
+        not_in_child_.end();
+        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
+    }
+
+    std::filesystem::path path_;
+    int descriptor_ = -1;
+    closed_in_child not_in_child_{};
+
+#endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool_file.hpp
+
+namespace candor::detail {
+
+/// A file of the spool is a line of fixed length, then a line for each message:
+///
+///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
+///     214 {"type":"track","messageId":"…
+///
+/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
+/// first line; the attempts stand outside of it and are overwritten in place.
+inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
+inline constexpr std::size_t spool_head_size =
+    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
+
+/// FNV-1a (64 bits), which tells a torn or changed file, and names a destination without saying it.
+constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
+    std::uint64_t out = 0xcbf29ce484222325;
+    for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return out;
+}
+
+/// A time as names and files of the spool say it: in milliseconds since 1970, never 0.
+inline std::int64_t milliseconds_of(wall_time time) noexcept {
+    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+    return std::max<std::int64_t>(since, 1);
+}
+
+/// Appends `value` in `digits` hexadecimal digits.
+inline void append_hex(std::string& out, std::uint64_t value, int digits) {
+    for (int i = digits - 1; i >= 0; --i) out += "0123456789abcdef"[value >> (4 * i) & 15];
+}
+
+/// Reads that number from the front of `text`, or nothing.
+inline std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) noexcept {
+    std::uint64_t out = 0;
+    if (text.size() < digits) return std::nullopt;
+    for (const char c : text.substr(0, digits)) {
+        const bool is_digit = c >= '0' && c <= '9';
+        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
+        out = out << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'a' + 10);
+    }
+    text.remove_prefix(digits);
+    return out;
+}
+
+inline bool take(std::string_view& text, std::string_view expected) noexcept {
+    if (!text.starts_with(expected)) return false;
+    text.remove_prefix(expected.size());
+    return true;
+}
+
+/// The content of a file with these messages. Throws only `std::bad_alloc`.
+inline std::string make_spool_file(const message_range& range, unsigned attempts) {
+    std::size_t size = spool_head_size;
+    for (const auto& m : range.messages) size += m.size + 12;
+    std::string out;
+    out.reserve(size);
+    out.resize(spool_head_size);
+    for (const auto& m : range.messages)
+        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
+    std::string head{spool_magic};
+    head += static_cast<char>('0' + attempts);
+    head += " messages=";
+    append_hex(head, range.messages.size(), 8);
+    head += " checksum=";
+    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
+    head += '\n';
+    out.replace(0, spool_head_size, head);
+    return out;
+}
+
+/// What a file of the spool holds. The messages lie in its content.
+struct spool_content {
+    unsigned attempts = 0;
+    std::vector<message> messages{};
+};
+
+/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
+inline std::optional<spool_content> parse_spool_file(std::string_view content) {
+    std::string_view rest = content;
+    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
+    spool_content out;
+    const char attempts = rest.front();
+    if (attempts < '0' || attempts > '9') return std::nullopt;
+    out.attempts = static_cast<unsigned>(attempts - '0');
+    rest.remove_prefix(1);
+    if (!take(rest, " messages=")) return std::nullopt;
+    const auto count = take_hex(rest, 8);
+    if (!count || !take(rest, " checksum=")) return std::nullopt;
+    const auto checksum = take_hex(rest, 16);
+    if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        if (end == rest.npos) return std::nullopt;
+        message m;
+        const char* const start = rest.data();
+        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
+        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
+        m.offset = static_cast<std::size_t>(text + 1 - content.data());
+        m.size = static_cast<std::size_t>(start + end - (text + 1));
+        if (m.sent_at > m.size) return std::nullopt;
+        out.messages.push_back(m);
+        rest.remove_prefix(end + 1);
+    }
+    if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
+    return out;
+}
+
+/// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
+/// each number in hexadecimal digits. Names of one destination sort by age.
+struct spool_name {
+    std::string protocol{};         ///< letters
+    std::uint64_t destination = 0;  ///< hash of the endpoint
+    std::int64_t created = 0;       ///< milliseconds since 1970
+    std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
+    std::uint64_t serial = 0;
+    std::uint64_t messages = 0;
+
+    [[nodiscard]] std::string text() const {
+        std::string out = protocol + "-";
+        append_hex(out, destination, 16);
+        append_hex(out += '-', static_cast<std::uint64_t>(created), 12);
+        append_hex(out += '-', writer, 16);
+        append_hex(out += '-', serial, 8);
+        append_hex(out += '-', messages, 8);
+        return out += ".spool";
+    }
+
+    static std::optional<spool_name> parse(std::string_view text) {
+        spool_name out;
+        const auto letters = text.find('-');
+        if (letters == 0 || letters == text.npos || letters > 32) return std::nullopt;
+        out.protocol = text.substr(0, letters);
+        for (const char c : out.protocol)
+            if (c < 'a' || c > 'z') return std::nullopt;
+        text.remove_prefix(letters);
+        const auto number = [&text](std::size_t digits) {
+            return take(text, "-") ? take_hex(text, digits) : std::nullopt;
+        };
+        const auto destination = number(16), created = number(12), writer = number(16), serial = number(8),
+                   messages = number(8);
+        if (!destination || !created || !writer || !serial || !messages || text != ".spool") return std::nullopt;
+        out.destination = *destination;
+        out.created = static_cast<std::int64_t>(*created);
+        out.writer = *writer;
+        out.serial = *serial;
+        out.messages = *messages;
+        return out;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool.hpp
+
+namespace candor::detail {
+
+/// Whose messages a spool holds.
+struct spool_owner {
+    std::string protocol{};         ///< lower-case letters
+    std::uint64_t destination = 0;  ///< hash of the endpoint
+    std::uint64_t writer = 0;       ///< random
+};
+
+/// Messages that were given up by a spool to keep to its caps, or because nothing can be done with them.
+struct spool_losses {
+    std::uint64_t own = 0;     ///< of those that this writer had stored
+    std::uint64_t others = 0;  ///< of those that earlier runs left
+};
+
+/// Ready messages on disk, for a later run: a directory of small files that any number of processes share. A file is
+/// the process's that holds its lock, so that those of a dead process are everybody's. Made without a look at the disk.
+/// One thread at a time, the pipeline's worker. Throws nothing: what fails is as if there were no spool.
+template <class Calls>
+class basic_spool {
+public:
+    using directory_type = spool_directory<Calls>;
+
+    /// A file that this process has claimed: its messages, until it is settled.
+    struct claim {
+        spool_name name{};
+        std::string content{};
+        std::vector<message> messages{};
+        unsigned attempts = 0;
+        bool is_own = false;  ///< stored by this writer
+        typename directory_type::file file{};
+    };
+
+    basic_spool(spool_options options, spool_owner owner)
+        : options_{std::move(options)}, owner_{std::move(owner)}, directory_{options_.directory} {}
+
+    /// Stores messages. False where that cannot be: then nothing is left of them on disk.
+    bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
+        try {
+            const spool_name name{.protocol = owner_.protocol,
+                                  .destination = owner_.destination,
+                                  .created = created != 0 ? created : milliseconds_of(now),
+                                  .writer = owner_.writer,
+                                  .serial = ++serial_,
+                                  .messages = range.messages.size()};
+            const std::string content = make_spool_file(range, attempts);
+            if (content.size() > options_.max_bytes) return false;
+            make_room(now, content.size());
+            return directory_.write(name.text(), content);
+        } catch (...) {
+            return false;
+        }
+    }
+
+    /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
+    /// aside, what is too old is removed.
+    std::optional<claim> claim_next(wall_time now) noexcept {
+        try {
+            for (bool is_fresh = false;; is_fresh = true) {
+                while (!waiting_.empty()) {
+                    const listed entry = std::move(waiting_.front());
+                    waiting_.pop_front();
+                    const auto& name = entry.name;
+                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
+                    if (!seen_.insert({name.writer, name.serial}).second) continue;
+                    if (auto found = open(entry)) return found;
+                }
+                if (is_fresh) return std::nullopt;
+                auto all = list(now);
+                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
+            }
+        } catch (...) {
+            return std::nullopt;
+        }
+    }
+
+    /// Every file may be claimed again, such as after the network came back.
+    void start_over() noexcept {
+        seen_.clear();
+        waiting_.clear();
+    }
+
+    /// Notes on disk that the server answered and did not take it. How often it has.
+    unsigned count_attempt(claim& of) noexcept {
+        ++of.attempts;
+        const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
+        static_cast<void>(of.file.overwrite(spool_magic.size(), std::string_view{&digit, 1}));
+        return of.attempts;
+    }
+
+    /// Removes the file of a claim whose messages are settled, one way or the other.
+    void remove(claim& of) noexcept {
+        directory_.remove(of.file);
+        of.file = {};
+    }
+
+    /// What was given up since the last call, to keep to the caps or for its age.
+    [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
+    [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
+
+private:
+    struct listed {
+        spool_name name;
+        std::string text;
+        std::uint64_t size = 0;
+    };
+
+    /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
+    std::vector<listed> list(wall_time now) {
+        if (!std::exchange(is_swept_, true)) directory_.sweep();
+        std::vector<listed> out;
+        for (auto& [text, size] : directory_.list()) {
+            auto name = spool_name::parse(text);
+            if (!name) continue;
+            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
+                if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
+                continue;
+            }
+            if (name->created > milliseconds_of(now)) {
+                name->created = milliseconds_of(now);
+                std::string dated = name->text();
+                if (!directory_.rename(text, dated)) continue;
+                text = std::move(dated);
+            }
+            out.push_back({*std::move(name), std::move(text), size});
+        }
+        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
+            return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
+        });
+        const auto oldest = milliseconds_of(now - options_.max_age);
+        std::erase_if(out,
+                      [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
+        return out;
+    }
+
+    /// Gives up the oldest files until one of `size` bytes more keeps to the caps.
+    void make_room(wall_time now, std::size_t size) {
+        const auto files = list(now);
+        std::uint64_t bytes = size;
+        for (const auto& entry : files) bytes += entry.size;
+        std::size_t count = files.size() + 1;
+        for (const auto& entry : files) {
+            if (bytes <= options_.max_bytes && count <= options_.max_files) break;
+            if (!give_up(entry, evicted_)) continue;
+            bytes -= entry.size;
+            --count;
+        }
+    }
+
+    bool give_up(const listed& entry, spool_losses& losses) noexcept {
+        auto file = directory_.claim(entry.text);
+        if (!file.is_open()) return false;
+        directory_.remove(file);
+        (entry.name.writer == owner_.writer ? losses.own : losses.others) += entry.name.messages;
+        return true;
+    }
+
+    std::optional<claim> open(const listed& entry) {
+        auto file = directory_.claim(entry.text);
+        if (!file.is_open()) return std::nullopt;
+        claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
+        auto content = file.read(options_.max_bytes + 1);
+        if (!content) return std::nullopt;  // it may be read another time
+        auto parsed = content->size() <= options_.max_bytes ? parse_spool_file(*content) : std::nullopt;
+        if (!parsed || parsed->messages.size() != entry.name.messages) {
+            directory_.set_aside(file);
+            return std::nullopt;
+        }
+        out.content = *std::move(content);
+        out.messages = std::move(parsed->messages);
+        out.attempts = parsed->attempts;
+        out.file = std::move(file);
+        return out;
+    }
+
+    const spool_options options_;
+    const spool_owner owner_;
+    directory_type directory_;
+    std::uint64_t serial_ = 0;
+    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
+    std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
+    spool_losses evicted_;
+    spool_losses expired_;
+    bool is_swept_ = false;
+};
+
+/// Removes all that the spool of a directory holds for a protocol, whoever wrote it.
+inline void purge_spool(const std::filesystem::path& directory, std::string_view protocol) noexcept {
+    try {
+        spool_directory<system_calls>{directory}.purge(std::string{protocol} + "-");
+    } catch (...) {  // no memory: what is left expires
+    }
+}
+
+}  // namespace candor::detail
+
+// ---- candor/identity/account.hpp
+
+namespace candor {
+
+/// On whose behalf the program runs: ids only, never an e-mail address or a display name.
+struct account {
+    std::string user_id{};
+    std::string team_id{};  ///< empty where there is no team
+};
+
+/// Says on whose behalf the program runs, or that nobody is logged in.
+///
+/// Called on candor's worker, never on a thread of the program, and only when an event is about to be sent: once, and
+/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown
+/// waits for it. It owns what it captures, which must outlive the telemetry object. What it throws counts as no
+/// account, with a diagnostic.
+using account_source = std::function<std::optional<account>()>;
+
+/// The account in the cloud, where a program runs for a team and not for a person: the user id is
+/// `<team_id>_service_account`. An account without a team stays as it is.
+[[nodiscard]] inline account cloud_account(account value) {
+    if (!value.team_id.empty()) value.user_id = value.team_id + "_service_account";
+    return value;
+}
+
+/// The answer of an account source, asked for when first needed and then kept, whether there is an account or not: a
+/// lookup that failed is not repeated for every event. For one thread, candor's worker.
+class cached_account {
+public:
+    /// Asks nothing yet. An empty source means that there is never an account.
+    explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
+        : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
+
+    /// The account. One whose user id is blank is none. The reference is good until the next call of a member.
+    [[nodiscard]] const std::optional<account>& get() noexcept {
+        if (!known_) {
+            known_ = true;
+            account_.reset();
+            if (source_) ask();
+        }
+        return account_;
+    }
+
+    /// Somebody may have logged in: the next `get()` asks again.
+    void refresh() noexcept { known_ = false; }
+
+private:
+    void ask() noexcept {
+        try {
+            account_ = source_();
+        } catch (...) {
+            // Without the exception's text: a failed lookup often quotes its URL or token.
+            detail::report(diagnostic_, "the account source threw; events are sent without an account");
+        }
+        if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
+    }
+
+    account_source source_;
+    diagnostic_sink diagnostic_;
+    std::optional<account> account_;
+    bool known_ = false;
+};
+
+}  // namespace candor
+
+// ---- candor/identity/internal_team.hpp
+
+namespace candor {
+
+/// Whether the program is run by the people who make it, whose events are dropped before they reach the wire.
+///
+/// Called on candor's worker after each answer of the account source, and may read files. It owns what it captures.
+/// What it throws counts as not internal, with a diagnostic.
+using internal_team_filter = std::function<bool(const std::optional<account>&)>;
+
+/// The default filter: internal where `config.json` in the product's configuration directory has the string `"true"`
+/// under `team_internal`. The path is fixed now; the file is read at each call of the filter, so that a login may
+/// change it. A missing file or member is normal; a file that cannot be used means not internal, with a diagnostic.
+template <environment Environment>
+[[nodiscard]] internal_team_filter internal_team_from_config(const Environment& environment,
+                                                             std::string_view product_name,
+                                                             diagnostic_sink diagnostic = {}) {
+    const auto directory = config_directory(environment, product_name);
+    if (!directory) return [](const std::optional<account>&) { return false; };
+    return [file = *directory / "config.json", diagnostic = std::move(diagnostic)](const std::optional<account>&) {
+        const auto flag = detail::read_config_string(file, "team_internal");
+        if (!flag.problem.empty()) detail::report(diagnostic, flag.problem + "; the team counts as not internal");
+        return flag.value == "true";
+    };
+}
+
+}  // namespace candor
 
 // ---- candor/identity/uuid.hpp
 
@@ -1847,337 +2884,197 @@ constexpr identity_fields identity_of() {
 
 }  // namespace candor
 
-// ---- candor/event/init.hpp
+// ---- candor/event/catalog.hpp
 
 namespace candor {
 
+/// The events that a program can send.
+template <event... Events>
+struct event_list {};
+
+/// What a catalog says of a field.
+struct catalog_field {
+    std::string_view name{};
+    std::string type{};                 ///< as it stands in JSON, such as `string` or `list of integer`
+    bool optional = false;              ///< left out where there is nothing to say
+    std::string_view classification{};  ///< `plain`, `free_text`, `invocation_id` or `identity`
+    std::string_view description{};
+};
+
+/// What a catalog says of an event.
+struct catalog_event {
+    std::string_view name{};
+    bool requires_account = false;  ///< not sent where nobody is logged in
+    std::vector<catalog_field> fields{};
+};
+
+/// What may leave, from the declarations that it leaves by.
+using catalog = std::vector<catalog_event>;
+
 namespace detail {
 
-/// What both init events say.
-template <class Event>
-constexpr auto init_fields() {
-    return std::tuple{
-        field("source", &Event::source, "Source that was chosen"),
-        field("destination", &Event::destination, "Destination that was chosen"),
-        field("accept_defaults", &Event::accept_defaults, "Whether every default was accepted unasked"),
-        free_text("spec_path", &Event::spec_path, "Path of the specification file, home directory redacted"),
-        free_text("error", &Event::error, "Error message, secrets redacted"),
-    };
+template <class T>
+std::string catalog_type() {
+    if constexpr (is_optional<T>::value) {
+        return catalog_type<typename T::value_type>();
+    } else if constexpr (is_vector<T>::value) {
+        return "list of " + catalog_type<typename T::value_type>();
+    } else if constexpr (std::is_same_v<T, bool>) {
+        return "boolean";
+    } else if constexpr (is_duration<T>::value) {
+        return "integer (nanoseconds)";
+    } else if constexpr (is_wall_time<T>::value) {
+        return "string (time)";
+    } else if constexpr (std::is_same_v<T, uuid>) {
+        return "string (UUID)";
+    } else if constexpr (std::is_integral_v<T>) {
+        return "integer";
+    } else if constexpr (std::is_floating_point_v<T>) {
+        return "number";
+    } else {
+        return "string";
+    }
+}
+
+template <event Event, class Member, field_class Class>
+catalog_field catalog_entry(const field_declaration<Member, Class>& field) {
+    catalog_field out{.name = field.name, .description = field.description};
+    if constexpr (Class == field_class::invocation_id) {
+        out.type = catalog_type<uuid>();
+        out.classification = "invocation_id";
+    } else {
+        using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
+        out.type = catalog_type<value>();
+        out.optional = is_optional<value>::value;
+        out.classification = Class == field_class::free_text ? "free_text" : "plain";
+    }
+    return out;
+}
+
+template <event Event>
+catalog_event catalog_entry() {
+    catalog_event out{.name = Event::event_name, .requires_account = requires_account<Event>()};
+    std::apply([&](const auto&... field) { (out.fields.push_back(catalog_entry<Event>(field)), ...); },
+               Event::fields());
+    for (const auto& property : identity_properties) {
+        if (!contains(identity_of<Event>(), property.bit)) continue;
+        const bool is_invocation = property.bit == identity_fields::invocation_uuid;
+        out.fields.push_back({.name = property.name,
+                              .type = is_invocation                ? catalog_type<uuid>()
+                                      : property.name == "$groups" ? "object"
+                                                                   : "string",
+                              .optional = !is_invocation && !out.requires_account,
+                              .classification = "identity",
+                              .description = property.description});
+    }
+    return out;
 }
 
 }  // namespace detail
 
-/// A program begins to set up a project.
-struct init_started {
-    static constexpr std::string_view event_name = "init_started";
+/// The catalog of these events, in their order.
+template <event... Events>
+[[nodiscard]] catalog make_catalog(event_list<Events...> = {}) {
+    return {detail::catalog_entry<Events>()...};
+}
 
-    std::optional<std::string> source{};
-    std::optional<std::string> destination{};
-    bool accept_defaults = false;
-    std::optional<std::string> spec_path{};
-    std::optional<std::string> error{};
-
-    static constexpr auto fields() { return detail::init_fields<init_started>(); }
-};
-
-/// A program has set up a project, or failed to.
-struct init_completed {
-    static constexpr std::string_view event_name = "init_completed";
-
-    std::optional<std::string> source{};
-    std::optional<std::string> destination{};
-    bool accept_defaults = false;
-    std::optional<std::string> spec_path{};
-    std::optional<std::string> error{};
-    std::string status = "success";  ///< `success` or `error`
-
-    static constexpr auto fields() {
-        return std::tuple_cat(detail::init_fields<init_completed>(),
-                              std::tuple{field("status", &init_completed::status, "`success` or `error`")});
+/// The catalog as JSON: `{"events":[{"name", "requires_account", "fields":[{"name", "type", "optional", "class",
+/// "description"}]}]}`. Throws `std::bad_alloc`.
+[[nodiscard]] inline nlohmann::ordered_json to_json(const catalog& of) {
+    auto events = nlohmann::ordered_json::array();
+    for (const auto& event : of) {
+        auto fields = nlohmann::ordered_json::array();
+        for (const auto& field : event.fields)
+            fields.push_back({{"name", field.name},
+                              {"type", field.type},
+                              {"optional", field.optional},
+                              {"class", field.classification},
+                              {"description", field.description}});
+        events.push_back({{"name", event.name}, {"requires_account", event.requires_account}, {"fields", fields}});
     }
-};
+    return {{"events", events}};
+}
+
+/// The catalog as a document for users, in Markdown. It ends with a newline. Throws `std::bad_alloc`.
+[[nodiscard]] inline std::string to_markdown(const catalog& of) {
+    std::string out =
+        "Every event has, beside the fields below: a random id, the time at which it happened and at which it was "
+        "sent,\nthe random id of the run of the program, the account's id where somebody is logged in, and the name "
+        "and version of\nthe library that sends it. Fields marked * are left out where there is nothing to say. The "
+        "class of a field says how\nit is treated: `plain` is sent as it is, `free_text` may quote anything and passes "
+        "the redactor first, `identity` says\non whose behalf, `invocation_id` is the id of the run.\n";
+    for (const auto& event : of) {
+        out.append("\n## `").append(event.name).append("`\n\n");
+        if (event.requires_account) out += "Sent only where somebody is logged in.\n\n";
+        out += "| field | type | class | description |\n|---|---|---|---|\n";
+        for (const auto& field : event.fields) {
+            out.append("| `").append(field.name).append(field.optional ? "` * | " : "` | ").append(field.type);
+            out.append(" | `").append(field.classification).append("` | ");
+            for (const char c : field.description) {
+                if (c == '|') out += '\\';  // else it would end the cell
+                out += c;
+            }
+            out += " |\n";
+        }
+    }
+    return out;
+}
 
 }  // namespace candor
 
-// ---- candor/event/login.hpp
-
-namespace candor {
-
-/// Somebody logged in. Track it when the new account is in place: the account source is asked again before it is sent.
-struct login_succeeded {
-    static constexpr std::string_view event_name = "login_success";
-    static constexpr bool requires_account = true;
-    static constexpr bool refreshes_account = true;
-    static constexpr identity_fields identity =
-        identity_fields::invocation_uuid | identity_fields::team | identity_fields::environment;
-
-    static constexpr auto fields() { return std::tuple<>{}; }
-};
-
-}  // namespace candor
-
-// ---- candor/event/sync.hpp
-
-namespace candor {
-
-namespace detail {
-
-/// What both sync events say. A shard counts only where number and total are known, that is above zero.
-template <class Event>
-constexpr auto sync_fields() {
-    return std::tuple{
-        invocation_id("sync_run_id", "Random UUID of this sync, the same as the invocation's"),
-        field("sync_name", &Event::sync_name, "Name of the sync in its specification"),
-        field("source_path", &Event::source_path, "Path of the source plugin"),
-        field("destination_paths", &Event::destination_paths, "Paths of the destination plugins"),
-        field("shard_num", &Event::shard_number_if_sharded, "Number of this shard, from 1"),
-        field("shard_total", &Event::shard_total_if_sharded, "Number of shards"),
-    };
-}
-
-inline std::optional<std::int64_t> if_sharded(std::int64_t value, std::int64_t other) noexcept {
-    return value > 0 && other > 0 ? std::optional{value} : std::nullopt;
-}
-
-}  // namespace detail
-
-/// A sync begins.
-struct sync_started {
-    static constexpr std::string_view event_name = "sync_run_started";
-    static constexpr bool requires_account = true;
-
-    std::string sync_name{};
-    std::string source_path{};
-    std::vector<std::string> destination_paths{};
-    std::int64_t shard_num = 0;
-    std::int64_t shard_total = 0;
-
-    [[nodiscard]] std::optional<std::int64_t> shard_number_if_sharded() const noexcept {
-        return detail::if_sharded(shard_num, shard_total);
-    }
-    [[nodiscard]] std::optional<std::int64_t> shard_total_if_sharded() const noexcept {
-        return detail::if_sharded(shard_total, shard_num);
-    }
-
-    static constexpr auto fields() { return detail::sync_fields<sync_started>(); }
-};
-
-/// A sync has ended.
-struct sync_completed {
-    static constexpr std::string_view event_name = "sync_run_completed";
-    static constexpr bool requires_account = true;
-
-    std::string sync_name{};
-    std::string source_path{};
-    std::vector<std::string> destination_paths{};
-    std::int64_t shard_num = 0;
-    std::int64_t shard_total = 0;
-    std::chrono::nanoseconds duration{};
-    std::string status = "success";  ///< `success` or `error`
-    std::int64_t total_rows = 0;
-    std::int64_t errors = 0;
-    std::int64_t warnings = 0;
-    bool aborted_due_to_error = false;
-
-    [[nodiscard]] std::optional<std::int64_t> shard_number_if_sharded() const noexcept {
-        return detail::if_sharded(shard_num, shard_total);
-    }
-    [[nodiscard]] std::optional<std::int64_t> shard_total_if_sharded() const noexcept {
-        return detail::if_sharded(shard_total, shard_num);
-    }
-
-    static constexpr auto fields() {
-        return std::tuple_cat(
-            detail::sync_fields<sync_completed>(),
-            std::tuple{
-                field("duration", &sync_completed::duration, "Wall time, in nanoseconds"),
-                field("status", &sync_completed::status, "`success` or `error`"),
-                field("total_rows", &sync_completed::total_rows, "Rows synced"),
-                field("errors", &sync_completed::errors, "Number of errors"),
-                field("warnings", &sync_completed::warnings, "Number of warnings"),
-                field("aborted_due_to_error", &sync_completed::aborted_due_to_error, "Whether an error ended the sync"),
-            });
-    }
-};
-
-}  // namespace candor
-
-// ---- candor/delivery/options.hpp
-
-namespace candor {
-
-/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
-/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
-///
-/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
-/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
-/// that. What cannot be stored is tried all the same.
-struct spool_options {
-    bool enabled = true;
-    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
-    /// spool for a client by itself.
-    std::filesystem::path directory{};
-    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
-    std::size_t max_files = 256;                        ///< the same in files, of a batch each
-    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
-};
-
-/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
-///
-/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
-/// while they run; what they throw is contained.
-struct delivery_options {
-    std::size_t batch_messages = 250;                ///< a request carries at most so many
-    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
-    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
-    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
-    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
-    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
-    std::chrono::milliseconds connect_timeout{3000};
-    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
-    bool compress = true;                               ///< gzip, where the transport can
-    spool_options spool{};
-
-    /// A message has arrived: its JSON, without `sentAt`.
-    std::function<void(std::string_view message)> on_delivered{};
-    /// A message was given up. Its JSON is empty where it was given up before it was made.
-    std::function<void(std::string_view message, drop_reason)> on_dropped{};
-};
-
-namespace detail {
-
-inline void check_positive(std::string_view field, std::size_t value) {
-    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
-}
-
-inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
-    if (value <= value.zero())
-        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
-}
-
-inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
-    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
-}
-
-/// Throws `configuration_error` for the first option that cannot work.
-inline void check(const delivery_options& options) {
-    check_positive("delivery.batch_messages", options.batch_messages);
-    check_positive("delivery.batch_bytes", options.batch_bytes);
-    check_positive("delivery.message_bytes", options.message_bytes);
-    check_positive("delivery.queue_messages", options.queue_messages);
-    check_positive("delivery.queue_bytes", options.queue_bytes);
-    check_positive("delivery.flush_interval", options.flush_interval);
-    check_positive("delivery.connect_timeout", options.connect_timeout);
-    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
-    check_positive("delivery.spool.max_files", options.spool.max_files);
-    constexpr std::chrono::hours a_century{876'000};
-    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
-        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
-    check_positive("delivery.request_timeout", options.request_timeout);
-    constexpr std::size_t largest_message = 1024 * 1024;
-    if (options.message_bytes > largest_message)
-        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
-    if (options.message_bytes > options.batch_bytes)
-        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
-                                  "at least delivery.message_bytes"};
-}
-
-}  // namespace detail
-
-}  // namespace candor
-
-// ---- candor/delivery/worker_thread.hpp
-
-#if !defined(_WIN32)
-#include <pthread.h>
-#include <signal.h>
-#endif
+// ---- candor/delivery/retry_after.hpp
 
 namespace candor::detail {
 
-/// Starts a thread that takes none of the program's signals: they go to the program's own threads, and one that waits
-/// for SIGTERM with `sigwait` gets it. Throws `std::system_error` where no thread can be had.
-template <class Function>
-std::thread start_worker_thread(Function function) {
-#if defined(_WIN32)
-    return std::thread{std::move(function)};
-#else
-    // A new thread inherits the mask. Signals of a fault in the thread itself cannot be held back sensibly.
-    sigset_t all, before;
-    sigfillset(&all);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct restore {
-        const sigset_t& mask;
-        ~restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-    } const restored{before};
-    return std::thread{std::move(function)};
-#endif
+/// The longest wait that a server can ask for.
+inline constexpr std::chrono::hours longest_retry_after{24};
+
+/// An HTTP date in the one form that senders may use (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+inline std::optional<wall_time> parse_http_date(std::string_view text) {
+    static constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[4] != ' ' || text[7] != ' ' ||
+        text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':')
+        return std::nullopt;
+    bool good = true;
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        int value = 0;
+        const auto* end = text.data() + at + digits;
+        good = good && text[at] != '-' && std::from_chars(text.data() + at, end, value).ptr == end;
+        return value;
+    };
+    const int day = number(5, 2), year = number(12, 4), hour = number(17, 2), minute = number(20, 2),
+              second = number(23, 2);
+    const auto month = std::find(months.begin(), months.end(), text.substr(8, 3));
+    if (!good || month == months.end() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+    // wall_time ends in 2262; what lies beyond is clamped by the caller anyway.
+    const std::chrono::year_month_day date{std::chrono::year{std::clamp(year, 1970, 2261)},
+                                           std::chrono::month{static_cast<unsigned>(month - months.begin()) + 1},
+                                           std::chrono::day{static_cast<unsigned>(day)}};
+    if (!date.ok()) return std::nullopt;
+    return std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
+           std::chrono::seconds{second};
+}
+
+/// How long a Retry-After header (RFC 9110, 10.2.3) asks to wait: seconds or a date, clamped to 24 hours. Nothing where
+/// it says neither; a date in the past means no wait.
+inline std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view text, wall_time now) {
+    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+    const std::chrono::milliseconds most = longest_retry_after;
+    if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos) {
+        std::uint32_t seconds = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+        if (error != std::errc{}) return most;  // more than 32 bits hold
+        return std::min<std::chrono::milliseconds>(std::chrono::seconds{seconds}, most);
+    }
+    const auto date = parse_http_date(text);
+    if (!date) return std::nullopt;
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*date - now);
+    return std::clamp(wait, std::chrono::milliseconds{0}, most);
 }
 
 }  // namespace candor::detail
-
-// ---- candor/otlp/metrics_file.hpp
-
-namespace candor::otlp {
-
-/// The file in which a person watches a table. Replaced as a whole each time (`replace_file`): a reader never sees a
-/// part of a table.
-class metrics_file {
-public:
-    /// Writes `text`, the first table, to `path`; a relative one is below the working directory of this moment. Removes
-    /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
-    /// be written.
-    explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
-        if (const auto problem = replace_file(path_, text); !problem.empty()) refuse(path, problem);
-        sweep_replacements(path_.parent_path());
-    }
-
-    /// Replaces the file's content, and says whether it is there now. Where it is not, that is counted, `diagnostic`
-    /// hears of it unless it was so last time already, and the old content stands; the next call tries again. One
-    /// thread at a time. Throws only `std::bad_alloc`.
-    bool write(std::string_view text, const diagnostic_sink& diagnostic = {}) {
-        const auto problem = replace_file(path_, text);
-        if (!problem.empty()) {
-            failures_.fetch_add(1, std::memory_order_relaxed);
-            if (!failed_)
-                candor::detail::report(diagnostic,
-                                       "the metrics file " + candor::detail::printable_path(path_) + " " + problem);
-        }
-        failed_ = !problem.empty();
-        return !failed_;
-    }
-
-    /// How often `write` has failed. Thread-safe.
-    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
-
-    /// Where the file is: an absolute path.
-    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
-private:
-    [[noreturn]] static void refuse(const std::filesystem::path& path, const std::string& problem) {
-        const auto text = path.u8string();
-        throw configuration_error{"metrics_file",
-                                  {reinterpret_cast<const char*>(text.data()), text.size()},
-                                  "a path where a file can be written; this one " + problem};
-    }
-
-    static std::filesystem::path absolute(const std::filesystem::path& path) {
-        if (!path.has_filename() ||
-            path.native().find(std::filesystem::path::value_type{}) != std::filesystem::path::string_type::npos)
-            refuse(path, "is no file's name");
-        std::error_code error;
-        auto whole = std::filesystem::absolute(path, error);
-        if (error) refuse(path, "cannot be found: " + error.message());
-        return whole;
-    }
-
-    std::filesystem::path path_;
-    std::atomic<std::uint64_t> failures_{0};
-    bool failed_ = false;
-};
-
-}  // namespace candor::otlp
 
 // ---- candor/event/json_writer.hpp
 
@@ -2442,6 +3339,6437 @@ private:
 };
 
 }  // namespace candor::detail
+
+// ---- candor/event/rfc3339.hpp
+
+namespace candor::detail {
+
+/// The most bytes that `write_rfc3339` writes.
+inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
+
+/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
+/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
+inline char* write_rfc3339(wall_time time, char* out) noexcept {
+    const auto put = [&out](unsigned value, int digits) {
+        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+        out += digits;
+    };
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+    const auto day = std::chrono::floor<std::chrono::days>(seconds);
+    const std::chrono::year_month_day date{day};
+    const auto of_day = static_cast<unsigned>((seconds - day).count());
+
+    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.month()), 2);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.day()), 2);
+    *out++ = 'T';
+    put(of_day / 3600, 2);
+    *out++ = ':';
+    put(of_day / 60 % 60, 2);
+    *out++ = ':';
+    put(of_day % 60, 2);
+    const auto fraction =
+        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
+    if (fraction != 0) {
+        *out++ = '.';
+        put(fraction, 9);
+        while (out[-1] == '0') --out;
+    }
+    *out++ = 'Z';
+    return out;
+}
+
+/// The same as a string.
+inline std::string to_rfc3339(wall_time time) {
+    char text[rfc3339_size];
+    return {text, write_rfc3339(time, text)};
+}
+
+}  // namespace candor::detail
+
+// ---- candor/privacy/redactor.hpp
+
+namespace candor {
+
+namespace detail {
+
+/// Finds every occurrence of one text in another, overlapping ones too, in time linear in the other (Knuth, Morris and
+/// Pratt): a search that starts anew at each byte takes `text * needle` steps on `aaaa…`.
+class text_search {
+public:
+    explicit text_search(std::string needle) : needle_{std::move(needle)}, border_(needle_.size()) {
+        for (std::size_t i = 1; i < needle_.size(); ++i) border_[i] = extend(border_[i - 1], needle_[i]);
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return needle_.size(); }
+
+    /// Calls `found(begin)` for each occurrence in `text`, from left to right.
+    template <class Found>
+    void each(std::string_view text, Found found) const {
+        std::size_t matched = 0;
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            if (matched == 0) {  // most of a text: let the C library race to the next candidate
+                const void* next = std::memchr(text.data() + i, needle_.front(), text.size() - i);
+                if (next == nullptr) return;
+                i = static_cast<std::size_t>(static_cast<const char*>(next) - text.data());
+            }
+            matched = extend(matched, text[i]);
+            if (matched < needle_.size()) continue;
+            found(i + 1 - matched);
+            matched = border_[matched - 1];
+        }
+    }
+
+private:
+    /// How much of the needle the text's end matches when `c` comes after a text that matched `matched` of it.
+    [[nodiscard]] std::size_t extend(std::size_t matched, char c) const noexcept {
+        while (matched > 0 && needle_[matched] != c) matched = border_[matched - 1];
+        return needle_[matched] == c ? matched + 1 : 0;
+    }
+
+    std::string needle_;
+    std::vector<std::size_t> border_;  ///< of each prefix: its longest proper prefix that is also its suffix
+};
+
+}  // namespace detail
+
+/// Takes out of free text what must not leave the machine: secrets that the program registered, the user part of URLs
+/// (each becomes `[redacted]`), and the home directory, which names the user (it becomes `~`).
+///
+/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length times the number
+/// of secrets, whatever the text. Immutable, so any number of threads may use one.
+class redactor {
+public:
+    /// Redacts the user part of URLs only.
+    redactor() = default;
+
+    /// `secrets` are taken out wherever they stand; one shorter than four bytes is ignored, because it would be found
+    /// in ordinary words. `home` is ignored where it is empty or the root.
+    explicit redactor(const std::vector<std::string>& secrets, std::string home = {}) {
+        for (const auto& secret : secrets)
+            if (secret.size() >= 4) secrets_.emplace_back(secret);
+
+        while (!home.empty() && is_separator(home.back())) home.pop_back();
+        if (home.empty() || home.back() == ':') return;
+        windows_home_ = !is_separator(home.front()) || home.front() == '\\';
+        std::transform(home.begin(), home.end(), home.begin(), [this](char c) { return folded(c); });
+        home_.emplace(std::move(home));
+    }
+
+    /// With the home directory that the environment names.
+    template <environment Environment>
+    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {}) {
+        const auto home = home_directory(environment);
+        return redactor{secrets, home ? home->string() : std::string{}};
+    }
+
+    /// Appends the redacted text to `out`, which must not be what `text` refers to. Throws only `std::bad_alloc`.
+    void append_redacted(std::string_view text, std::string& out) const {
+        std::vector<range> ranges;
+        find_secrets(text, ranges);
+        find_userinfo(text, ranges);
+        find_home(text, ranges);
+        std::sort(ranges.begin(), ranges.end(), [](const range& a, const range& b) { return a.begin < b.begin; });
+
+        std::size_t copied = 0;
+        for (auto next = ranges.begin(); next != ranges.end();) {
+            range whole = *next++;
+            for (; next != ranges.end() && belongs(whole, *next); ++next) {
+                whole.end = std::max(whole.end, next->end);
+                whole.secret = true;
+            }
+            out += text.substr(copied, whole.begin - copied);
+            out += whole.secret ? "[redacted]" : "~";
+            copied = whole.end;
+        }
+        out += text.substr(copied);
+    }
+
+    /// The redacted text.
+    [[nodiscard]] std::string redact(std::string_view text) const {
+        std::string out;
+        append_redacted(text, out);
+        return out;
+    }
+
+private:
+    /// Bytes to replace: by `[redacted]` where secret, else by `~`.
+    struct range {
+        std::size_t begin;
+        std::size_t end;
+        bool secret;
+    };
+
+    static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
+
+    /// Whether two ranges become one redaction: where they overlap, and where one secret follows another at once.
+    static constexpr bool belongs(const range& whole, const range& next) noexcept {
+        return next.begin < whole.end || (next.begin == whole.end && whole.secret && next.secret);
+    }
+
+    static void add_secret(std::vector<range>& ranges, std::size_t begin, std::size_t end) {
+        if (!ranges.empty() && ranges.back().begin <= begin && begin <= ranges.back().end) {
+            ranges.back().end = std::max(ranges.back().end, end);  // keeps the list short on `aaaa…`
+        } else {
+            ranges.push_back({begin, end, true});
+        }
+    }
+
+    void find_secrets(std::string_view text, std::vector<range>& ranges) const {
+        for (const auto& secret : secrets_)
+            secret.each(text, [&](std::size_t at) { add_secret(ranges, at, at + secret.size()); });
+    }
+
+    /// Finds what stands between `://` and the last `@` of a URL's authority (RFC 3986, 3.2), a URL ending as its
+    /// Appendix C says. Where what follows a colon is no port, an unescaped `/`, `?` or `#` is taken for a part of
+    /// the password, and the last `@` of the word counts.
+    static void find_userinfo(std::string_view text, std::vector<range>& ranges) {
+        static constexpr std::string_view mark = "://";
+        const auto ends_url = [](char c) {
+            return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
+        };
+        std::size_t word_end = 0;  // kept from one `://` of a word to the next, so that no byte is read again and again
+        std::size_t last_at = std::string_view::npos;
+        for (auto found = text.find(mark); found != std::string_view::npos; found = text.find(mark, found)) {
+            const auto begin = found + mark.size();
+            found = begin;
+            if (begin > word_end) {
+                const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), ends_url);
+                word_end = static_cast<std::size_t>(end - text.begin());
+                last_at = text.substr(begin, word_end - begin).rfind('@');
+                if (last_at != std::string_view::npos) last_at += begin;
+            }
+            if (last_at == std::string_view::npos || last_at < begin) continue;
+            const auto rest = text.substr(begin, word_end - begin);
+            const auto authority = rest.substr(0, rest.find_first_of("/?#"));
+            const auto at = authority.rfind('@');
+            if (at != std::string_view::npos) {
+                if (at > 0) add_secret(ranges, begin, begin + at);
+            } else if (has_password(authority)) {
+                add_secret(ranges, begin, last_at);
+            }
+        }
+    }
+
+    /// Whether an authority without `@` has something after its colon that is no port.
+    static bool has_password(std::string_view authority) noexcept {
+        const auto colon = authority.find(':');
+        if (colon == std::string_view::npos || authority.front() == '[') return false;
+        return authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+    }
+
+    /// Makes the spellings of one path equal: either separator, and on Windows either case.
+    [[nodiscard]] char folded(char c) const noexcept {
+        if (c == '\\') return '/';
+        if (windows_home_ && c >= 'A' && c <= 'Z') return static_cast<char>(c - 'A' + 'a');
+        return c;
+    }
+
+    void find_home(std::string_view text, std::vector<range>& ranges) const {
+        if (!home_) return;
+        std::string path{text};
+        std::transform(path.begin(), path.end(), path.begin(), [this](char c) { return folded(c); });
+        const auto size = home_->size();
+        home_->each(path, [&](std::size_t at) {
+            if (ends_component(text.substr(at + size))) ranges.push_back({at, at + size, false});
+        });
+    }
+
+    /// Whether a path's component ends before `rest`: `/home/ann` is not the beginning of `/home/anna`, nor of
+    /// `/home/ann.old`, but a full stop may follow it. So may any byte outside ASCII, as in a typographic quotation
+    /// mark.
+    static bool ends_component(std::string_view rest) noexcept {
+        const auto next = rest.find_first_not_of('.');
+        if (next == std::string_view::npos) return true;
+        const char c = rest[next];
+        return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-');
+    }
+
+    std::vector<detail::text_search> secrets_;
+    std::optional<detail::text_search> home_;  ///< folded
+    bool windows_home_ = false;
+};
+
+}  // namespace candor
+
+// ---- candor/event/properties.hpp
+
+namespace candor::detail {
+
+/// Nanoseconds, clamped to what 64 bits hold; nothing for NaN and the infinities.
+template <class Rep, class Period>
+std::optional<std::int64_t> to_nanoseconds(std::chrono::duration<Rep, Period> duration) noexcept {
+    using limits = std::numeric_limits<std::int64_t>;
+    using unit = std::ratio_divide<Period, std::nano>;
+    const Rep count = duration.count();
+    if constexpr (std::floating_point<Rep>) {
+        if (!std::isfinite(count)) return std::nullopt;
+        constexpr double past_the_end = 9223372036854775808.0;  // 2 to the power of 63
+        const double product = static_cast<double>(count) * unit::num / unit::den;
+        if (product >= past_the_end) return limits::max();
+        if (product <= -past_the_end) return limits::min();
+        return static_cast<std::int64_t>(product);
+    } else {
+        if (std::cmp_greater(count, limits::max() / unit::num)) return limits::max();
+        if (std::cmp_less(count, limits::min() / unit::num)) return limits::min();
+        return static_cast<std::int64_t>(count) * unit::num / unit::den;
+    }
+}
+
+template <scalar T>
+void write_scalar(json_writer& out, const T& value) noexcept {
+    if constexpr (text<T>) {
+        out.string(value);
+    } else if constexpr (std::same_as<T, bool>) {
+        out.boolean(value);
+    } else if constexpr (std::integral<T>) {
+        out.number(value);
+    } else if constexpr (std::floating_point<T>) {
+        out.number(static_cast<double>(value));
+    } else if constexpr (is_duration<T>::value) {
+        const auto count = to_nanoseconds(value);
+        if (!count) return out.raw("null");
+        out.number(*count);
+    } else if constexpr (is_wall_time<T>::value) {
+        const auto count = to_nanoseconds(value.time_since_epoch());
+        if (!count) return out.raw("null");
+        char text[rfc3339_size];
+        const char* end = write_rfc3339(wall_time{std::chrono::nanoseconds{*count}}, text);
+        out.string({text, static_cast<std::size_t>(end - text)});
+    } else {
+        static_assert(std::same_as<T, uuid>);
+        char text[uuid::text_size];
+        value.write(text);
+        out.string({text, sizeof text});
+    }
+}
+
+/// Redacts only what could fit, so that a huge text costs nothing but its refusal.
+inline void write_redacted(json_writer& out, std::string_view text, const redactor& secrets) noexcept {
+    if (text.size() > out.limit()) return out.raw(text);  // too large, and the writer says so
+    try {
+        out.string(secrets.redact(text));
+    } catch (...) {
+        out.string("[redacted]");  // out of memory: better nothing than the raw text
+    }
+}
+
+}  // namespace candor::detail
+
+// ---- candor/event/packed.hpp
+
+namespace candor::detail {
+
+/// Reads packed values in the order in which they were packed.
+class packed_reader {
+public:
+    explicit packed_reader(std::string_view bytes) noexcept : rest_{bytes} {}
+
+    template <class T>
+    [[nodiscard]] T take() noexcept {
+        T value;
+        std::memcpy(&value, rest_.data(), sizeof value);
+        rest_.remove_prefix(sizeof value);
+        return value;
+    }
+
+    [[nodiscard]] std::string_view take_text() noexcept {
+        const auto size = take<std::uint32_t>();
+        const auto text = rest_.substr(0, size);
+        rest_.remove_prefix(size);
+        return text;
+    }
+
+private:
+    std::string_view rest_;
+};
+
+/// Whether a packed field may turn out to be left out because the event's own member function threw.
+template <class Member, class Event>
+inline constexpr bool may_throw = !std::is_nothrow_invocable_v<Member, const Event&>;
+
+template <field_class Class, class T>
+void write_packed_value(json_writer& out, packed_reader& in, const redactor& secrets) noexcept {
+    if constexpr (is_optional<T>::value) {
+        write_packed_value<Class, typename T::value_type>(out, in, secrets);
+    } else if constexpr (is_vector<T>::value) {
+        out.raw("[");
+        for (auto left = in.take<std::size_t>(); left > 0; --left) {
+            if (out.state() != json_writer::condition::good) return;
+            out.separate();
+            write_packed_value<Class, typename T::value_type>(out, in, secrets);
+        }
+        out.raw("]");
+    } else if constexpr (!text<T>) {
+        write_scalar(out, in.take<T>());
+    } else if constexpr (Class == field_class::free_text) {
+        write_redacted(out, in.take_text(), secrets);
+    } else {
+        write_scalar(out, in.take_text());
+    }
+}
+
+/// Writes an event's declared fields, and nothing else, as the members of an object without its braces, in the order of
+/// their declaration, from the values that `event_packer` packed. An empty optional is left out. What became of it is
+/// the writer's `state()`.
+template <event Event>
+void write_packed_properties(json_writer& out, std::string_view packed, const uuid& invocation,
+                             const redactor& secrets) noexcept {
+    packed_reader in{packed};
+    const auto write = [&]<class Member, field_class Class>(const field_declaration<Member, Class>& field) {
+        if (out.state() != json_writer::condition::good) return;
+        if constexpr (Class == field_class::invocation_id) {
+            out.key(field.name);
+            write_scalar(out, invocation);
+        } else {
+            using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
+            if constexpr (may_throw<Member, Event>) {
+                if (!in.take<bool>()) return;
+            }
+            if constexpr (is_optional<value>::value) {
+                if (!in.take<bool>()) return;
+            }
+            out.key(field.name);
+            write_packed_value<Class, value>(out, in, secrets);
+        }
+    };
+    constexpr auto declared = Event::fields();
+    std::apply([&](const auto&... field) { (write(field), ...); }, declared);
+}
+
+/// What there is to know of an event whose values are packed.
+struct event_type {
+    std::string_view name;
+    bool requires_account;
+    bool refreshes_account;
+    identity_fields identity;
+    void (*write_properties)(json_writer& out, std::string_view packed, const uuid& invocation,
+                             const redactor& secrets) noexcept;
+};
+
+template <event Event>
+inline constexpr event_type event_type_of{Event::event_name, requires_account<Event>(), refreshes_account<Event>(),
+                                          identity_of<Event>(), write_packed_properties<Event>};
+
+/// The values of an event's fields, copied one behind the other. Writing them as JSON takes several times as long, so
+/// the program's thread only copies, and the worker writes.
+class event_packer {
+public:
+    /// `limit` is what the properties may take as JSON. A packed value takes at most eight times its JSON.
+    explicit event_packer(std::size_t limit) noexcept : limit_{limit}, bytes_{8 * limit} {}
+
+    /// Packs an event; call it once. The answer is that of writing them with that limit: most events surely
+    /// fit, and one that may not is written on trial.
+    template <event Event>
+    json_writer::condition pack(const Event& event, const uuid& invocation, const redactor& secrets) noexcept {
+        constexpr auto declared = Event::fields();
+        std::apply([&](const auto&... field) { (pack_field(event, field), ...); }, declared);
+        if (too_large_) return json_writer::condition::too_large;
+        if (bytes_.state() != json_writer::condition::good) return bytes_.state();
+        if (most_ <= limit_) return json_writer::condition::good;
+        json_writer trial{limit_};
+        write_packed_properties<Event>(trial, bytes(), invocation, secrets);
+        return trial.state();
+    }
+
+    [[nodiscard]] std::string_view bytes() const noexcept { return bytes_.text(); }
+
+private:
+    /// More than any value but a text takes as JSON.
+    static constexpr std::size_t most_of_scalar_ = 48;
+    /// What a byte of a text takes at most: `\u0000`. Redaction lengthens a text by less.
+    static constexpr std::size_t most_of_byte_ = 6;
+
+    template <class Event, class Member, field_class Class>
+    void pack_field(const Event& event, const field_declaration<Member, Class>& field) noexcept {
+        most_ += field.name.size() + most_of_scalar_;
+        if constexpr (Class == field_class::invocation_id) {
+            return;
+        } else if constexpr (!may_throw<Member, Event>) {
+            pack_value(std::invoke(field.member, event));
+        } else {
+            try {
+                const auto& value = std::invoke(field.member, event);
+                pack_scalar(true);
+                pack_value(value);
+            } catch (...) {
+                pack_scalar(false);
+            }
+        }
+    }
+
+    template <class T>
+    void pack_value(const T& value) noexcept {
+        if constexpr (is_optional<T>::value) {
+            pack_scalar(value.has_value());
+            if (value) pack_value(*value);
+        } else if constexpr (is_vector<T>::value) {
+            pack_scalar(value.size());
+            for (const auto& element : value) {
+                if (bytes_.state() != json_writer::condition::good) return;
+                pack_value(static_cast<const typename T::value_type&>(element));  // of std::vector<bool> too
+            }
+        } else if constexpr (text<T>) {
+            if (value.size() > limit_) {
+                too_large_ = true;  // and is not read
+                return;
+            }
+            pack_scalar(static_cast<std::uint32_t>(value.size()));
+            bytes_.raw(value);
+            most_ += most_of_byte_ * value.size();
+        } else {
+            pack_scalar(value);
+        }
+    }
+
+    template <class T>
+    void pack_scalar(const T& value) noexcept {
+        bytes_.memory_of(value);
+        most_ += most_of_scalar_;
+    }
+
+    std::size_t limit_;
+    std::size_t most_ = 0;  ///< the most that all of it takes as JSON
+    bool too_large_ = false;
+    json_writer bytes_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/url.hpp
+
+namespace candor {
+
+/// An absolute http or https URL, as far as candor needs one (RFC 3986, without query and fragment).
+struct url {
+    std::string scheme{};    ///< `http` or `https`, lower case
+    std::string userinfo{};  ///< what stands before `@`, undecoded
+    std::string host{};      ///< name or address; an IPv6 address without its brackets
+    std::uint16_t port = 0;  ///< the given port, or the scheme's default
+    std::string path{};      ///< empty or starting with `/`, without a trailing `/`
+
+    /// `scheme://host:port`: brackets around an IPv6 address, the port only where it is not the default.
+    [[nodiscard]] std::string origin() const {
+        std::string out = scheme + "://";
+        out += host.find(':') == std::string::npos ? host : "[" + host + "]";
+        if (port != (scheme == "https" ? 443 : 80)) out += ":" + std::to_string(port);
+        return out;
+    }
+};
+
+/// Reads a URL. Nothing where the text is not an http or https URL with a host, holds a space or a control
+/// character, or has a port outside 1 to 65535, a query or a fragment. Pure; any thread.
+inline std::optional<url> parse_url(std::string_view text) {
+    if (std::any_of(text.begin(), text.end(),
+                    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }))
+        return std::nullopt;
+    url out;
+    const auto colon = text.find("://");
+    if (colon == std::string_view::npos) return std::nullopt;
+    for (const char c : text.substr(0, colon))
+        out.scheme += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (out.scheme != "http" && out.scheme != "https") return std::nullopt;
+    text.remove_prefix(colon + 3);
+    if (text.find_first_of("?#\\") != std::string_view::npos) return std::nullopt;
+
+    const auto slash = std::min(text.find('/'), text.size());
+    out.path = text.substr(slash);
+    while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
+
+    std::string_view authority = text.substr(0, slash);
+    if (const auto at = authority.rfind('@'); at != std::string_view::npos) {
+        out.userinfo = authority.substr(0, at);
+        authority.remove_prefix(at + 1);
+    }
+    std::string_view port;
+    if (!authority.empty() && authority.front() == '[') {
+        const auto bracket = authority.find(']');
+        if (bracket == std::string_view::npos) return std::nullopt;
+        out.host = authority.substr(1, bracket - 1);
+        if (out.host.find(':') == std::string::npos) return std::nullopt;
+        port = authority.substr(bracket + 1);
+        if (!port.empty() && port.front() != ':') return std::nullopt;
+    } else {
+        const auto end = std::min(authority.find(':'), authority.size());
+        out.host = authority.substr(0, end);
+        port = authority.substr(end);
+    }
+    if (out.host.empty()) return std::nullopt;
+    if (port.empty()) {
+        out.port = out.scheme == "https" ? 443 : 80;
+    } else {
+        port.remove_prefix(1);
+        const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+        if (error != std::errc{} || end != port.data() + port.size() || out.port == 0) return std::nullopt;
+    }
+    return out;
+}
+
+}  // namespace candor
+
+// ---- candor/version.hpp
+
+/// The library's version, as semantic versioning has it. The build files read it from here.
+#define CANDOR_VERSION_MAJOR 0
+#define CANDOR_VERSION_MINOR 1
+#define CANDOR_VERSION_PATCH 0
+#define CANDOR_VERSION_STRING "0.1.0"
+
+// ---- candor/rudderstack/message.hpp
+
+/// The six message types of RudderStack's HTTP API (rudderlabs/rudder-server, gateway). In each of them `user_id` or
+/// `anonymous_id` is required; `context` and `integrations` are objects or null; an empty `message_id` gets a random
+/// one, an absent `timestamp` means now; what is empty is left out.
+namespace candor::rudderstack {
+
+/// Somebody did something.
+struct track {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string event{};  ///< required
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Who somebody is.
+struct identify {
+    std::string user_id{};
+    std::string anonymous_id{};
+    nlohmann::json traits{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// A page of a site was looked at.
+struct page {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string name{};
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// A screen of an application was looked at.
+struct screen {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string name{};
+    nlohmann::json properties{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Somebody belongs to a group.
+struct group {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string group_id{};  ///< required
+    nlohmann::json traits{};
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+/// Somebody has a new id: `user_id`, required as `previous_id` is.
+struct alias {
+    std::string user_id{};
+    std::string anonymous_id{};
+    std::string previous_id{};  ///< required
+    nlohmann::json context{};
+    nlohmann::json integrations{};
+    std::optional<wall_time> timestamp{};
+    std::string message_id{};
+};
+
+namespace detail {
+
+using candor::detail::json_writer;
+
+constexpr std::string_view type_name(const track&) noexcept { return "track"; }
+constexpr std::string_view type_name(const identify&) noexcept { return "identify"; }
+constexpr std::string_view type_name(const page&) noexcept { return "page"; }
+constexpr std::string_view type_name(const screen&) noexcept { return "screen"; }
+constexpr std::string_view type_name(const group&) noexcept { return "group"; }
+constexpr std::string_view type_name(const alias&) noexcept { return "alias"; }
+
+/// One of the six types.
+template <class M>
+concept message = requires(const M& m) {
+    type_name(m);
+};
+
+inline bool is_object_or_null(const nlohmann::json& json) { return json.is_null() || json.is_object(); }
+
+/// Whether the message has what the gateway requires: one that lacks it makes the gateway refuse a whole batch.
+template <message M>
+bool is_complete(const M& m) {
+    if (m.user_id.empty() && m.anonymous_id.empty()) return false;
+    if (!is_object_or_null(m.context) || !is_object_or_null(m.integrations)) return false;
+    if constexpr (requires { m.properties; }) {
+        if (!is_object_or_null(m.properties)) return false;
+    }
+    if constexpr (requires { m.traits; }) {
+        if (!is_object_or_null(m.traits)) return false;
+    }
+    if constexpr (requires { m.event; }) return !m.event.empty();
+    if constexpr (requires { m.group_id; }) return !m.group_id.empty();
+    if constexpr (requires { m.previous_id; }) return !m.previous_id.empty() && !m.user_id.empty();
+    return true;
+}
+
+/// The library as `context.library` names it.
+inline constexpr std::string_view library =
+    "\"library\":{\"name\":\"candor\",\"version\":\"" CANDOR_VERSION_STRING "\"}";
+
+/// `{"type":…,"messageId":…`: how every message begins. Throws `std::system_error` where a random id is needed and
+/// the system has no randomness.
+inline void write_start(json_writer& out, std::string_view type, std::string_view message_id) {
+    out.raw("{\"type\":\"");
+    out.raw(type);
+    out.raw("\",\"messageId\":");
+    if (!message_id.empty()) return out.string(message_id);
+    char id[uuid::text_size];
+    uuid::random().write(id);
+    out.string({id, sizeof id});
+}
+
+inline void write_text(json_writer& out, std::string_view key, std::string_view text) noexcept {
+    if (text.empty()) return;
+    out.key(key);
+    out.string(text);
+}
+
+inline void write_object(json_writer& out, std::string_view key, const nlohmann::json& object) noexcept {
+    if (object.is_null() || object.empty()) return;
+    out.key(key);
+    out.value(object);
+}
+
+/// What stands before the times.
+template <message M>
+void write_head(json_writer& out, const M& m) {
+    write_start(out, type_name(m), m.message_id);
+    write_text(out, "anonymousId", m.anonymous_id);
+    write_text(out, "userId", m.user_id);
+    if constexpr (requires { m.event; }) write_text(out, "event", m.event);
+    if constexpr (requires { m.name; }) write_text(out, "name", m.name);
+    if constexpr (requires { m.group_id; }) write_text(out, "groupId", m.group_id);
+    if constexpr (requires { m.previous_id; }) write_text(out, "previousId", m.previous_id);
+}
+
+/// What stands behind them.
+template <message M>
+void write_tail(json_writer& out, const M& m) noexcept {
+    out.raw(",\"context\":{");
+    out.raw(library);
+    if (m.context.is_object()) {
+        for (auto member = m.context.begin(); member != m.context.end(); ++member) {
+            if (member.key() == "library") continue;
+            out.separate();
+            out.string(member.key());
+            out.raw(":");
+            out.value(*member, 1);
+        }
+    }
+    out.raw("}");
+    if constexpr (requires { m.properties; }) write_object(out, "properties", m.properties);
+    if constexpr (requires { m.traits; }) write_object(out, "traits", m.traits);
+    write_object(out, "integrations", m.integrations);
+    out.raw(",\"channel\":\"server\"}");
+}
+
+}  // namespace detail
+
+}  // namespace candor::rudderstack
+
+// ---- candor/rudderstack/protocol.hpp
+
+namespace candor::rudderstack::detail {
+
+namespace common = candor::detail;
+
+/// What a record begins with. A message that the program built follows as text, without its times, which stand between
+/// head and tail. Of an event its packed values follow: the worker alone knows the account that the message needs.
+struct record_header {
+    std::int64_t original_timestamp = 0;        ///< nanoseconds since 1970
+    const common::event_type* event = nullptr;  ///< null where a text follows
+    uuid message_id{};                          ///< of an event
+    std::uint32_t head_size = 0;                ///< of a text
+
+    [[nodiscard]] std::string_view bytes() const noexcept {
+        return {reinterpret_cast<const char*>(this), sizeof *this};
+    }
+};
+static_assert(std::is_trivially_copyable_v<record_header>);
+
+/// What it takes to make messages of events.
+struct event_context {
+    late_identity identity;  ///< the worker's; the rest does not change
+    uuid invocation;
+    redactor secrets;
+    std::size_t message_bytes;
+};
+
+/// The bytes of an event's message that stand before its properties, whoever the user is.
+constexpr std::size_t event_head_size(std::string_view name) noexcept {
+    return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
+           name.size();
+}
+
+/// Standard base64 (RFC 4648, 4), for Basic authentication.
+inline std::string base64(std::string_view text) {
+    static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); i += 3) {
+        const auto at = [&](std::size_t j) {
+            return j < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[j])) : 0U;
+        };
+        const unsigned bits = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
+        out += digits[bits >> 18];
+        out += digits[bits >> 12 & 63];
+        out += i + 1 < text.size() ? digits[bits >> 6 & 63] : '=';
+        out += i + 2 < text.size() ? digits[bits & 63] : '=';
+    }
+    return out;
+}
+
+/// Throws `configuration_error` unless `text` is a URL to which `/v1/batch` can be added.
+inline url checked_data_plane_url(std::string_view text) {
+    constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
+    auto parsed = parse_url(text);
+    if (!parsed) throw configuration_error{"data_plane_url", common::without_userinfo(text), allowed};
+    if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
+    return *std::move(parsed);
+}
+
+/// Throws `configuration_error`, which does not repeat the key, unless `key` can stand in a header.
+inline void check_write_key(std::string_view key) {
+    bool good = !key.empty();
+    for (const char c : key) good = good && c > 0x20 && c < 0x7f && c != ':';
+    if (!good)
+        throw configuration_error{"write_key", key.empty() ? "" : "***",
+                                  "printable ASCII without spaces and colons, not empty"};
+}
+
+/// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).
+class protocol {
+public:
+    static constexpr std::size_t envelope_size = sizeof("{\"batch\":[]}") - 1;
+    /// A comma and the longest `sentAt`.
+    static constexpr std::size_t message_overhead = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
+
+    /// `events` outlives the protocol; it may be null where no record is an event. Throws `configuration_error`.
+    protocol(const url& data_plane, std::string_view write_key, event_context* events)
+        : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
+          authorization_{"Basic " + base64(std::string{write_key} + ":")},
+          events_{events} {}
+
+    common::preparation prepare(std::string_view record, std::string& out) {
+        record_header header;
+        std::memcpy(&header, record.data(), sizeof header);
+        record.remove_prefix(sizeof header);
+        if (header.event != nullptr) return prepare_event(header, record, out);
+        const std::size_t start = out.size();
+        out += record.substr(0, header.head_size);
+        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+        const std::size_t sent_at = out.size() - start;
+        out += record.substr(header.head_size);
+        return {sent_at, std::nullopt};
+    }
+
+    /// The Go client's headers, with the node fields of a server that has one node.
+    [[nodiscard]] http_request request() const {
+        return {.method = "POST",
+                .url = url_,
+                .headers = {{"Authorization", authorization_},
+                            {"Content-Type", "application/json"},
+                            {"RS-userAgent", "serverSDK"},
+                            {"RS-nodeCount", "1"},
+                            {"RS-targetNode", "0"}}};
+    }
+
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) const {
+        std::string stamp;
+        append_time(stamp, ",\"sentAt\":\"", sent_at);
+        out += "{\"batch\":[";
+        bool first = true;
+        for (const auto& m : range.messages) {
+            if (!std::exchange(first, false)) out += ',';
+            const std::string_view text = range.text(m);
+            out.append(text.substr(0, m.sent_at)).append(stamp).append(text.substr(m.sent_at));
+        }
+        out += "]}";
+    }
+
+    [[nodiscard]] static common::verdict judge(const http_response& response, wall_time now) {
+        using action = common::verdict::action;
+        if (response.error != transport_error::none) {
+            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
+        }
+        const int status = response.status;
+        if (status >= 200 && status < 300) return {.what = action::deliver};
+        const std::string says = "the data plane answers " + std::to_string(status);
+        if (status == 400) return {.what = action::split, .reason = drop_reason::rejected, .diagnostic = says};
+        if (status == 413) return {.what = action::split, .reason = drop_reason::too_large, .diagnostic = says};
+        if (status == 401 || status == 403 || status == 404) {
+            return {.what = action::drop,
+                    .reason = drop_reason::unauthorized,
+                    .diagnostic = says + ": it does not know the write key, or the source is disabled"};
+        }
+        // A redirect is not followed: it would take the key to another server. Most are a network's login page.
+        const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
+        if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        common::verdict again{.what = action::retry, .diagnostic = says};
+        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
+            again.wait = common::parse_retry_after(*told, now);
+        return again;
+    }
+
+private:
+    common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
+        const common::event_type& event = *header.event;
+        auto& [identity, invocation, secrets, message_bytes] = *events_;
+        identity.resolve(event.refreshes_account);
+        if (identity.internal()) return {0, drop_reason::internal};
+        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
+
+        const std::size_t start = out.size();
+        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
+        append_id(out, "\",\"anonymousId\":\"", invocation);
+        out += '"';
+        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
+        out.append(",\"event\":\"").append(event.name).append("\"");
+        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+        const std::size_t sent_at = out.size() - start;
+        out.append(",\"context\":{").append(library).append("},\"properties\":{");
+        json_writer properties{message_bytes};
+        event.write_properties(properties, packed, invocation, secrets);
+        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
+        out += properties.text();
+        identity.append_properties(event.identity, out, properties.size() == 0);
+        out += "},\"channel\":\"server\"}";
+        return {sent_at, std::nullopt};
+    }
+
+    static void append_id(std::string& out, std::string_view key, const uuid& id) {
+        char text[uuid::text_size];
+        id.write(text);
+        out.append(key).append(text, sizeof text);
+    }
+
+    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
+        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
+    }
+
+    static void append_time(std::string& out, std::string_view key, wall_time time) {
+        char text[common::rfc3339_size];
+        const char* end = common::write_rfc3339(time, text);
+        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+    }
+
+    std::string url_;
+    std::string authorization_;
+    event_context* events_;
+};
+
+static_assert(common::protocol<protocol>);
+
+}  // namespace candor::rudderstack::detail
+
+// ---- candor/sentry/crash_file.hpp
+
+#ifdef _WIN32
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN  // <winsock2.h> may come after it
+#endif
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry::detail {
+
+/// `crash-<event id>`
+inline std::string record_name(uuid event_id) { return "crash-" + event_id.to_string(); }
+
+inline bool is_record_name(std::string_view name) noexcept {
+    return name.starts_with("crash-") && uuid::parse(name.substr(6)).has_value();
+}
+
+#ifdef _WIN32
+
+inline std::error_code last_error() noexcept { return {static_cast<int>(::GetLastError()), std::system_category()}; }
+
+/// A record on disk, open and held: no other process opens it meanwhile.
+class record_file {
+public:
+    record_file() = default;
+    record_file(record_file&& other) noexcept : handle_{std::exchange(other.handle_, INVALID_HANDLE_VALUE)} {}
+    record_file& operator=(record_file&& other) noexcept {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+    ~record_file() {
+        if (is_open()) ::CloseHandle(handle_);
+    }
+
+    /// A new one of `size` bytes that begins with `start`.
+    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
+                              std::error_code& error) {
+        record_file out;
+        std::filesystem::create_directories(path.parent_path(), error);
+        if (error) return out;
+        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | GENERIC_WRITE | DELETE, 0, nullptr, CREATE_NEW,
+                                    FILE_ATTRIBUTE_NORMAL, nullptr);
+        std::string content{start};
+        content.resize(size, '\0');
+        if (!out.is_open() || !out.write(0, content.data(), content.size())) error = last_error();
+        if (error && out.is_open()) out.remove();
+        return out;
+    }
+
+    /// One that an ended process left; closed where it is in use or no plain file.
+    static record_file claim(const std::filesystem::path& path) {
+        record_file out;
+        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | DELETE, 0, nullptr, OPEN_EXISTING,
+                                    FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, nullptr);
+        BY_HANDLE_FILE_INFORMATION facts;
+        const bool is_plain =
+            out.is_open() && ::GetFileInformationByHandle(out.handle_, &facts) &&
+            (facts.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT)) == 0 &&
+            facts.nNumberOfLinks == 1;
+        return is_plain ? std::move(out) : record_file{};
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return handle_ != INVALID_HANDLE_VALUE; }
+
+    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
+        OVERLAPPED place{};
+        place.Offset = static_cast<DWORD>(at);
+        DWORD done = 0;
+        return ::WriteFile(handle_, bytes, static_cast<DWORD>(size), &done, &place) != 0 && done == size;
+    }
+
+    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
+    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+        std::string out(limit, '\0');
+        std::size_t size = 0;
+        while (size < limit) {
+            DWORD got = 0;
+            if (!::ReadFile(handle_, out.data() + size, static_cast<DWORD>(limit - size), &got, nullptr))
+                return std::nullopt;
+            if (got == 0) break;
+            size += got;
+        }
+        out.resize(size);
+        return out;
+    }
+
+    /// Removes and closes it.
+    void remove() noexcept {
+        FILE_DISPOSITION_INFO disposition{TRUE};
+        ::SetFileInformationByHandle(handle_, FileDispositionInfo, &disposition, sizeof disposition);
+        ::CloseHandle(std::exchange(handle_, INVALID_HANDLE_VALUE));
+    }
+
+private:
+    HANDLE handle_ = INVALID_HANDLE_VALUE;
+};
+
+#else
+
+/// A record on disk, open and locked: another process that finds it locked knows that its owner lives.
+class record_file {
+public:
+    record_file() = default;
+    record_file(record_file&& other) noexcept { swap(other); }
+    record_file& operator=(record_file&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~record_file() { close(); }
+
+    /// A new one of `size` bytes that begins with `start`. Its space is taken, so that a full disk does not stop a
+    /// write there (but on a file system that writes to a new place each time). Makes the directory (0700) where there
+    /// is none; one that others may write to is refused. EWOULDBLOCK where another process took it for an old one.
+    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
+                              std::error_code& error) {
+        record_file out;
+        const auto failed = [&](int number) {
+            error.assign(number, std::generic_category());
+            if (out.is_open()) out.remove();
+            return record_file{};
+        };
+        const auto directory = path.parent_path();
+        struct stat found {};
+        if (::stat(directory.c_str(), &found) != 0) {
+            std::filesystem::create_directories(directory.parent_path(), error);
+            if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return failed(errno);
+            error.clear();
+            if (::stat(directory.c_str(), &found) != 0) return failed(errno);
+        }
+        if (!S_ISDIR(found.st_mode)) return failed(ENOTDIR);
+        if (found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) return failed(EPERM);
+        // A file that outgrows the limit brings a signal which ends the program.
+        struct rlimit limit {};
+        if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size)
+            return failed(EFBIG);
+
+        out.path_ = path.string();
+        out.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (out.file_ >= 0 && out.file_ <= STDERR_FILENO) {  // a program without standard streams still writes to them
+            const int low = std::exchange(out.file_, ::fcntl(out.file_, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+            const int problem = errno;
+            ::close(low);
+            errno = problem;
+        }
+        if (!out.is_open()) return failed(errno);
+        if (::fstat(out.file_, &found) != 0) return failed(errno);
+        out.device_ = found.st_dev;
+        out.inode_ = found.st_ino;
+        if (::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0) return failed(errno);
+        if (found.st_nlink == 0) return failed(EWOULDBLOCK);  // a process that looks for records was faster, removed it
+        // Zeros rather than posix_fallocate: they take the space as well, and a short run's never reach the disk, where
+        // to give allocated blocks back takes milliseconds.
+        std::string content{start};
+        content.resize(size, '\0');
+        if (!out.write(0, content.data(), content.size())) return failed(errno);
+        return out;
+    }
+
+    /// One that an ended process of this user left; closed where it is in use or anything but that.
+    static record_file claim(const std::filesystem::path& path) {
+        record_file out;
+        out.path_ = path.string();
+        out.file_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+        struct stat found {};
+        if (!out.is_open() || ::fstat(out.file_, &found) != 0) return {};
+        out.device_ = found.st_dev;
+        out.inode_ = found.st_ino;
+        // In this order: the links are counted when nobody else can remove the file any more.
+        if (!S_ISREG(found.st_mode) || ::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0 ||
+            found.st_nlink != 1 || found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+            return {};
+        }
+        return out;
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return file_ >= 0; }
+
+    /// Whether the descriptor still is this file's: a program may close what it does not know, and open another.
+    [[nodiscard]] bool is_intact() const noexcept {
+        struct stat found {};
+        return is_open() && ::fstat(file_, &found) == 0 && found.st_dev == device_ && found.st_ino == inode_;
+    }
+
+    /// For signal handlers too.
+    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
+        while (size > 0) {
+            const ssize_t done = ::pwrite(file_, bytes, size, static_cast<off_t>(at));
+            if (done < 0 && errno == EINTR) continue;
+            if (done <= 0) return false;
+            at += static_cast<std::size_t>(done);
+            bytes += done;
+            size -= static_cast<std::size_t>(done);
+        }
+        return true;
+    }
+
+    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
+    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+        std::string out(limit, '\0');
+        std::size_t size = 0;
+        while (size < limit) {
+            const ssize_t got = ::pread(file_, out.data() + size, limit - size, static_cast<off_t>(size));
+            if (got < 0 && errno == EINTR) continue;
+            if (got < 0) return std::nullopt;
+            if (got == 0) break;
+            size += static_cast<std::size_t>(got);
+        }
+        out.resize(size);
+        return out;
+    }
+
+    /// Removes and closes it.
+    void remove() noexcept {
+        struct stat found {};
+        if (is_intact() && ::lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
+            ::unlink(path_.c_str());
+        close();
+    }
+
+    /// Closes it and leaves it where it is. In a child of fork() too: the parent's lock stays.
+    void close() noexcept {
+        if (is_intact()) ::close(file_);
+        file_ = -1;
+    }
+
+private:
+    void swap(record_file& other) noexcept {
+        std::swap(file_, other.file_);
+        std::swap(device_, other.device_);
+        std::swap(inode_, other.inode_);
+        path_.swap(other.path_);
+    }
+
+    int file_ = -1;
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+    std::string path_;
+};
+
+#endif
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/breadcrumbs.hpp
+
+namespace candor::sentry {
+
+/// Something that happened before an error.
+struct breadcrumb {
+    wall_time time{};
+    std::string level{};     ///< `debug`, `info`, `warning`, `error` or `fatal`
+    std::string category{};  ///< what it belongs to: `http`, `ui.click`
+    std::string message{};
+
+    friend bool operator==(const breadcrumb&, const breadcrumb&) = default;
+};
+
+namespace detail {
+
+/// The beginning of `text` of at most `most` bytes that does not end within a character of UTF-8.
+constexpr std::string_view cut_text(std::string_view text, std::size_t most) noexcept {
+    if (text.size() <= most) return text;
+    std::size_t end = most;
+    // A character has at most three bytes after its first; more than that is no UTF-8, and cut anywhere.
+    while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+    return text.substr(0, (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80 ? most : end);
+}
+
+/// A breadcrumb in fixed memory: time, the sizes of the texts, the texts. It stands so in a crash record, too.
+struct breadcrumb_image {
+    using word = std::size_t;  // lock-free on every machine
+    static constexpr std::size_t size = 248;
+    static constexpr std::size_t head = sizeof(std::int64_t) + 3;
+    static constexpr std::size_t most_level = 16;
+    static constexpr std::size_t most_category = 32;
+
+    alignas(word) std::array<char, size> bytes{};
+
+    void write(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
+        const std::int64_t count = time.time_since_epoch().count();
+        std::memcpy(bytes.data(), &count, sizeof count);
+        std::size_t at = head;
+        const auto put = [&](std::size_t index, std::string_view text) {
+            bytes[sizeof count + index] = static_cast<char>(static_cast<unsigned char>(text.size()));
+            std::copy(text.begin(), text.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+            at += text.size();
+        };
+        put(0, cut_text(level, most_level));
+        put(1, cut_text(category, most_category));
+        put(2, cut_text(message, size - at));
+    }
+
+    /// How many of the bytes are used.
+    [[nodiscard]] std::size_t used() const noexcept {
+        std::size_t out = head;
+        for (std::size_t i = sizeof(std::int64_t); i < head; ++i) out += static_cast<unsigned char>(bytes[i]);
+        return std::min(out, size);
+    }
+};
+
+/// Reads one breadcrumb from the beginning of `bytes` and takes it away. Nothing where they end within it.
+inline std::optional<breadcrumb> read_breadcrumb(std::string_view& bytes) {
+    if (bytes.size() < breadcrumb_image::head) return std::nullopt;
+    std::int64_t count = 0;
+    std::memcpy(&count, bytes.data(), sizeof count);
+    std::array<std::size_t, 3> sizes{};
+    std::size_t whole = breadcrumb_image::head;
+    for (std::size_t i = 0; i < sizes.size(); ++i)
+        whole += sizes[i] = static_cast<unsigned char>(bytes[sizeof count + i]);
+    if (bytes.size() < whole) return std::nullopt;
+    auto texts = bytes.substr(breadcrumb_image::head, whole - breadcrumb_image::head);
+    bytes.remove_prefix(whole);
+    breadcrumb out{.time = wall_time{std::chrono::nanoseconds{count}}};
+    std::size_t i = 0;
+    for (std::string* text : {&out.level, &out.category, &out.message}) {
+        *text = texts.substr(0, sizes[i]);
+        texts.remove_prefix(sizes[i++]);
+    }
+    return out;
+}
+
+/// A place for one breadcrumb after the other, each with a number. One writer at a time, any number of readers.
+class breadcrumb_slot {
+public:
+    using word = breadcrumb_image::word;
+
+    /// Makes the caller the writer. False where there is one already, or a later breadcrumb has been written.
+    bool claim(word number) noexcept {
+        word state = state_.load(std::memory_order_relaxed);
+        return state % 2 == 0 && state <= writing(number) &&
+               state_.compare_exchange_strong(state, writing(number), std::memory_order_acquire);
+    }
+
+    /// For the writer.
+    void write(word number, const breadcrumb_image& image) noexcept {
+        for (std::size_t i = 0; i < words_.size(); ++i) {
+            word value = 0;
+            std::memcpy(&value, image.bytes.data() + i * sizeof value, sizeof value);
+            // Each one releases: who reads it, sees that the place was being written.
+            words_[i].store(value, std::memory_order_release);
+        }
+        state_.store(written(number), std::memory_order_release);
+    }
+
+    /// False where the breadcrumb of this number is not there as a whole.
+    bool read(word number, breadcrumb_image& image) const noexcept {
+        if (state_.load(std::memory_order_acquire) != written(number)) return false;
+        for (std::size_t i = 0; i < words_.size(); ++i) {
+            const word value = words_[i].load(std::memory_order_acquire);
+            std::memcpy(image.bytes.data() + i * sizeof value, &value, sizeof value);
+        }
+        return state_.load(std::memory_order_relaxed) == written(number);
+    }
+
+private:
+    static_assert(std::atomic<word>::is_always_lock_free && breadcrumb_image::size % sizeof(word) == 0);
+
+    static constexpr word writing(word number) noexcept { return 2 * number + 1; }
+    static constexpr word written(word number) noexcept { return 2 * number + 2; }
+
+    std::atomic<word> state_{0};  ///< 0: never used
+    std::array<std::atomic<word>, breadcrumb_image::size / sizeof(word)> words_{};
+};
+
+}  // namespace detail
+
+/// The newest breadcrumbs, in fixed memory. No locks and no allocation but in `snapshot`: any thread may add and read
+/// at any time, in a signal handler and after a fork too. What happens to be written while it is read is left out, and
+/// so is one that comes while another thread, a whole round behind, still writes to the same place.
+class breadcrumb_ring {
+public:
+    static constexpr std::size_t capacity = 32;
+
+    /// Adds one in place of the oldest. A level is cut at 16 bytes, a category at 32, a message so that all three have
+    /// 237. The texts go into a crash record as they are: they have been redacted before.
+    void add(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
+        detail::breadcrumb_image image;
+        image.write(time, level, category, message);
+
+        const auto number = next_.fetch_add(1, std::memory_order_relaxed);
+        auto& slot = slots_[number % capacity];
+        if (slot.claim(number)) slot.write(number, image);
+    }
+
+    /// Those that are there, oldest first. Throws `std::bad_alloc`.
+    [[nodiscard]] std::vector<breadcrumb> snapshot() const {
+        std::vector<breadcrumb> out;
+        each([&](const detail::breadcrumb_image& image) {
+            std::string_view bytes{image.bytes.data(), image.bytes.size()};
+            if (auto read = detail::read_breadcrumb(bytes)) out.push_back(*std::move(read));
+        });
+        return out;
+    }
+
+    /// Calls `visit(const detail::breadcrumb_image&)` for each, oldest first, with a copy that is whole.
+    template <class Visit>
+    void each(Visit visit) const {
+        const auto end = next_.load(std::memory_order_acquire);
+        detail::breadcrumb_image image;
+        for (auto number = end < capacity ? 0 : end - capacity; number != end; ++number)
+            if (slots_[number % capacity].read(number, image)) visit(std::as_const(image));
+    }
+
+private:
+    std::atomic<detail::breadcrumb_slot::word> next_{0};
+    std::array<detail::breadcrumb_slot, capacity> slots_{};
+};
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/stack.hpp
+
+#ifdef _MSC_VER
+#include <version>
+#ifdef __cpp_lib_stacktrace
+#include <stacktrace>
+#endif
+#else
+#include <cxxabi.h>
+#include <unwind.h>
+#endif
+#if defined(__GLIBC__) || defined(__APPLE__)
+#include <execinfo.h>
+#endif
+#ifdef __linux__
+#include <elf.h>
+#include <link.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry {
+
+/// The most frames of a stack that are captured and sent.
+inline constexpr std::size_t most_frames = 50;
+
+/// A program or library in the memory of a process: by this a server finds its debug information.
+struct module_image {
+    std::string file{};         ///< path as the loader knows it
+    std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
+    std::string debug_id{};     ///< the build id in the form that Sentry goes by; empty without one
+    std::uint64_t address = 0;  ///< where it begins
+    std::uint64_t size = 0;     ///< bytes from there
+
+    friend bool operator==(const module_image&, const module_image&) = default;
+};
+
+namespace detail {
+
+/// A build id as Sentry names debug information (getsentry/symbolic, debug identifiers): the first 16 bytes as a UUID
+/// whose first three fields were little-endian numbers in a little-endian file. Empty where `build_id` is no hex.
+inline std::string debug_id_of(std::string_view build_id) {
+    std::array<std::uint8_t, 16> bytes{};
+    if (build_id.empty() || build_id.size() % 2 != 0) return {};
+    for (std::size_t i = 0; i < std::min(build_id.size() / 2, bytes.size()); ++i) {
+        const int high = candor::detail::hex_value(build_id[2 * i]);
+        const int low = candor::detail::hex_value(build_id[2 * i + 1]);
+        if (high < 0 || low < 0) return {};
+        bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
+    }
+    if constexpr (std::endian::native == std::endian::little) {
+        std::reverse(bytes.begin(), bytes.begin() + 4);
+        std::reverse(bytes.begin() + 4, bytes.begin() + 6);
+        std::reverse(bytes.begin() + 6, bytes.begin() + 8);
+    }
+    return uuid{bytes}.to_string();
+}
+
+#ifndef _MSC_VER
+/// Calls `visit(instruction pointer)` for each frame of the calling thread, newest first, until that returns false.
+/// After a first call anywhere in the process it takes no memory, which is what a signal handler needs. Its own frame
+/// is the caller's.
+template <class Visit>
+[[gnu::always_inline]] inline void walk_stack(Visit& visit) noexcept {
+    const auto step = [](_Unwind_Context* context, void* argument) -> _Unwind_Reason_Code {
+        const auto address = static_cast<std::uintptr_t>(_Unwind_GetIP(context));
+        return (*static_cast<Visit*>(argument))(address) ? _URC_NO_REASON : _URC_END_OF_STACK;
+    };
+    _Unwind_Backtrace(step, &visit);
+}
+#endif
+
+#ifdef __linux__
+/// The build id among the notes of a segment, in hex (the ELF specification, note section; GNU's type 3).
+inline std::string build_id_in(const char* notes, std::size_t size, std::size_t alignment) {
+    const auto padded = [&](std::size_t length) { return (length + alignment - 1) / alignment * alignment; };
+    ElfW(Nhdr) note;
+    while (size >= sizeof note) {
+        std::memcpy(&note, notes, sizeof note);
+        notes += sizeof note;
+        size -= sizeof note;
+        if (note.n_namesz > size || padded(note.n_namesz) > size) break;
+        const std::size_t name = padded(note.n_namesz);
+        if (note.n_descsz > size - name) break;
+        if (note.n_type == NT_GNU_BUILD_ID && std::string_view{notes, note.n_namesz} == std::string_view{"GNU", 4}) {
+            std::string out;
+            for (std::size_t i = 0; i < note.n_descsz; ++i)
+                out.append(&candor::detail::hex_pairs[std::size_t{2} * static_cast<std::uint8_t>(notes[name + i])], 2);
+            return out;
+        }
+        const std::size_t whole = std::min(name + padded(note.n_descsz), size);
+        notes += whole;
+        size -= whole;
+    }
+    return {};
+}
+
+/// What the loader says of one image. Nothing of a size where it holds no memory.
+inline module_image describe_image(const dl_phdr_info& info) {
+    module_image out;
+    const std::span headers{info.dlpi_phdr, info.dlpi_phnum};
+    ElfW(Addr) begin = 0, end = 0;
+    for (const auto& header : headers) {
+        if (header.p_type != PT_LOAD || header.p_memsz == 0) continue;
+        begin = end == 0 ? header.p_vaddr : std::min(begin, header.p_vaddr);
+        end = std::max(end, header.p_vaddr + header.p_memsz);
+    }
+    out.file = info.dlpi_name != nullptr ? info.dlpi_name : "";
+    out.address = info.dlpi_addr + begin;
+    out.size = end - begin;
+    for (const auto& header : headers) {
+        if (header.p_type != PT_NOTE || !out.build_id.empty()) continue;
+        // A tool may have left notes in the file that no segment loads: nothing to be read in memory.
+        const bool is_loaded = std::any_of(headers.begin(), headers.end(), [&](const auto& load) {
+            return load.p_type == PT_LOAD && (load.p_flags & PF_R) != 0 && header.p_vaddr >= load.p_vaddr &&
+                   header.p_memsz <= load.p_filesz && header.p_vaddr - load.p_vaddr <= load.p_filesz - header.p_memsz;
+        });
+        if (is_loaded)
+            out.build_id = build_id_in(reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr), header.p_memsz,
+                                       header.p_align == 8 ? 8 : 4);
+    }
+    out.debug_id = debug_id_of(out.build_id);
+    return out;
+}
+#endif
+
+}  // namespace detail
+
+/// Writes the return addresses of the calling thread's stack to `out`, newest first, without this function's own frame
+/// and the `skip` newest after it, and returns how many: at most `most_frames`. By the unwinder of the C++ runtime
+/// (`<unwind.h>`), about 5 us for 20 frames; with MSVC by `<stacktrace>` in C++23, else none there. Takes no memory
+/// after its first call. Any thread.
+#ifndef _MSC_VER
+[[gnu::noinline]]
+#endif
+inline std::size_t
+capture_stack(std::span<void*> out, std::size_t skip = 0) noexcept {
+    const std::size_t most = std::min(out.size(), most_frames);
+    std::size_t count = 0;
+#ifndef _MSC_VER
+    std::size_t passed = 0;
+    auto visit = [&](std::uintptr_t address) {
+        // The first frame is this function's.
+        if (passed++ <= skip) return true;
+        if (count == most || address == 0) return false;  // above the first function there is nothing
+        out[count++] = reinterpret_cast<void*>(address);
+        return true;
+    };
+    detail::walk_stack(visit);
+#elif defined(__cpp_lib_stacktrace)
+    try {
+        for (const auto& entry : std::stacktrace::current(skip + 1, most)) out[count++] = entry.native_handle();
+    } catch (const std::exception&) {  // no memory
+    }
+#else
+    static_cast<void>(most);
+    static_cast<void>(skip);
+#endif
+    return count;
+}
+
+/// The program and the libraries that are loaded now, the program first. Linux; elsewhere none. Takes the loader's
+/// lock: not for signal handlers. Throws `std::bad_alloc`. Any thread.
+inline std::vector<module_image> loaded_modules() {
+    std::vector<module_image> out;
+#ifdef __linux__
+    const auto add = [](dl_phdr_info* info, std::size_t, void* argument) -> int {
+        auto& modules = *static_cast<std::vector<module_image>*>(argument);
+        try {
+            auto image = detail::describe_image(*info);
+            if (image.size != 0) modules.push_back(std::move(image));
+            return 0;
+        } catch (const std::bad_alloc&) {  // must not pass through the loader, which is C
+            return 1;
+        }
+    };
+    if (::dl_iterate_phdr(add, &out) != 0) throw std::bad_alloc{};
+    if (!out.empty() && out.front().file.empty()) {  // the program has no name there
+        char path[4096];
+        const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+        if (length > 0) out.front().file.assign(path, static_cast<std::size_t>(length));
+    }
+#endif
+    return out;
+}
+
+namespace detail {
+
+/// The type or function that a mangled name stands for, or the name itself where it is none.
+inline std::string demangled(const char* mangled) {
+#ifndef _MSC_VER
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                           &std::free};
+    if (status == 0 && name) return name.get();
+#endif
+    return mangled;
+}
+
+/// The function that a return address lies in, demangled; empty where it is not known. Only the symbols that the loader
+/// knows are: those of shared libraries, and of a program linked with -rdynamic. glibc and macOS; elsewhere none.
+/// Slow, and takes memory: for the worker.
+inline std::string symbol_name(const void* return_address) {
+#if defined(__GLIBC__) || defined(__APPLE__)
+    // The call stands before the address, which may already belong to the next function.
+    void* const call = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(return_address) - 1);
+    const std::unique_ptr<char*, decltype(&std::free)> lines{::backtrace_symbols(&call, 1), &std::free};
+    if (!lines) return {};
+    std::string_view text{*lines};
+#ifdef __APPLE__
+    const auto end = text.rfind(" + ");  // 0   program   0x0000000100003f5c _ZN1a1bEv + 28
+    if (end == std::string_view::npos) return {};
+    const auto begin = text.rfind(' ', end - 1) + 1;
+#else
+    const auto begin = text.rfind('(') + 1;  // program(_ZN1a1bEv+0x1c) [0x55d0c5d0a1e9]
+    const auto end = text.find_first_of("+)", begin);
+    if (begin == 0 || end == std::string_view::npos) return {};
+#endif
+    return demangled(std::string{text.substr(begin, end - begin)}.c_str());
+#else
+    static_cast<void>(return_address);
+    return {};
+#endif
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_record.hpp
+
+namespace candor::sentry {
+
+/// What a program left behind when it crashed.
+struct crash_record {
+    uuid event_id{};  ///< made when the handler was installed: one crash is one event, however often it is sent
+    std::string release{};
+    wall_time started{};                    ///< when the handler was installed
+    wall_time time{};                       ///< of the crash; the same as `started` where that was not written any more
+    int signal = 0;                         ///< SIGSEGV and so on; 0 where it was not written any more
+    int code = 0;                           ///< `si_code`; on Windows the exception's code
+    std::uint64_t fault_address = 0;        ///< what could not be accessed or executed; 0 for a signal that was sent
+    std::uint64_t instruction = 0;          ///< where the thread was; 0 where the platform does not say
+    std::uint64_t thread = 0;               ///< the system's id of the thread
+    std::vector<std::uint64_t> frames{};    ///< newest first: `instruction`, then return addresses
+    std::vector<module_image> modules{};    ///< loaded when the handler was installed
+    std::vector<breadcrumb> breadcrumbs{};  ///< oldest first
+    bool complete = false;                  ///< false where the handler did not come to its end or the file is damaged
+};
+
+namespace detail {
+
+/// A crash record is a file of sections, one after the other, of which the first is written when the handler is
+/// installed and the others when the program crashes; zeros follow, whose space is taken beforehand. Numbers are the
+/// machine's own: the file does not leave it. A section is this head and `size` bytes.
+struct section_head {
+    std::uint32_t kind = 0;
+    std::uint32_t size = 0;
+    std::uint64_t checksum = 0;  ///< of kind, size and the bytes
+};
+
+enum class section_kind : std::uint32_t { start = 0x31646e63, crash, frames, breadcrumbs, end };
+
+/// The section `crash`.
+struct crash_facts {
+    std::int64_t time = 0;
+    std::uint64_t fault_address = 0;
+    std::uint64_t instruction = 0;
+    std::uint64_t thread = 0;
+    std::int32_t signal = 0;
+    std::int32_t code = 0;
+};
+
+inline constexpr std::size_t most_modules = 512;
+inline constexpr std::size_t most_module_text = 1024;
+inline constexpr std::size_t largest_start = 192 * 1024;
+
+/// What the sections that are written in a crash take at most.
+inline constexpr std::size_t largest_crash = 4 * sizeof(section_head) + sizeof(crash_facts) +
+                                             most_frames * sizeof(std::uint64_t) +
+                                             breadcrumb_ring::capacity * breadcrumb_image::size;
+
+/// No record is larger.
+inline constexpr std::size_t largest_record = sizeof(section_head) + largest_start + largest_crash;
+
+/// FNV-1a: finds every changed byte, and needs no table in a signal handler.
+inline std::uint64_t checksum_of(const section_head& head, const char* bytes) noexcept {
+    std::uint64_t out = 0xcbf29ce484222325;
+    const auto add = [&out](std::uint64_t byte) { out = (out ^ byte) * 0x100000001b3; };
+    for (int shift = 0; shift < 32; shift += 8) add(head.kind >> shift & 0xff);
+    for (int shift = 0; shift < 32; shift += 8) add(head.size >> shift & 0xff);
+    for (std::size_t i = 0; i < head.size; ++i) add(static_cast<unsigned char>(bytes[i]));
+    return out;
+}
+
+/// Writes the head before the `size` bytes of a section that stand after it. For signal handlers too.
+inline void seal_section(char* section, section_kind kind, std::size_t size) noexcept {
+    section_head head{static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(size), 0};
+    head.checksum = checksum_of(head, section + sizeof head);
+    std::memcpy(section, &head, sizeof head);
+}
+
+/// The section `start`, with what is known before any crash. Modules that are too many are left out.
+inline std::string start_section(uuid event_id, wall_time started, std::string_view release,
+                                 const std::vector<module_image>& modules) {
+    std::string out(sizeof(section_head), '\0');
+    const auto put = [&out](auto number) {
+        const auto value = static_cast<std::uint64_t>(number);
+        out.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    const auto put_text = [&](std::string_view text) {
+        text = cut_text(text, most_module_text);
+        put(text.size());
+        out.append(text);
+    };
+    const auto& id = event_id.bytes();
+    out.append(reinterpret_cast<const char*>(id.data()), id.size());
+    put(started.time_since_epoch().count());
+    put_text(release);
+    std::size_t left = most_modules;
+    for (const auto& module : modules) {
+        if (left-- == 0 || out.size() + 2 * most_module_text + 4 * sizeof(std::uint64_t) > largest_start) break;
+        put(module.address);
+        put(module.size);
+        put_text(module.build_id);
+        put_text(module.file);
+    }
+    seal_section(out.data(), section_kind::start, out.size() - sizeof(section_head));
+    return out;
+}
+
+/// Takes numbers and texts from bytes that may say anything. Once something is missing all that follows is.
+class record_reader {
+public:
+    explicit record_reader(std::string_view bytes) noexcept : left_{bytes} {}
+
+    [[nodiscard]] bool is_good() const noexcept { return good_; }
+    [[nodiscard]] bool is_empty() const noexcept { return left_.empty(); }
+
+    template <class T>
+    T get() noexcept {
+        T out{};
+        const auto bytes = get_bytes(sizeof out);
+        if (good_) std::memcpy(&out, bytes.data(), sizeof out);
+        return out;
+    }
+
+    std::string_view get_text() noexcept {
+        const auto size = get<std::uint64_t>();
+        return get_bytes(size > left_.size() ? left_.size() + 1 : static_cast<std::size_t>(size));
+    }
+
+    std::string_view get_bytes(std::size_t size) noexcept {
+        good_ = good_ && size <= left_.size();
+        if (!good_) return {};
+        const auto out = left_.substr(0, size);
+        left_.remove_prefix(size);
+        return out;
+    }
+
+private:
+    std::string_view left_;
+    bool good_ = true;
+};
+
+/// Reads what stands in one section into `record`; false where that is not what the kind has.
+inline bool read_section(std::uint32_t kind, std::string_view bytes, crash_record& record) {
+    record_reader reader{bytes};
+    switch (static_cast<section_kind>(kind)) {
+        case section_kind::start: {
+            record.event_id = uuid{reader.get<std::array<std::uint8_t, 16>>()};
+            record.time = record.started = wall_time{std::chrono::nanoseconds{reader.get<std::int64_t>()}};
+            record.release = reader.get_text();
+            while (reader.is_good() && !reader.is_empty() && record.modules.size() < most_modules) {
+                module_image module;
+                module.address = reader.get<std::uint64_t>();
+                module.size = reader.get<std::uint64_t>();
+                module.build_id = reader.get_text();
+                module.file = reader.get_text();
+                module.debug_id = debug_id_of(module.build_id);
+                if (reader.is_good()) record.modules.push_back(std::move(module));
+            }
+            break;
+        }
+        case section_kind::crash: {
+            const auto facts = reader.get<crash_facts>();
+            if (!reader.is_good()) return false;
+            record.time = wall_time{std::chrono::nanoseconds{facts.time}};
+            record.signal = facts.signal;
+            record.code = facts.code;
+            record.fault_address = facts.fault_address;
+            record.instruction = facts.instruction;
+            record.thread = facts.thread;
+            break;
+        }
+        case section_kind::frames:
+            while (reader.is_good() && !reader.is_empty() && record.frames.size() < most_frames) {
+                const auto frame = reader.get<std::uint64_t>();
+                if (reader.is_good()) record.frames.push_back(frame);
+            }
+            break;
+        case section_kind::breadcrumbs:
+            while (!bytes.empty() && record.breadcrumbs.size() < breadcrumb_ring::capacity) {
+                auto read = read_breadcrumb(bytes);
+                if (!read) return false;
+                record.breadcrumbs.push_back(*std::move(read));
+            }
+            return bytes.empty();
+        case section_kind::end:
+            record.complete = true;
+            break;
+        default:
+            return false;
+    }
+    return reader.is_good() && reader.is_empty();
+}
+
+/// What a file that may be a crash record turns out to be.
+enum class record_state {
+    unused,   ///< the program ended without a crash, or was killed
+    crashed,  ///< as far as it was written
+    damaged,  ///< not even the start can be read
+};
+
+/// Reads a crash record. Whatever stands in `bytes`, takes time and memory in proportion to them. Throws
+/// `std::bad_alloc`.
+inline record_state parse_crash_record(std::string_view bytes, crash_record& record) {
+    record = {};
+    const auto is_zero = [](std::string_view part) { return part.find_first_not_of('\0') == std::string_view::npos; };
+    if (is_zero(bytes)) return record_state::unused;  // killed before the start was written
+    if (bytes.size() > largest_record) return record_state::damaged;
+    bool is_first = true;
+    bool is_whole = true;
+    while (!is_zero(bytes)) {
+        record_reader reader{bytes};
+        const auto head = reader.get<section_head>();
+        const auto content = reader.get_bytes(head.size);
+        const bool is_there = reader.is_good();
+        const bool is_good = is_there && checksum_of(head, content.data()) == head.checksum &&
+                             (head.kind == static_cast<std::uint32_t>(section_kind::start)) == is_first &&
+                             read_section(head.kind, content, record);
+        if (is_first && !is_good) return record_state::damaged;
+        is_whole = is_whole && is_good;
+        if (!is_there) break;
+        bytes.remove_prefix(sizeof head + head.size);  // a section that is damaged is passed over
+        if (std::exchange(is_first, false) && is_zero(bytes)) return record_state::unused;
+    }
+    record.complete = record.complete && is_whole && record.signal != 0;
+    return record_state::crashed;
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_recovery.hpp
+
+namespace candor::sentry {
+
+/// What `recover_crashes` found.
+struct recovered_crashes {
+    std::size_t reported = 0;  ///< given to `report`, which took them
+    std::size_t kept = 0;      ///< given to `report`, which did not take them: they are there the next time
+    std::size_t damaged = 0;   ///< not even the start could be read; removed
+
+    friend bool operator==(const recovered_crashes&, const recovered_crashes&) = default;
+};
+
+/// How many files one call of `recover_crashes` takes up. What is left waits for the next one.
+inline constexpr std::size_t most_recovered = 16;
+
+/// Calls `report(const crash_record&)` for each crash that an ended process of this user left in `directory`, and
+/// removes the record once that has returned true; records of processes that ended without a crash are removed in
+/// silence. The records of living processes, and what is no plain file of the user, stay untouched. Each record is one
+/// process's at a time, so that one crash is reported once however many start together; a process that is killed
+/// between report and removal has it reported again under the same event id. What `report` throws goes to the caller,
+/// the record stays. Throws `std::bad_alloc` otherwise. Any thread.
+template <class Report>
+recovered_crashes recover_crashes(const std::filesystem::path& directory, Report report) {
+    recovered_crashes out;
+    std::error_code error;
+    std::size_t left = most_recovered;
+    for (std::filesystem::directory_iterator entry{directory, error}, end; !error && entry != end && left > 0;
+         entry.increment(error)) {
+#ifdef _WIN32
+        const auto native = entry->path().filename().native();
+        std::string name;  // a record's name is ASCII
+        for (const wchar_t c : native) name += c < 128 ? static_cast<char>(c) : '?';
+#else
+        const auto name = entry->path().filename().native();
+#endif
+        if (!detail::is_record_name(name)) continue;
+        auto file = detail::record_file::claim(entry->path());
+        if (!file.is_open()) continue;
+        const auto content = file.read(detail::largest_record + 1);
+        if (!content) continue;
+        --left;
+        crash_record record;
+        switch (detail::parse_crash_record(*content, record)) {
+            case detail::record_state::unused:
+                file.remove();
+                break;
+            case detail::record_state::damaged:
+                file.remove();
+                ++out.damaged;
+                break;
+            case detail::record_state::crashed:
+                if (report(std::as_const(record))) {
+                    file.remove();
+                    ++out.reported;
+                } else {
+                    ++out.kept;
+                }
+                break;
+        }
+    }
+    return out;
+}
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/dsn.hpp
+
+namespace candor::sentry {
+
+/// Where errors go and on whose behalf: `{scheme}://{public key}[:{secret}]@{host}[:{port}]{path}/{project}`
+/// (getsentry/sentry-docs, SDK foundations, transport).
+struct dsn {
+    std::string public_key{};
+    std::string project{};  ///< usually digits, but a string
+    url server{};           ///< without user part; its path is what stands before the project
+
+    /// Where envelopes are posted.
+    [[nodiscard]] std::string envelope_url() const {
+        return server.origin() + server.path + "/api/" + project + "/envelope/";
+    }
+};
+
+/// Reads a DSN. The secret of old servers is passed over. Nothing where the text is no http or https URL with a public
+/// key, a host and a project. Pure; any thread.
+inline std::optional<dsn> parse_dsn(std::string_view text) {
+    const auto is_name = [](std::string_view name) {
+        return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+                   c == '.';
+        });
+    };
+    auto server = parse_url(text);
+    if (!server) return std::nullopt;
+    dsn out;
+    out.public_key = server->userinfo.substr(0, server->userinfo.find(':'));
+    const auto slash = server->path.rfind('/');
+    if (slash == std::string::npos) return std::nullopt;
+    out.project = server->path.substr(slash + 1);
+    if (!is_name(out.public_key) || !is_name(out.project)) return std::nullopt;
+    server->path.resize(slash);
+    while (!server->path.empty() && server->path.back() == '/') server->path.pop_back();
+    server->userinfo.clear();
+    out.server = *std::move(server);
+    return out;
+}
+
+namespace detail {
+
+/// Throws `configuration_error`, which does not repeat the keys, where `text` is no DSN.
+inline dsn checked_dsn(std::string_view field, std::string_view text) {
+    if (auto read = parse_dsn(text)) return *std::move(read);
+    throw configuration_error{field, candor::detail::without_userinfo(text),
+                              "https://PUBLIC_KEY@HOST/PROJECT, or http, with port and path where needed"};
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/severity.hpp
+
+namespace candor::sentry {
+
+/// How bad something is, in Sentry's words.
+enum class severity { debug, info, warning, error, fatal };
+
+[[nodiscard]] constexpr std::string_view to_string(severity s) noexcept {
+    constexpr std::array<std::string_view, 5> names{"debug", "info", "warning", "error", "fatal"};
+    return names[static_cast<std::size_t>(s)];
+}
+
+}  // namespace candor::sentry
+
+// ---- candor/policy/at_exit.hpp
+
+namespace candor::detail {
+
+/// While it lives, `call(object)` happens when the process ends by `std::exit`, by a return from main or by
+/// `std::quick_exit`, which do not destroy what stands on a stack. In a child of `fork` it does not happen: the object
+/// is the parent's. Its destructor waits for a call under way. Thread-safe.
+class at_exit {
+public:
+    /// Throws `std::bad_alloc`, and `std::system_error` where a mutex cannot be had.
+    at_exit(void (*call)(void*) noexcept, void* object) : list_{list().get()}, call_{call}, object_{object} {
+        if (list_ == nullptr) throw std::bad_alloc{};
+        const std::lock_guard guard{list_->mutex};
+        next_ = list_->first;
+        if (next_ != nullptr) next_->previous_ = this;
+        list_->first = this;
+    }
+    at_exit(const at_exit&) = delete;
+    at_exit& operator=(const at_exit&) = delete;
+    ~at_exit() {
+        if (list().find() != list_) return;
+        std::unique_lock lock{list_->mutex};
+        list_->ended.wait(lock, [&] { return list_->running != this; });
+        if (is_listed_) take_out();
+    }
+
+private:
+    struct registry {
+        std::mutex mutex;
+        std::condition_variable ended;
+        at_exit* first = nullptr;
+        const at_exit* running = nullptr;
+    };
+
+    /// Never destroyed: objects of static storage may outlive anything that is.
+    static per_process<registry>& list() {
+        static auto& all = []() -> per_process<registry>& {
+            auto* const made = new per_process<registry>{[] { return std::make_unique<registry>(); }};
+            std::atexit(run_all);
+#ifndef __APPLE__  // which has no such function
+            std::at_quick_exit(run_all);
+#endif
+            return *made;
+        }();
+        return all;
+    }
+
+    static void run_all() noexcept {
+        auto* const all = list().find();
+        if (all == nullptr) return;
+        std::unique_lock lock{all->mutex};
+        while (all->first != nullptr) {
+            auto& next = *all->first;
+            next.take_out();
+            all->running = &next;
+            lock.unlock();
+            next.call_(next.object_);
+            lock.lock();
+            all->running = nullptr;
+            all->ended.notify_all();
+        }
+    }
+
+    void take_out() noexcept {
+        (previous_ == nullptr ? list_->first : previous_->next_) = next_;
+        if (next_ != nullptr) next_->previous_ = previous_;
+        is_listed_ = false;
+    }
+
+    registry* const list_;
+    void (*const call_)(void*) noexcept;
+    void* const object_;
+    at_exit* next_ = nullptr;
+    at_exit* previous_ = nullptr;
+    bool is_listed_ = true;
+};
+
+/// A `T` with a `shutdown()`, which is called before it is destroyed and when the process ends.
+template <class T>
+class until_exit : public T {
+public:
+    using T::T;
+    until_exit(const until_exit&) = delete;
+    until_exit& operator=(const until_exit&) = delete;
+    ~until_exit() {
+        at_exit_.reset();
+        T::shutdown();
+    }
+
+private:
+    std::optional<at_exit> at_exit_{
+        std::in_place, [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/transport.hpp
+
+namespace candor {
+
+/// What moves a request to a server and brings the answer back. It knows nothing of events.
+///
+/// 1. `send(request)` is called by candor's workers only, from several threads at once where several clients share
+///    one transport, and blocks until there is an answer or a reason why not. The transport owns neither argument
+///    nor result after it returned. A failure is said in `http_response::error`; what it throws is contained by the
+///    caller and taken for `transport_error::broken`.
+/// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
+/// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
+///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
+/// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
+///    https where TLS is not compiled in. Called during the construction of a client.
+/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
+template <class T>
+concept transport = requires(T& t, const http_request& request) {
+    { t.send(request) } -> std::same_as<http_response>;
+    { t.cancel() }
+    noexcept;
+};
+
+namespace detail {
+
+/// Throws `configuration_error` where the transport can never reach that server.
+template <transport Transport>
+void check_reach(const Transport& transport, const url& server) {
+    if constexpr (requires { transport.check(server); }) transport.check(server);
+}
+
+}  // namespace detail
+
+/// Sends nothing and answers 200 to everything.
+class null_transport {
+public:
+    [[nodiscard]] http_response send(const http_request&) const { return {.status = 200}; }
+    void cancel() const noexcept {}
+};
+
+}  // namespace candor
+
+// ---- candor/policy/policies.hpp
+
+namespace candor::detail {
+
+/// A transport and a clock: made here, or lent by somebody who outlives us.
+template <transport Transport, candor::clock Clock>
+class policies {
+public:
+    policies()
+        : owned_transport_{std::in_place},
+          owned_clock_{std::in_place},
+          transport_{*owned_transport_},
+          clock_{*owned_clock_} {}
+    policies(Transport& transport, Clock& clock) noexcept : transport_{transport}, clock_{clock} {}
+    policies(const policies&) = delete;
+    policies& operator=(const policies&) = delete;
+
+    [[nodiscard]] Transport& transport() const noexcept { return transport_; }
+    [[nodiscard]] Clock& clock() const noexcept { return clock_; }
+
+private:
+    std::optional<Transport> owned_transport_;
+    std::optional<Clock> owned_clock_;
+    Transport& transport_;
+    Clock& clock_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/backoff.hpp
+
+namespace candor::detail {
+
+/// The waits between attempts: the n-th is random between 100 ms * 2^n and three times that, and never above 30 s.
+/// So clients that failed together do not come back together. One thread at a time.
+class backoff {
+public:
+    static constexpr std::chrono::milliseconds shortest{100};
+    static constexpr std::chrono::milliseconds longest{30'000};
+
+    explicit backoff(std::uint32_t seed) : random_{seed} {}
+
+    std::chrono::milliseconds next() {
+        std::uniform_int_distribution<std::chrono::milliseconds::rep> choose{least_.count(),
+                                                                             std::min(3 * least_, longest).count()};
+        least_ = std::min(2 * least_, longest / 2);
+        return std::chrono::milliseconds{choose(random_)};
+    }
+
+    /// After a success.
+    void reset() noexcept { least_ = shortest; }
+
+private:
+    std::minstd_rand random_;
+    std::chrono::milliseconds least_ = shortest;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/batch.hpp
+
+namespace candor::detail {
+
+/// Ready messages, one behind the other, and the ranges of them that are still to be sent. One thread at a time.
+class batch {
+public:
+    /// Makes room, so that nothing but the text itself needs memory later.
+    void reserve(std::size_t messages) {
+        messages_.reserve(messages);
+        ranges_.reserve(65);  // halving takes one for each bit of a number, and one more
+    }
+
+    void clear() noexcept {
+        text_.clear();
+        messages_.clear();
+        ranges_.clear();
+    }
+
+    /// What became of a record.
+    struct addition {
+        bool has_room = true;                  ///< false: it belongs to the next batch, and was not added
+        std::optional<drop_reason> dropped{};  ///< it was not added, and is to be given up
+        std::string_view text{};               ///< of the message that is given up
+    };
+
+    /// Makes a record into a message at the end. `text` is good until the next call.
+    template <protocol Protocol>
+    addition add(Protocol& maker, std::string_view record, const delivery_options& limits) noexcept {
+        const std::size_t start = messages_.empty() ? 0 : messages_.back().offset + messages_.back().size;
+        text_.resize(start);
+        preparation made;
+        try {
+            made = maker.prepare(record, text_);
+        } catch (...) {
+            made.dropped = drop_reason::failed;
+        }
+        const std::size_t size = text_.size() - start;
+        if (!made.dropped && size + Protocol::message_overhead > limits.message_bytes)
+            made.dropped = drop_reason::too_large;
+        if (made.dropped) return {true, made.dropped, std::string_view{text_}.substr(start)};
+
+        const std::size_t body =
+            Protocol::envelope_size + text_.size() + (messages_.size() + 1) * Protocol::message_overhead;
+        if (!messages_.empty() && body > limits.batch_bytes) return {.has_room = false};
+        messages_.push_back({start, size, made.sent_at, record.size()});
+        return {};
+    }
+
+    /// Takes messages that are made already, instead of what it holds. They lie in `text`.
+    void load(std::string text, const std::vector<message>& messages) {
+        clear();
+        text_ = std::move(text);
+        messages_.assign(messages.begin(), messages.end());  // which keeps the room that was made
+        send_whole();
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
+
+    /// All of it is to be sent in one request.
+    void send_whole() noexcept {
+        if (!messages_.empty()) ranges_.emplace_back(messages_);
+    }
+
+    [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
+    /// None of it is settled yet.
+    [[nodiscard]] bool is_whole() const noexcept {
+        std::size_t left = 0;
+        for (const auto& range : ranges_) left += range.size();
+        return left == messages_.size();
+    }
+    [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
+    void pop() noexcept { ranges_.pop_back(); }
+
+    /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
+    void split() noexcept {
+        const std::span<const message> whole = ranges_.back();
+        const std::size_t half = whole.size() / 2;
+        ranges_.back() = whole.subspan(half);
+        ranges_.push_back(whole.first(half));
+    }
+
+private:
+    std::string text_;
+    std::vector<message> messages_;
+    std::vector<std::span<const message>> ranges_;  // of messages_; the last is next
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/breaker.hpp
+
+namespace candor::detail {
+
+/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
+///
+///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
+///
+/// Times are in milliseconds since 1970.
+struct breaker_state {
+    /// So many failed runs in a row leave the endpoint alone, for 5 to 10 minutes, and twice that with each one more.
+    static constexpr unsigned most_failed_runs = 5;
+    static constexpr std::chrono::milliseconds shortest = std::chrono::minutes{5};
+    static constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
+    static constexpr std::chrono::milliseconds forgotten_after = std::chrono::days{30};
+    static constexpr std::string_view magic = "candor-breaker 1 failed=";
+    static constexpr std::size_t file_size = magic.size() + 8 + 7 + 12 + 7 + 12 + 1;
+
+    unsigned failed_runs = 0;
+    std::int64_t since = 0;  ///< when the last of them ended
+    std::int64_t until = 0;  ///< the endpoint is left alone before
+
+    /// For how long the endpoint is left alone from now on. Not at all where the last run ended later than now: a clock
+    /// was set back, and how long ago that was is not known. So it is never longer than `longest`.
+    [[nodiscard]] std::chrono::milliseconds remaining(wall_time now) const noexcept {
+        const auto at = milliseconds_of(now);
+        return std::chrono::milliseconds{at < since || at >= until ? 0 : until - at};
+    }
+
+    /// The state after one more failed run.
+    template <class Random>
+    [[nodiscard]] breaker_state after_failure(wall_time now, Random& random) const {
+        breaker_state out;
+        out.failed_runs = std::min(failed_runs, 1000U) + 1;
+        out.since = out.until = milliseconds_of(now);
+        if (out.failed_runs < most_failed_runs) return out;
+        const auto doublings = std::min(out.failed_runs - most_failed_runs, 16U);
+        const auto least = std::min<std::chrono::milliseconds>(shortest * (1 << doublings), longest / 2).count();
+        // Programs that failed together do not come back together.
+        out.until += std::uniform_int_distribution<std::int64_t>{least, 2 * least}(random);
+        return out;
+    }
+
+    [[nodiscard]] std::string text() const {
+        std::string out{magic};
+        append_hex(out, failed_runs, 8);
+        append_hex(out += " since=", static_cast<std::uint64_t>(since), 12);
+        append_hex(out += " until=", static_cast<std::uint64_t>(until), 12);
+        return out += '\n';
+    }
+
+    /// Nothing where it is garbled, or too old to say anything.
+    static std::optional<breaker_state> parse(std::string_view text, wall_time now) noexcept {
+        if (!take(text, magic)) return std::nullopt;
+        const auto failed = take_hex(text, 8);
+        if (!failed || *failed == 0 || !take(text, " since=")) return std::nullopt;
+        const auto since = take_hex(text, 12);
+        if (!since || !take(text, " until=")) return std::nullopt;
+        const auto until = take_hex(text, 12);
+        if (!until || text != "\n") return std::nullopt;
+        const breaker_state out{static_cast<unsigned>(*failed), static_cast<std::int64_t>(*since),
+                                static_cast<std::int64_t>(*until)};
+        if (out.until < out.since || out.until - out.since > longest.count()) return std::nullopt;
+        if (milliseconds_of(now) - out.since > forgotten_after.count()) return std::nullopt;
+        return out;
+    }
+};
+
+/// Says whether the last runs could not reach an endpoint, so that this one need not find that out again. A run has
+/// failed that tried, and heard nothing but what made it wait: no answer, or one that says "later". Any other answer
+/// is one of a server that is there. One thread at a time, the pipeline's worker. Throws nothing: where the disk fails,
+/// nothing is known of the runs before.
+template <class Calls>
+class basic_breaker {
+public:
+    /// Without a look at the disk. `destination` is a hash of the endpoint.
+    basic_breaker(std::filesystem::path directory, const std::string& protocol, std::uint64_t destination,
+                  std::uint32_t seed)
+        : directory_{std::move(directory)}, name_{protocol + '-'}, random_{seed} {
+        append_hex(name_, destination, 16);
+        name_ += suffix_;
+        random_.discard(1);  // the first numbers of seeds that are near each other are near
+    }
+
+    /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
+    /// nothing on disk.
+    std::chrono::milliseconds ask(wall_time now) noexcept {
+        before_ = load(now);
+        is_on_disk_ = before_.failed_runs > 0;
+        return before_.remaining(now);
+    }
+
+    [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
+
+    /// An attempt ended. A success removes what is known, without a look at the disk where that can be nothing.
+    void note(bool is_reached) noexcept {
+        if (!is_reached) {
+            has_failed_ = true;
+            is_on_disk_ = true;  // runs that go on at the same time may have failed too
+            return;
+        }
+        has_reached_ = true;
+        if (!std::exchange(is_on_disk_, false)) return;
+        forget(name_);
+    }
+
+    /// The run ends. One that tried nothing says nothing.
+    void end(wall_time now) noexcept {
+        if (!has_failed_ || has_reached_) return;
+        try {
+            // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
+            auto state = load(now);
+            state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
+            spool_directory<Calls> directory{directory_};
+            directory.write(name_, state.after_failure(now, random_).text());
+            for (const auto& [name, size] : directory.list())
+                if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        } catch (...) {  // no memory: this run was not one of them
+        }
+    }
+
+private:
+    static constexpr std::string_view suffix_ = ".breaker";
+
+    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
+
+    std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
+        try {
+            const auto text = spool_directory<Calls>{directory_}.read(name, breaker_state::file_size + 1);
+            if (text) return breaker_state::parse(*text, now);
+        } catch (...) {
+        }
+        return std::nullopt;
+    }
+
+    void forget(const std::string& name) noexcept {
+        try {
+            spool_directory<Calls> directory{directory_};
+            if (auto held = directory.claim(name); held.is_open()) directory.remove(held);
+        } catch (...) {
+        }
+    }
+
+    const std::filesystem::path directory_;
+    std::string name_;
+    std::minstd_rand random_;
+    breaker_state before_;
+    bool is_on_disk_ = false;  // there may be a file
+    bool has_failed_ = false;
+    bool has_reached_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/ledger.hpp
+
+namespace candor::detail {
+
+/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
+/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
+class ledger {
+public:
+    void accept(std::size_t bytes) noexcept {
+        ++accepted_;
+        pending_bytes_ += bytes;
+        waiting_bytes_ += bytes;
+    }
+
+    admission refuse(admission answer) noexcept {
+        ++refused_[answer];
+        return answer;
+    }
+
+    void take(std::uint64_t count, std::size_t bytes) noexcept {
+        taken_ += count;
+        waiting_bytes_ -= bytes;
+    }
+
+    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
+        delivered_ += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+        const bool on_purpose =
+            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
+        if (!on_purpose) lost_ += count;
+    }
+
+    /// On disk, for a later run.
+    void spool(std::uint64_t count, std::size_t bytes) noexcept {
+        spooled_ += count;
+        settled_ += count;
+        lost_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
+    void recover(std::uint64_t count, bool is_own) noexcept {
+        replaying_ += count;
+        if (is_own) {
+            spooled_ -= count;
+        } else {
+            recovered_ += count;
+        }
+    }
+
+    void deliver_recovered(std::uint64_t count) noexcept {
+        delivered_ += count;
+        replaying_ -= count;
+    }
+
+    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        replaying_ -= count;
+    }
+
+    /// What this run has stored is removed.
+    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
+
+    /// Back in the spool.
+    void put_back(std::uint64_t count) noexcept {
+        spooled_ += count;
+        replaying_ -= count;
+    }
+
+    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
+    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
+    /// Dropped, and not on purpose, or left for a later run.
+    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+
+    /// Accepted and not settled.
+    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
+    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
+
+    /// Accepted and in no batch yet.
+    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
+    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        candor::statistics out;
+        out.accepted = accepted_ + recovered_;
+        out.delivered = delivered_;
+        out.pending = pending() + replaying_;
+        out.spooled = spooled_;
+        out.recovered = recovered_;
+        out.dropped = dropped_;
+        out.refused = refused_;
+        return out;
+    }
+
+private:
+    std::uint64_t accepted_ = 0;
+    std::uint64_t taken_ = 0;
+    std::uint64_t settled_ = 0;
+    std::uint64_t delivered_ = 0;
+    std::uint64_t lost_ = 0;
+    std::uint64_t spooled_ = 0;
+    std::uint64_t recovered_ = 0;
+    std::uint64_t replaying_ = 0;
+    std::size_t pending_bytes_ = 0;
+    std::size_t waiting_bytes_ = 0;
+    counts_by<drop_reason, drop_reason_count> dropped_;
+    counts_by<admission, admission_count> refused_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/queue.hpp
+
+namespace candor::detail {
+
+/// A run of records, one behind the other, in one block of memory. Records are bytes; the block does not look into
+/// them.
+class record_block {
+public:
+    static constexpr std::size_t usual_size = 64 * 1024;
+
+    /// An empty block of no capacity, which allocates nothing.
+    record_block() = default;
+
+    explicit record_block(std::size_t capacity)
+        : bytes_{std::make_unique_for_overwrite<char[]>(capacity)}, capacity_{capacity} {}
+
+    [[nodiscard]] static std::size_t stored_size(std::size_t record) noexcept { return record + sizeof(std::uint32_t); }
+    [[nodiscard]] bool fits(std::size_t record) const noexcept { return capacity_ - end_ >= stored_size(record); }
+    [[nodiscard]] bool empty() const noexcept { return next_ == end_; }
+    [[nodiscard]] bool is_usual() const noexcept { return capacity_ == usual_size; }
+    void clear() noexcept { next_ = end_ = 0; }
+
+    /// Appends one record, given in parts. It must fit.
+    void push(std::span<const std::string_view> parts, std::size_t size) noexcept {
+        const auto length = static_cast<std::uint32_t>(size);
+        char* out = bytes_.get() + end_;
+        std::memcpy(out, &length, sizeof length);
+        out += sizeof length;
+        for (const std::string_view part : parts) {
+            if (!part.empty()) std::memcpy(out, part.data(), part.size());
+            out += part.size();
+        }
+        end_ += stored_size(size);
+    }
+
+    /// The oldest record. Its bytes stay where they are until the block is cleared. The block must not be empty.
+    [[nodiscard]] std::string_view front() const noexcept {
+        std::uint32_t length;
+        std::memcpy(&length, bytes_.get() + next_, sizeof length);
+        return {bytes_.get() + next_ + sizeof length, length};
+    }
+
+    void pop() noexcept { next_ += stored_size(front().size()); }
+
+private:
+    std::unique_ptr<char[]> bytes_;
+    std::size_t capacity_ = 0;
+    std::size_t end_ = 0;
+    std::size_t next_ = 0;
+};
+
+/// First in, first out. A producer copies a record to the end of the last block; the consumer takes whole blocks.
+/// Blocks are kept for reuse, so that in steady state nothing is allocated. Not thread-safe: its owner's mutex guards
+/// it.
+class record_queue {
+public:
+    [[nodiscard]] bool empty() const noexcept { return blocks_.empty(); }
+
+    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory.
+    void push(std::span<const std::string_view> parts, std::size_t size) {
+        if (blocks_.empty() || !blocks_.back().fits(size)) {
+            const std::size_t needed = std::max(record_block::usual_size, record_block::stored_size(size));
+            if (needed == record_block::usual_size && !spare_.empty()) {
+                blocks_.push_back(std::move(spare_.back()));
+                spare_.pop_back();
+            } else {
+                blocks_.emplace_back(needed);
+            }
+        }
+        blocks_.back().push(parts, size);
+    }
+
+    /// Takes the oldest block. There must be one.
+    record_block take() noexcept {
+        record_block block = std::move(blocks_.front());
+        blocks_.pop_front();
+        return block;
+    }
+
+    /// Gives an emptied block back.
+    void recycle(record_block block) noexcept {
+        if (!block.is_usual() || spare_.size() == spare_.capacity()) return;
+        block.clear();
+        spare_.push_back(std::move(block));
+    }
+
+    /// Makes room for spare blocks once, so that recycling never allocates.
+    void reserve_spares(std::size_t count) { spare_.reserve(count); }
+
+private:
+    std::deque<record_block> blocks_;
+    std::vector<record_block> spare_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/rendezvous.hpp
+
+namespace candor::detail {
+
+/// Where a worker idles, and threads of the program wait for it. Both go through the clock policy. Every member is
+/// called with `mutex` held, or with the lock that holds it.
+template <clock Clock>
+class rendezvous {
+public:
+    explicit rendezvous(Clock& clock) noexcept : clock_{clock} {}
+
+    std::mutex mutex;
+
+    /// The worker has nothing to do before `until`, unless it is woken. It may return early.
+    void idle(std::unique_lock<std::mutex>& lock, steady_time until) {
+        is_idle_ = true;
+        idle_until_ = until;
+        clock_.idle_until(lock, work_, until);
+        is_idle_ = false;
+        if (std::exchange(is_woken_, false)) progress_.notify_all();
+    }
+
+    /// Whether the worker idles beyond `time`, and nobody has woken it.
+    [[nodiscard]] bool oversleeps(steady_time time) const noexcept {
+        return is_idle_ && !is_woken_ && idle_until_ > time;
+    }
+
+    /// Whether the worker was woken and is not there yet.
+    [[nodiscard]] bool is_coming() const noexcept { return is_woken_; }
+
+    /// Wakes the worker where it idles.
+    void wake() noexcept {
+        if (mark_woken()) work_.notify_one();
+    }
+
+    /// The same, and gives up the lock first: the worker would wake only to wait for it.
+    void wake(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!mark_woken()) return;
+        lock.unlock();
+        work_.notify_one();
+    }
+
+    /// The worker has done something that threads may wait for.
+    void announce() noexcept { progress_.notify_all(); }
+
+    /// A thread waits for the worker, until `deadline`, the next announcement or spuriously. A worker that was just
+    /// woken is awaited without the clock: a simulated one must not let time pass for a worker that is on its way.
+    void await(std::unique_lock<std::mutex>& lock, steady_time deadline) {
+        if (is_woken_) {
+            progress_.wait(lock);
+        } else {
+            clock_.wait_until(lock, progress_, deadline);
+        }
+    }
+
+private:
+    bool mark_woken() noexcept { return is_idle_ && !std::exchange(is_woken_, true); }
+
+    Clock& clock_;
+    std::condition_variable work_;
+    std::condition_variable progress_;
+    steady_time idle_until_{};
+    bool is_idle_ = false;
+    bool is_woken_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/pipeline_state.hpp
+
+namespace candor::detail {
+
+/// What the program's threads and the worker of a pipeline share. `meeting.mutex` guards all but the options, which do
+/// not change; the functions are called with it held.
+template <clock Clock>
+struct pipeline_state {
+    pipeline_state(delivery_options chosen, Clock& clock) : options{std::move(chosen)}, meeting{clock} {}
+
+    const delivery_options options;
+    mutable rendezvous<Clock> meeting;
+    record_queue queue{};
+    candor::detail::ledger ledger{};
+    steady_time oldest_at{};
+    steady_time paused_until{};
+    steady_time closing_deadline{};
+    std::optional<steady_time> retry_until{};  ///< the worker waits to send again
+    bool retry_is_told = false;                ///< because the server said so
+    bool retry_now = false;                    ///< a flush cuts that wait short
+    std::uint64_t flush_target = 0;
+    bool closing = false;
+    bool aborting = false;
+    bool revoked = false;
+    bool done = false;
+    bool can_spill = false;  ///< there is a spool that takes something
+    bool replays = false;    ///< the server is there, and the spool may hold something
+
+    [[nodiscard]] bool is_full() const noexcept {
+        return ledger.pending() >= options.queue_messages || ledger.pending_bytes() >= options.queue_bytes;
+    }
+
+    /// Whether so much waits for a server that cannot be reached that it is better stored.
+    [[nodiscard]] bool is_spilling() const noexcept {
+        return can_spill &&
+               (ledger.pending() >= options.queue_messages / 2 || ledger.pending_bytes() >= options.queue_bytes / 2);
+    }
+
+    [[nodiscard]] bool batch_is_ready() const noexcept {
+        return ledger.waiting() >= options.batch_messages || ledger.waiting_bytes() >= options.batch_bytes;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/sender.hpp
+
+namespace candor::detail {
+
+/// Sends ready messages in one request and says what the answer means. The worker's own.
+template <protocol Protocol, transport Transport>
+class sender {
+public:
+    /// `name` stands before each diagnostic.
+    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics, Protocol protocol,
+           Transport& transport)
+        : name_{std::move(name)},
+          diagnostics_{std::move(diagnostics)},
+          protocol_{std::move(protocol)},
+          transport_{transport},
+          request_{protocol_.request()} {
+        request_.compress = options.compress;
+        request_.connect_timeout = options.connect_timeout;
+        request_.timeout = options.request_timeout;
+    }
+
+    struct outcome {
+        transport_error error = transport_error::none;
+        verdict found{};
+    };
+
+    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller.
+    template <clock Clock>
+    outcome send(const message_range& range, const Clock& clock) {
+        request_.body.clear();
+        protocol_.write_body(range, clock.wall_now(), request_.body);
+        const http_response response = exchange();
+        if (response.error == transport_error::cancelled) return {.error = response.error};
+        outcome out{response.error, protocol_.judge(response, clock.wall_now())};
+        report(response, out.found.diagnostic);
+        return out;
+    }
+
+    /// A diagnostic.
+    void say(const std::string& text) { detail::report(diagnostics_, name_ + ": " + text); }
+
+    [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
+
+    void cancel() noexcept { transport_.cancel(); }
+
+private:
+    http_response exchange() noexcept {
+        try {
+            return transport_.send(request_);
+        } catch (...) {
+            return {.error = transport_error::broken};
+        }
+    }
+
+    /// Each status and kind of failure is worth one word to a person.
+    void report(const http_response& response, const std::string& text) {
+        const int kind = response.error == transport_error::none ? response.status : -static_cast<int>(response.error);
+        if (!text.empty() && reported_.insert(kind).second) say(text);
+    }
+
+    const std::string name_;
+    const diagnostic_sink diagnostics_;
+    Protocol protocol_;
+    Transport& transport_;
+    http_request request_;
+    std::set<int> reported_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spooler.hpp
+
+namespace candor::detail {
+
+/// The way of a pipeline's batches to its spool and back, with the account of both. The worker's own.
+template <clock Clock, class Calls>
+class spooler {
+public:
+    /// `destination` is a hash of the endpoint.
+    spooler(pipeline_state<Clock>& state, const std::string& protocol, std::uint64_t destination, Clock& clock)
+        : state_{state}, clock_{clock} {
+        const auto& options = state.options.spool;
+        if (!options.enabled || options.directory.empty()) return;
+        spool_.emplace(options, spool_owner{protocol, destination, fnv1a(uuid::random().to_string())});
+    }
+
+    /// Whether there is a spool.
+    [[nodiscard]] bool is_on() const noexcept { return spool_.has_value(); }
+
+    /// Whether there is one, and consent to use it.
+    [[nodiscard]] bool may_store() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return spool_ && !state_.revoked;
+    }
+
+    /// Whether there may be something to take up.
+    [[nodiscard]] bool is_worth_a_look() const noexcept { return spool_ && clock_.now() >= look_again_; }
+
+    /// Whether the batch holds the messages of a file, taken up and not settled.
+    [[nodiscard]] bool has_claim() const noexcept { return claimed_.has_value(); }
+
+    /// Stores what is left of a batch. False where something could not be stored, which is left in the batch then.
+    bool store(batch& from) noexcept {
+        if (!may_store()) return false;
+        for (; !from.is_settled(); from.pop()) {
+            const message_range range = from.next();
+            const auto since = claimed_ ? claimed_->name.created : 0;
+            const auto attempts = claimed_ ? claimed_->attempts : 0;
+            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
+            count_removed();
+            if (!is_stored) return false;
+            look_again_ = steady_time::min();
+            const std::lock_guard guard{state_.meeting.mutex};
+            if (claimed_) {
+                state_.ledger.put_back(range.messages.size());
+            } else {
+                state_.ledger.spool(range.messages.size(), range.record_size());
+            }
+            state_.meeting.announce();
+        }
+        return true;
+    }
+
+    /// Fills a batch with the messages of the oldest file. False where there is none.
+    bool take_up(batch& into) noexcept {
+        claimed_ = spool_->claim_next(clock_.wall_now());
+        count_removed();
+        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
+        {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.replays = claimed_.has_value();
+            if (!claimed_) return false;
+            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
+        }
+        try {
+            into.load(std::move(claimed_->content), claimed_->messages);
+        } catch (...) {
+            put_back(into);
+        }
+        return claimed_.has_value();
+    }
+
+    /// The messages that were taken up, all of them, wait on disk again.
+    void put_back(batch& from) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.put_back(claimed_->messages.size());
+        from.clear();
+        claimed_.reset();
+    }
+
+    /// Notes that a server answered and did not take what was taken up. How often it has.
+    unsigned count_attempt() noexcept { return spool_->count_attempt(*claimed_); }
+
+    /// Every file may be taken up again.
+    void start_over() noexcept { spool_->start_over(); }
+
+    /// Removes the file whose messages are settled, unless they were put back.
+    void finish() noexcept {
+        if (claimed_) spool_->remove(*claimed_);
+        claimed_.reset();
+    }
+
+private:
+    /// Counts what the spool gave up.
+    void count_removed() noexcept {
+        const auto count = [this](const spool_losses& losses, drop_reason reason) {
+            const std::lock_guard guard{state_.meeting.mutex};
+            for (const bool is_own : {true, false}) {
+                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
+                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
+            }
+        };
+        count(spool_->take_evicted(), drop_reason::evicted);
+        count(spool_->take_expired(), drop_reason::expired);
+    }
+
+    pipeline_state<Clock>& state_;
+    Clock& clock_;
+    std::optional<basic_spool<Calls>> spool_;
+    std::optional<typename basic_spool<Calls>::claim> claimed_;
+    steady_time look_again_ = steady_time::min();  // for files that others left
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/courier.hpp
+
+namespace candor::detail {
+
+/// What the worker of a pipeline does: makes batches of the records that wait, delivers them as the protocol judges
+/// each answer, stores what cannot be delivered, and takes it up again. `run` is the worker thread's; `prepare` comes
+/// before.
+template <protocol Protocol, transport Transport, clock Clock, class Calls>
+class courier {
+public:
+    courier(std::string name, pipeline_state<Clock>& state, diagnostic_sink diagnostics, std::uint32_t seed,
+            Protocol protocol, Transport& transport, Clock& clock)
+        : state_{state},
+          sender_{std::move(name), state.options, std::move(diagnostics), std::move(protocol), transport},
+          clock_{clock},
+          backoff_{seed},
+          spooler_{state, sender_.name(), destination(), clock} {
+        if (spooler_.is_on()) breaker_.emplace(state.options.spool.directory, sender_.name(), destination(), seed);
+    }
+
+    /// All that it takes to account for every message, so that it never fails to for want of memory. With the state's
+    /// mutex held.
+    void prepare() {
+        state_.queue.reserve_spares(spare_blocks_);
+        batch_.reserve(state_.options.batch_messages);
+        state_.can_spill = spooler_.is_on();
+    }
+
+    void run() noexcept {
+        for (auto next = wait_for_work(); next != work::none; next = wait_for_work()) {
+            if (next == work::batch) {
+                fill();
+                deliver_contained();
+            } else {
+                replay();
+            }
+        }
+        abandon();
+        if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.done = true;
+        state_.meeting.announce();
+    }
+
+    /// Ends the request under way, and all later ones. Any thread.
+    void cancel() noexcept { sender_.cancel(); }
+
+private:
+    /// A destination that does not take our key is left alone for this long.
+    static constexpr std::chrono::minutes pause_{5};
+    static constexpr std::size_t spare_blocks_ = 16;
+    /// A file that so many answers of a server did not take is given up.
+    static constexpr unsigned most_attempts_ = 5;
+    /// A request that the end of the run cut short had time enough if it had this long.
+    static constexpr std::chrono::milliseconds long_wait_{200};
+
+    [[nodiscard]] std::uint64_t destination() const { return fnv1a(sender_.name() + ' ' + sender_.url()); }
+
+    enum class work { batch, replay, none };
+
+    /// `work::none` when the worker is to end.
+    work wait_for_work() noexcept {
+        std::unique_lock lock{state_.meeting.mutex};
+        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
+        // its caller more than all the rest.
+        bool lingers = true;
+        for (;;) {
+            if (state_.aborting) return work::none;
+            const bool waiting = state_.ledger.waiting() > 0;
+            const bool is_paused = clock_.now() < state_.paused_until;
+            auto until = steady_time::max();
+            if (waiting && !is_paused) {
+                until = after(state_.oldest_at, state_.options.flush_interval);
+                if (state_.closing || state_.flush_target > state_.ledger.settled() || state_.batch_is_ready() ||
+                    clock_.now() >= until)
+                    return work::batch;
+            }
+            if (state_.replays && !is_paused) return work::replay;
+            if (state_.closing) return work::none;
+            if (waiting && is_paused) {
+                wait_told(lock, state_.paused_until);
+                continue;
+            }
+            if (!waiting && std::exchange(lingers, false)) until = after(clock_.now(), state_.options.flush_interval);
+            state_.meeting.idle(lock, until);
+        }
+    }
+
+    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
+    /// whatever is thrown.
+    void fill() noexcept {
+        batch_.clear();
+        std::uint64_t taken = 0;
+        std::size_t taken_bytes = 0;
+        for (auto left = waiting(); left > 0 && batch_.size() < state_.options.batch_messages; --left) {
+            if (block_.empty() && !next_block()) break;
+            const std::string_view record = block_.front();
+            const auto [has_room, dropped, text] = batch_.add(sender_.protocol(), record, state_.options);
+            if (!has_room) break;
+            if (dropped) drop_one(text, record.size(), *dropped);
+            block_.pop();
+            ++taken;
+            taken_bytes += record.size();
+        }
+        batch_.send_whole();
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.take(taken, taken_bytes);
+        if (state_.ledger.waiting() > 0) state_.oldest_at = clock_.now();
+    }
+
+    bool next_block() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.queue.recycle(std::exchange(block_, record_block{}));
+        if (state_.queue.empty()) return false;
+        block_ = state_.queue.take();
+        return true;
+    }
+
+    void deliver_contained() noexcept {
+        try {
+            deliver();
+        } catch (...) {
+            drop_rest_of_batch(drop_reason::failed);
+        }
+    }
+
+    /// Sends the batch, whole or in halves, until each of its messages is settled.
+    void deliver() {
+        heed_breaker();
+        while (!batch_.is_settled()) {
+            if (!wait_for_turn()) return give_up();
+            if (batch_.is_settled()) return;  // it was stored instead
+            const message_range range = batch_.next();
+            const auto started = clock_.now();
+            const auto [error, found] = sender_.send(range, clock_);
+            using action = verdict::action;
+            const bool is_cancelled = error == transport_error::cancelled;
+            if (breaker_ && (!is_cancelled || clock_.now() - started >= long_wait_))
+                breaker_->note(found.what != action::retry);
+            if (is_cancelled) return give_up();
+            if (found.what == action::split && range.messages.size() > 1) {
+                batch_.split();
+                continue;
+            }
+            if (found.what == action::retry) {
+                if (spooler_.has_claim()) return leave_claimed(error);
+                plan_retry(error, found.wait);
+                continue;
+            }
+            batch_.pop();
+            if (found.what == action::deliver) {
+                backoff_.reset();
+                settle_delivered(range);
+                continue;
+            }
+            stop_replaying();
+            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, found.reason);
+            if (found.reason == drop_reason::unauthorized && !pause()) return give_up();
+        }
+    }
+
+    /// An endpoint that the last runs could not reach is left alone for a while: the worker waits as if it had told us.
+    void heed_breaker() noexcept {
+        if (!breaker_ || std::exchange(is_breaker_asked_, true)) return;
+        const auto wait = breaker_->ask(clock_.wall_now());
+        if (wait == wait.zero()) return;
+        next_try_ = after(clock_.now(), wait);
+        is_told_ = is_held_ = true;
+        contain([&] {
+            sender_.say("not tried for another " +
+                        std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
+                        std::to_string(breaker_->failed_runs()) + " runs could not reach it");
+        });
+    }
+
+    void plan_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
+        const auto wait = told ? *told : backoff_.next();
+        const std::lock_guard guard{state_.meeting.mutex};
+        is_told_ = told.has_value();
+        was_closing_ = state_.closing;
+        state_.retry_now = false;
+        // Who is not there now is not there a moment later.
+        const bool is_hopeless = !is_told_ && was_closing_ && error == transport_error::unreachable;
+        next_try_ = is_hopeless ? steady_time::max() : after(clock_.now(), wait);
+    }
+
+    /// Waits until the server may be asked, after an attempt that failed, or because the runs before have. What waits
+    /// meanwhile is stored when it becomes much. False when there is no time left for another attempt.
+    bool wait_for_turn() {
+        std::unique_lock lock{state_.meeting.mutex};
+        while (!state_.aborting && clock_.now() < next_try_) {
+            if (state_.closing && !is_held_ && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline)
+                return false;
+            if (!is_told_ && (state_.retry_now || (state_.closing && !was_closing_))) break;  // one more attempt, now
+            if (state_.is_spilling() || (state_.closing && is_held_)) {
+                lock.unlock();
+                const bool is_stored = spooler_.store(batch_);
+                lock.lock();
+                state_.can_spill = is_stored;
+                if (is_stored) return true;
+                if (is_held_) break;  // what no later run would find is tried after all
+            }
+            wait_in_view(lock, next_try_, is_told_);
+        }
+        is_held_ = false;
+        next_try_ = steady_time::min();
+        state_.retry_now = false;
+        return !state_.aborting;
+    }
+
+    /// After a refusal of the key: false when there is no time for anything else.
+    bool pause() {
+        std::unique_lock lock{state_.meeting.mutex};
+        state_.paused_until = after(clock_.now(), pause_);
+        return batch_.is_settled() || wait_told(lock, state_.paused_until);
+    }
+
+    /// Waits as the server asked, which neither flush nor shutdown cuts short. False when that ends too late.
+    bool wait_told(std::unique_lock<std::mutex>& lock, steady_time until) {
+        while (clock_.now() < until) {
+            if (state_.aborting || (state_.closing && until > state_.closing_deadline)) return false;
+            wait_in_view(lock, until, true);
+        }
+        return !state_.aborting;
+    }
+
+    /// Waits where `flush` can see for how long.
+    void wait_in_view(std::unique_lock<std::mutex>& lock, steady_time until, bool is_told) {
+        state_.retry_until = until;
+        state_.retry_is_told = is_told;
+        state_.meeting.announce();
+        state_.meeting.idle(lock, until);
+        state_.retry_until.reset();
+    }
+
+    /// Callbacks come first: when `flush` returns, they have run.
+    void settle_delivered(const message_range& range) noexcept {
+        if (state_.options.on_delivered) {
+            for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
+        }
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.can_spill = spooler_.is_on();
+        if (spooler_.has_claim()) {
+            state_.ledger.deliver_recovered(range.messages.size());
+        } else {
+            state_.ledger.deliver(range.messages.size(), range.record_size());
+            state_.replays = spooler_.is_worth_a_look();
+        }
+        state_.meeting.announce();
+    }
+
+    void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
+        if (state_.options.on_dropped) contain([&] { state_.options.on_dropped(text, reason); });
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (spooler_.has_claim()) {
+            state_.ledger.drop_recovered(1, reason);
+        } else {
+            state_.ledger.drop(1, record_size, reason);
+        }
+        state_.meeting.announce();
+    }
+
+    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
+    void replay() noexcept {
+        if constexpr (requires(Protocol & p) { p.holds_back(); }) {
+            if (sender_.protocol().holds_back()) return stop_replaying();
+        }
+        if (!spooler_.take_up(batch_)) return;
+        deliver_contained();
+        spooler_.finish();
+    }
+
+    /// The server does not take what was stored now. It waits for another success, or run; the server's own refusals
+    /// are counted.
+    void leave_claimed(transport_error error) noexcept {
+        stop_replaying();
+        spooler_.start_over();
+        if (error == transport_error::none && spooler_.count_attempt() >= most_attempts_)
+            return drop_rest_of_batch(drop_reason::exhausted);
+        put_back();
+    }
+
+    /// Until the next fresh message is delivered.
+    void stop_replaying() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.replays = false;
+    }
+
+    /// What is left of a claimed file waits on disk again.
+    void put_back() noexcept {
+        if (!spooler_.may_store() || !batch_.is_whole()) return give_up_batch();
+        spooler_.put_back(batch_);
+    }
+
+    /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
+    void give_up() noexcept {
+        {
+            const std::lock_guard guard{state_.meeting.mutex};
+            state_.aborting = true;
+        }
+        if (spooler_.has_claim()) return put_back();
+        give_up_batch();
+    }
+
+    void give_up_batch() noexcept {
+        if (spooler_.store(batch_)) return;
+        const auto reason = [this] {
+            const std::lock_guard guard{state_.meeting.mutex};
+            return reason_at_end();
+        }();
+        drop_rest_of_batch(reason);
+    }
+
+    [[nodiscard]] drop_reason reason_at_end() const noexcept {
+        return state_.revoked ? drop_reason::revoked : drop_reason::shutdown;
+    }
+
+    void drop_rest_of_batch(drop_reason reason) noexcept {
+        for (; !batch_.is_settled(); batch_.pop()) {
+            const message_range range = batch_.next();
+            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, reason);
+        }
+    }
+
+    /// Stores what still waits, and gives up what cannot be. Nothing is accepted any more.
+    void abandon() noexcept {
+        while (spooler_.may_store() && waiting() > 0) {
+            fill();
+            give_up_batch();
+        }
+        const auto [left, bytes, reason] = [this] {
+            const std::lock_guard guard{state_.meeting.mutex};
+            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(), reason_at_end()};
+        }();
+        for (auto i = left; i > 0 && state_.options.on_dropped; --i)
+            contain([&, why = reason] { state_.options.on_dropped({}, why); });
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.ledger.drop(left, bytes, reason);
+        state_.queue = {};
+    }
+
+    template <class Call>
+    static void contain(const Call& call) noexcept {
+        try {
+            call();
+        } catch (...) {  // a callback's failure is its own
+        }
+    }
+
+    [[nodiscard]] std::uint64_t waiting() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return state_.ledger.waiting();
+    }
+
+    pipeline_state<Clock>& state_;
+    sender<Protocol, Transport> sender_;
+    Clock& clock_;
+    backoff backoff_;
+    record_block block_;
+    batch batch_;
+    spooler<Clock, Calls> spooler_;
+    std::optional<basic_breaker<Calls>> breaker_;
+    steady_time next_try_ = steady_time::min();
+    bool is_breaker_asked_ = false;
+    bool is_held_ = false;      // by the breaker
+    bool is_told_ = false;      // by the server, to wait so long, or by the breaker
+    bool was_closing_ = false;  // at the last attempt
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/worker_thread.hpp
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#include <signal.h>
+#endif
+
+namespace candor::detail {
+
+/// Starts a thread that takes none of the program's signals: they go to the program's own threads, and one that waits
+/// for SIGTERM with `sigwait` gets it. Throws `std::system_error` where no thread can be had.
+template <class Function>
+std::thread start_worker_thread(Function function) {
+#if defined(_WIN32)
+    return std::thread{std::move(function)};
+#else
+    // A new thread inherits the mask. Signals of a fault in the thread itself cannot be held back sensibly.
+    sigset_t all, before;
+    sigfillset(&all);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    struct restore {
+        const sigset_t& mask;
+        ~restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+    } const restored{before};
+    return std::thread{std::move(function)};
+#endif
+}
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/pipeline.hpp
+
+namespace candor::detail {
+
+/// Brings records to a server: bounded queue, one worker thread started by the first record, batches, what the protocol
+/// makes of each answer, and a spool for what is left. Every member may be called from any thread; `transport` and
+/// `clock` outlive it.
+template <protocol Protocol, transport Transport, clock Clock, class Calls = system_calls>
+class pipeline {
+public:
+    /// `name`, in lower-case letters, stands before each diagnostic and in the names of the spool's files.
+    pipeline(std::string name, delivery_options options, diagnostic_sink diagnostics, std::uint32_t seed,
+             Protocol protocol, Transport& transport, Clock& clock)
+        : clock_{clock}, state_{std::move(options), clock}, courier_{std::move(name),
+                                                                     state_,
+                                                                     std::move(diagnostics),
+                                                                     seed,
+                                                                     std::move(protocol),
+                                                                     transport,
+                                                                     clock} {}
+
+    pipeline(const pipeline&) = delete;
+    pipeline& operator=(const pipeline&) = delete;
+    ~pipeline() { shutdown(std::chrono::milliseconds{0}); }
+
+    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
+    admission enqueue(std::span<const std::string_view> parts) noexcept {
+        std::size_t size = 0;
+        for (const auto part : parts) size += part.size();
+        std::unique_lock lock{state_.meeting.mutex};
+        if (state_.closing) return count_refused(admission::closed);
+        if (state_.is_full() || state_.ledger.pending_bytes() + size > state_.options.queue_bytes)
+            return count_refused(admission::full);
+        try {
+            if (!worker_.joinable()) start();
+            state_.queue.push(parts, size);
+        } catch (...) {
+            return count_refused(admission::out_of_memory);
+        }
+        state_.ledger.accept(size);
+        const bool is_oldest = state_.ledger.waiting() == 1;
+        if (is_oldest) state_.oldest_at = clock_.now();
+        const bool comes_too_late =
+            is_oldest && state_.meeting.oversleeps(after(state_.oldest_at, state_.options.flush_interval));
+        if (state_.retry_until ? state_.is_spilling() : comes_too_late || state_.batch_is_ready())
+            state_.meeting.wake(lock);
+        return admission::accepted;
+    }
+
+    /// Counts and returns an answer that was found before the queue was asked.
+    admission refuse(admission answer) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return count_refused(state_.closing ? admission::closed : answer);
+    }
+
+    /// Whether nothing more can be accepted, asked before work is spent on a message. Takes the mutex only where the
+    /// last answer was a refusal.
+    [[nodiscard]] std::optional<admission> would_refuse() noexcept {
+        if (!refused_last_.load(std::memory_order_relaxed)) return std::nullopt;
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (state_.closing) return count_refused(admission::closed);
+        if (state_.is_full()) return count_refused(admission::full);
+        refused_last_.store(false, std::memory_order_relaxed);
+        return std::nullopt;
+    }
+
+    /// Sends at once. True when all that was accepted before has been delivered, or left out on purpose (an internal
+    /// team, no account), and callbacks have seen it; false when something is given up or spooled meanwhile, when
+    /// `timeout` passes, or as soon as it is certain to.
+    bool flush(std::chrono::nanoseconds timeout) noexcept {
+        std::unique_lock lock{state_.meeting.mutex};
+        if (on_worker()) return false;
+        const std::uint64_t target = state_.ledger.accepted();
+        const std::uint64_t lost_before = state_.ledger.lost();
+        state_.flush_target = std::max(state_.flush_target, target);
+        if (state_.retry_until && !state_.retry_is_told) state_.retry_now = true;
+        state_.meeting.wake();
+        const auto deadline = after(clock_.now(), timeout);
+        while (state_.ledger.settled() < target) {
+            if (!state_.meeting.is_coming() && state_.retry_until && !state_.retry_now &&
+                *state_.retry_until > deadline)
+                return false;
+            if (clock_.now() >= deadline) return false;
+            state_.meeting.await(lock, deadline);
+        }
+        return state_.ledger.lost() == lost_before;
+    }
+
+    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
+    void close(std::chrono::nanoseconds timeout) noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        if (state_.closing) return;
+        state_.closing = true;
+        // The transport takes up to 50 ms to return once cancelled.
+        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
+        state_.closing_deadline = after(clock_.now(), timeout - margin);
+        state_.meeting.wake();
+    }
+
+    /// Delivers for at most `timeout`, or what remains of it since `close`, puts what is left into the spool, and joins
+    /// the worker. Later calls do nothing.
+    void shutdown(std::chrono::nanoseconds timeout) noexcept {
+        close(timeout);
+        const std::lock_guard one_at_a_time{shutdown_mutex_};
+        std::unique_lock lock{state_.meeting.mutex};
+        if (!worker_.joinable() || on_worker()) return;
+        while (!state_.done && clock_.now() < state_.closing_deadline)
+            state_.meeting.await(lock, state_.closing_deadline);
+        if (!state_.done) {
+            state_.aborting = true;
+            state_.meeting.wake();
+            lock.unlock();
+            courier_.cancel();
+            lock.lock();
+        }
+        lock.unlock();
+        worker_.join();
+    }
+
+    /// Consent is gone: nothing is stored or sent any more, but the request under way, which `shutdown` cancels. What
+    /// waits, and what this pipeline has stored, is counted as `drop_reason::revoked`. Does not wait.
+    void revoke() noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        state_.revoked = state_.closing = state_.aborting = true;
+        state_.closing_deadline = clock_.now();
+        state_.ledger.drop_spooled(drop_reason::revoked);
+        state_.meeting.wake();
+    }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const std::lock_guard guard{state_.meeting.mutex};
+        return state_.ledger.statistics();
+    }
+
+private:
+    admission count_refused(admission answer) noexcept {
+        refused_last_.store(true, std::memory_order_relaxed);
+        return state_.ledger.refuse(answer);
+    }
+
+    [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
+
+    void start() {
+        courier_.prepare();
+        worker_ = start_worker_thread([this] { courier_.run(); });
+        worker_id_ = worker_.get_id();
+    }
+
+    Clock& clock_;
+    pipeline_state<Clock> state_;
+    courier<Protocol, Transport, Clock, Calls> courier_;
+    std::atomic<bool> refused_last_{false};  // a hint: `would_refuse` has to look
+    std::mutex shutdown_mutex_;
+    std::thread worker_;  // with its id, guarded by the state's mutex
+    std::thread::id worker_id_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/rudderstack/client.hpp
+
+namespace candor::rudderstack {
+
+struct client_options {
+    std::string write_key{};       ///< of the source
+    std::string data_plane_url{};  ///< `/v1/batch` is added to its path
+    std::chrono::milliseconds shutdown_timeout{2000};
+    delivery_options delivery{};
+    diagnostic_sink diagnostics{};  ///< called on the worker thread
+};
+
+namespace detail {
+
+template <transport Transport, clock Clock>
+using pipeline = common::pipeline<protocol, Transport, Clock>;
+
+/// The pipeline to a data plane. Throws `configuration_error` where the transport can never reach it.
+template <transport Transport, clock Clock>
+pipeline<Transport, Clock> make_pipeline(const url& data_plane, std::string_view write_key, event_context* events,
+                                         const delivery_options& options, const diagnostic_sink& diagnostics,
+                                         Transport& transport, Clock& clock) {
+    common::check_reach(transport, data_plane);
+    // Programs that started together must not come back together.
+    const auto random = uuid::random().bytes();
+    const auto seed =
+        std::uint32_t{random[0]} << 24 | std::uint32_t{random[1]} << 16 | std::uint32_t{random[2]} << 8 | random[3];
+    return {"rudderstack", options, diagnostics, seed, protocol{data_plane, write_key, events}, transport, clock};
+}
+
+/// Queues a record whose text could be written, or counts why it could not.
+template <class Pipeline>
+admission submit(Pipeline& delivery, const record_header& header, json_writer::condition state,
+                 std::string_view text) noexcept {
+    switch (state) {
+        case json_writer::condition::too_large:
+            return delivery.refuse(admission::too_large);
+        case json_writer::condition::too_deep:
+            return delivery.refuse(admission::too_deep);
+        case json_writer::condition::out_of_memory:
+            return delivery.refuse(admission::out_of_memory);
+        case json_writer::condition::good:
+            break;
+    }
+    return delivery.enqueue(std::array{header.bytes(), text});
+}
+
+}  // namespace detail
+
+/// Sends messages to a RudderStack data plane, in batches, from one worker thread that the first message starts.
+///
+/// Every member may be called from any thread. A destroyed client has delivered what it could within
+/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
+template <transport Transport, clock Clock>
+class basic_client {
+public:
+    /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
+    explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
+        std::default_initializable<Clock> : session_{sessions(options)} {}
+
+    /// Uses a transport and a clock that outlive it.
+    basic_client(const client_options& options, Transport& transport, Clock& clock)
+        : policies_{transport, clock}, session_{sessions(options)} {}
+
+    basic_client(const basic_client&) = delete;
+    basic_client& operator=(const basic_client&) = delete;
+
+    /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
+    /// the answer, the message may be destroyed at once.
+    template <detail::message Message>
+    admission enqueue(const Message& message) noexcept {
+        session* const mine = session_.get();
+        if (mine == nullptr) return session_.is_retired() ? admission::closed : admission::out_of_memory;
+        auto& delivery = mine->delivery;
+        if (const auto refused = delivery.would_refuse()) return *refused;
+        if (!detail::is_complete(message)) return delivery.refuse(admission::invalid);
+        detail::json_writer text{mine->message_bytes};
+        try {
+            detail::write_head(text, message);
+        } catch (...) {
+            return delivery.refuse(admission::out_of_memory);
+        }
+        detail::record_header header;
+        header.head_size = static_cast<std::uint32_t>(text.size());
+        header.original_timestamp =
+            (message.timestamp ? *message.timestamp : policies_.clock().wall_now()).time_since_epoch().count();
+        detail::write_tail(text, message);
+        return detail::submit(delivery, header, text.state(), text.text());
+    }
+
+    /// Sends at once and waits. True when all that was enqueued before has been delivered; false when something was
+    /// given up, when `timeout` passes, or as soon as it is certain to. Do not call it from a callback: false.
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        session* const mine = session_.find();
+        return mine == nullptr || mine->delivery.flush(timeout);
+    }
+
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls of `enqueue` answer
+    /// `closed`.
+    void shutdown() noexcept {
+        session_.retire();
+        if (session* const mine = session_.find()) mine->shutdown();
+    }
+
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        const session* const mine = session_.find();
+        return mine == nullptr ? candor::statistics{} : mine->delivery.statistics();
+    }
+
+private:
+    /// What is of one process.
+    struct session {
+        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+            : delivery{detail::make_pipeline(detail::checked_data_plane_url(options.data_plane_url), options.write_key,
+                                             nullptr, options.delivery, options.diagnostics, policies.transport(),
+                                             policies.clock())},
+              message_bytes{options.delivery.message_bytes},
+              shutdown_timeout{options.shutdown_timeout} {}
+
+        void shutdown() noexcept { delivery.shutdown(shutdown_timeout); }
+
+        detail::pipeline<Transport, Clock> delivery;
+        const std::size_t message_bytes;
+        const std::chrono::milliseconds shutdown_timeout;
+    };
+    using bounded_session = candor::detail::until_exit<session>;
+
+    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
+        candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
+        candor::detail::check(options.delivery);
+        detail::check_write_key(options.write_key);
+        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
+    }
+
+    candor::detail::policies<Transport, Clock> policies_;
+    candor::detail::per_process<bounded_session> session_;
+};
+
+}  // namespace candor::rudderstack
+
+// ---- candor/sentry/capture.hpp
+
+#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
+#include <cxxabi.h>
+#endif
+
+namespace candor::sentry {
+
+namespace detail {
+
+/// An address in the function that calls it, shortly before what that does next. Null where the compiler does not say.
+#if defined(__GNUC__)
+[[gnu::noinline]] inline const void* here() noexcept { return __builtin_return_address(0); }
+#else
+inline const void* here() noexcept { return nullptr; }
+#endif
+
+}  // namespace detail
+
+/// Where in the program something was captured. `std::source_location` in all but name, which not every supported
+/// compiler has, and an address: by it the frames of candor's own functions, inlined or not, are told from the
+/// caller's.
+struct source_location {
+    const char* file = "";
+    const char* function = "";
+    std::uint32_t line = 0;
+    const void* address = nullptr;
+
+    /// Of the caller, where it stands as a default argument.
+    [[nodiscard]] static source_location current(const char* file = __builtin_FILE(),
+                                                 const char* function = __builtin_FUNCTION(),
+                                                 std::uint32_t line = __builtin_LINE(),
+                                                 const void* address = detail::here()) noexcept {
+        return {file, function, line, address};
+    }
+};
+
+namespace detail {
+
+inline constexpr int most_exceptions = 10;  ///< of a chain; what lies deeper is left out
+/// Bytes of one text that are copied. Much more than is sent, so that a secret is never cut before it is recognised.
+inline constexpr std::size_t most_captured_text = 64 * 1024;
+
+/// The name of a type as the compiler writes it, for programs without RTTI.
+template <class T>
+constexpr std::string_view static_type_name() noexcept {
+#if defined(_MSC_VER)
+    std::string_view name = __FUNCSIG__;
+    constexpr std::string_view before = "static_type_name<", after = ">(void)";
+#else
+    std::string_view name = __PRETTY_FUNCTION__;
+    constexpr std::string_view before = "T = ", after = "]";
+#endif
+    name.remove_prefix(std::min(name.find(before) + before.size(), name.size()));
+    name = name.substr(0, name.rfind(after));
+    return name.substr(0, name.find(';'));  // GCC says what std::string_view is, too
+}
+
+/// The name of an exception's type, without the wrapper that `std::throw_with_nested` puts around it.
+inline std::string exception_type(const std::string& mangled) {
+    std::string name = demangled(mangled.c_str());
+    for (const std::string_view wrapper : {"std::_Nested_exception<", "std::__1::__nested<", "std::__nested<"}) {
+        if (!name.starts_with(wrapper) || !name.ends_with('>')) continue;
+        name.pop_back();
+        name.erase(0, wrapper.size());
+        while (name.ends_with(' ')) name.pop_back();
+    }
+    return name;
+}
+
+/// Calls `found(type, text)` for an exception and then for each one nested in it, the outermost first. Where the
+/// program has RTTI, the type is the linker's name of the dynamic type, else it is `static_type`.
+template <class Found>
+void each_exception(const std::exception& outer, std::string_view static_type, const Found& found,
+                    int most = most_exceptions);
+
+template <class Found>
+void each_exception(const std::exception_ptr& outer, const Found& found, int most = most_exceptions) {
+    if (!outer || most == 0) return;
+    try {
+        std::rethrow_exception(outer);
+    } catch (const std::exception& e) {
+        each_exception(e, "std::exception", found, most);
+    } catch (...) {
+#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
+        const std::type_info* type = abi::__cxa_current_exception_type();
+        found(type != nullptr ? std::string_view{type->name()} : std::string_view{"foreign exception"}, {});
+#else
+        found("unknown exception", {});
+#endif
+    }
+}
+
+template <class Found>
+void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
+                    int most) {
+    const char* text = outer.what();
+    const std::string_view says = text == nullptr ? std::string_view{} : text;
+#if defined(__cpp_rtti) || defined(_CPPRTTI)
+    found(typeid(outer).name(), says);
+    if (const auto* nested = dynamic_cast<const std::nested_exception*>(&outer); nested != nullptr)
+        each_exception(nested->nested_ptr(), found, most - 1);
+#else
+    found(static_type, says);
+#endif
+}
+
+/// The frames from the capturing function on: of all return addresses its own lies closest behind `where.address`. All
+/// of them where that is not known.
+inline std::span<void* const> callers(std::span<void* const> stack, const source_location& where) noexcept {
+    if (where.address == nullptr) return stack;
+    const auto distance = [&](const void* address) {
+        return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(where.address);
+    };
+    const auto own = std::min_element(stack.begin(), stack.end(),
+                                      [&](const void* a, const void* b) { return distance(a) < distance(b); });
+    return stack.subspan(own == stack.end() ? 0 : static_cast<std::size_t>(own - stack.begin()));
+}
+
+/// What the record of a capture begins with. The thread that captures packs it; the worker reads it and makes the
+/// event, so that names are demangled and texts redacted there. Behind it stand the addresses of the stack, then for
+/// each exception, the outermost first, its type and its text; of a message, an empty type and the text.
+struct capture_header {
+    uuid id{};
+    std::int64_t timestamp = 0;  ///< nanoseconds since 1970
+    source_location where{};
+    const char* mechanism = "generic";  ///< what noticed the error
+    severity level = severity::error;
+    bool handled = true;
+    bool is_event = false;  ///< the JSON of an event follows and nothing else
+    std::uint32_t frames = 0;
+};
+static_assert(std::is_trivially_copyable_v<capture_header>);
+
+inline void pack(const void* data, std::size_t size, std::string& out) {
+    if (size != 0) out.append(static_cast<const char*>(data), size);
+}
+
+/// A long text ends with a whole word, so that no part of a secret is left that would not be recognised.
+inline void pack_text(std::string_view text, std::string& out) {
+    if (text.size() > most_captured_text) {
+        text = text.substr(0, most_captured_text);
+        if (const auto space = text.find_last_of(" \t\r\n"); space != std::string_view::npos)
+            text = text.substr(0, space);
+    }
+    const auto size = static_cast<std::uint32_t>(text.size());
+    pack(&size, sizeof size, out);
+    out += text;
+}
+
+/// Reads what was packed by this process a moment ago.
+class capture_reader {
+public:
+    explicit capture_reader(std::string_view record) noexcept : rest_{record} {}
+
+    template <class T>
+    [[nodiscard]] T value() noexcept {
+        T out;
+        std::memcpy(&out, rest_.data(), sizeof out);
+        rest_.remove_prefix(sizeof out);
+        return out;
+    }
+
+    [[nodiscard]] std::string_view text() noexcept {
+        const auto size = value<std::uint32_t>();
+        const auto out = rest_.substr(0, size);
+        rest_.remove_prefix(size);
+        return out;
+    }
+
+    [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
+
+private:
+    std::string_view rest_;
+};
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_writer.hpp
+
+namespace candor::sentry::detail {
+
+/// Writes the sections of a crash, from fixed memory and with nothing but a system call for each: for signal handlers.
+/// It is never destroyed, and its members may be abandoned at any instruction.
+struct crash_writer {
+    record_file* file = nullptr;
+    const breadcrumb_ring* breadcrumbs = nullptr;
+    std::size_t at = 0;  ///< where the next section goes
+    crash_facts facts{};
+    volatile std::sig_atomic_t frame_count = 0;
+    std::array<std::uint64_t, most_frames> frames{};
+    std::array<char, largest_crash> section{};
+
+    /// False where there is no room for more.
+    bool add_frame(std::uint64_t address) noexcept {
+        const auto count = static_cast<std::size_t>(frame_count);
+        if (count == frames.size()) return false;
+        frames[count] = address;
+        frame_count = static_cast<std::sig_atomic_t>(count + 1);
+        return true;
+    }
+
+    void write_facts() noexcept {
+        std::memcpy(content(), &facts, sizeof facts);
+        append(section_kind::crash, sizeof facts);
+    }
+
+    void write_frames() noexcept {
+        const std::size_t size = static_cast<std::size_t>(frame_count) * sizeof frames[0];
+        std::memcpy(content(), frames.data(), size);
+        append(section_kind::frames, size);
+    }
+
+    void write_breadcrumbs() noexcept {
+        if (breadcrumbs == nullptr) return;
+        std::size_t size = 0;
+        breadcrumbs->each([&](const breadcrumb_image& image) {
+            std::memcpy(content() + size, image.bytes.data(), image.used());
+            size += image.used();
+        });
+        append(section_kind::breadcrumbs, size);
+    }
+
+    void write_end() noexcept { append(section_kind::end, 0); }
+
+private:
+    char* content() noexcept { return section.data() + sizeof(section_head); }
+
+    void append(section_kind kind, std::size_t size) noexcept {
+        seal_section(section.data(), kind, size);
+        if (file->write(at, section.data(), sizeof(section_head) + size)) at += sizeof(section_head) + size;
+    }
+};
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/terminate.hpp
+
+namespace candor::sentry {
+
+namespace detail {
+
+using termination_report = std::function<void(std::exception_ptr)>;
+
+/// What std::terminate needs, which knows no object.
+struct termination {
+    enum class phase { quiet, reporting, reported };
+
+    std::atomic<const termination_report*> report{nullptr};  ///< of the handler that is installed
+    std::terminate_handler previous = nullptr;
+    std::atomic<phase> now{phase::quiet};
+    std::atomic<bool> is_told{false};  ///< the report was made: the SIGABRT that follows is the same failure
+};
+
+inline constinit termination the_termination;
+
+/// Whether this thread makes the report.
+inline bool& is_reporting_termination() noexcept {
+    static constinit thread_local bool value = false;
+    return value;
+}
+
+[[noreturn]] inline void on_terminate() noexcept {
+    auto& shared = the_termination;
+    using phase = termination::phase;
+    auto expected = phase::quiet;
+    if (is_reporting_termination()) {
+        // The report itself has ended so: it is not made again, nor waited for.
+    } else if (shared.now.compare_exchange_strong(expected, phase::reporting)) {
+        is_reporting_termination() = true;
+        if (const auto* report = shared.report.load()) {
+            try {
+                (*report)(std::current_exception());
+                shared.is_told = true;
+            } catch (...) {  // the crash handler, where there is one, sees the SIGABRT that follows
+            }
+        }
+        shared.now = phase::reported;
+        shared.now.notify_all();
+    } else {
+        shared.now.wait(phase::reporting);  // the previous handler would end the process under it
+    }
+    if (shared.previous != nullptr) shared.previous();
+    std::abort();
+}
+
+}  // namespace detail
+
+/// While it lives, what ends the program by std::terminate is reported first: an exception that nobody catches, or one
+/// that leaves a function which is noexcept.
+///
+/// The report is made once, on the thread that terminates, with that thread's exception or null; others that terminate
+/// meanwhile wait for it. What it throws is contained. Then the handler that stood before is called. One handler a
+/// process: where one is installed another does nothing. With MSVC it is for the thread that makes it alone.
+class terminate_handler {
+public:
+    /// `report` must come to an end: what it does is all that keeps the program from ending. Throws `std::bad_alloc`.
+    explicit terminate_handler(std::function<void(std::exception_ptr)> report) : report_{std::move(report)} {
+        const detail::termination_report* none = nullptr;
+        if (!report_ || !detail::the_termination.report.compare_exchange_strong(none, &report_)) return;
+        if (const auto before = std::get_terminate(); before != &detail::on_terminate)
+            detail::the_termination.previous = before;
+        std::set_terminate(&detail::on_terminate);
+    }
+
+    /// The handler that stood before is there again, unless the program has set another one since.
+    ~terminate_handler() {
+        auto& shared = detail::the_termination;
+        if (!is_installed()) return;
+        if (std::get_terminate() == &detail::on_terminate) std::set_terminate(shared.previous);
+        const detail::termination_report* mine = &report_;
+        shared.report.compare_exchange_strong(mine, nullptr);
+        // A thread that terminates may be using the report.
+        if (!detail::is_reporting_termination()) shared.now.wait(detail::termination::phase::reporting);
+    }
+
+    terminate_handler(const terminate_handler&) = delete;
+    terminate_handler& operator=(const terminate_handler&) = delete;
+
+    /// Whether this is the one of the process.
+    [[nodiscard]] bool is_installed() const noexcept { return detail::the_termination.report.load() == &report_; }
+
+private:
+    detail::termination_report report_;
+};
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_signals.hpp
+
+#ifndef _WIN32
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/ucontext.h>  // the other one is deprecated there
+#else
+#include <ucontext.h>
+#endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+namespace candor::sentry::detail {
+
+inline constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
+/// What the signal handlers need, which know no object. What is no atomic is set before `process`, or belongs to the
+/// thread that writes.
+struct crash_state {
+    std::atomic<pid_t> owner{0};           ///< the process whose handler this is; 0: there is none
+    std::atomic<pid_t> process{0};         ///< the same while it is installed
+    std::atomic<std::uint64_t> thread{0};  ///< which crashed first, and writes; 0: none has
+    std::atomic<bool> is_written{false};
+    std::array<struct sigaction, crash_signals.size()> previous{};
+    crash_writer writer;
+
+    const void* context = nullptr;  ///< where the signal interrupted the thread
+    struct itimerval timer_before {};
+    struct sigaction alarm_before {};
+    sigjmp_buf retreat{};
+    volatile sig_atomic_t can_retreat = 0;
+    volatile sig_atomic_t was_cut = 0;  ///< a step has been given up
+    volatile sig_atomic_t step = 0;
+};
+
+inline constinit crash_state the_crash;
+
+inline std::uint64_t this_thread() noexcept {
+#ifdef __linux__
+    return static_cast<std::uint64_t>(::syscall(SYS_gettid));
+#else
+    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(::pthread_self()));
+#endif
+}
+
+/// Where a thread was when a signal came.
+struct machine_state {
+    bool is_known = false;
+    std::uint64_t instruction = 0;
+    std::uint64_t stack = 0;   ///< where a call that has just been made left its return address; 0: in a register
+    std::uint64_t caller = 0;  ///< that register
+};
+
+inline machine_state machine_state_of(const void* context) noexcept {
+    machine_state out;
+    if (context == nullptr) return out;
+    out.is_known = true;
+    [[maybe_unused]] const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+#if defined(__linux__) && defined(__x86_64__)
+    out.instruction = static_cast<std::uint64_t>(machine.gregs[REG_RIP]);
+    out.stack = static_cast<std::uint64_t>(machine.gregs[REG_RSP]);
+#elif defined(__linux__) && defined(__aarch64__)
+    out.instruction = machine.pc;
+    out.caller = machine.regs[30];
+#elif defined(__APPLE__) && defined(__x86_64__)
+    out.instruction = machine->__ss.__rip;
+    out.stack = machine->__ss.__rsp;
+#elif defined(__APPLE__) && defined(__aarch64__)
+    out.instruction = __darwin_arm_thread_state64_get_pc(machine->__ss);
+    out.caller = __darwin_arm_thread_state64_get_lr(machine->__ss);
+#else
+    out.is_known = false;
+#endif
+    return out;
+}
+
+/// Whether a signal was sent, by abort() or kill(), and so does not come from an instruction that would fail again.
+inline bool was_sent(const siginfo_t& info) noexcept {
+#ifdef BUS_MCEERR_AO
+    if (info.si_signo == SIGBUS && info.si_code == BUS_MCEERR_AO) return true;
+#endif
+    return info.si_code <= 0 || info.si_code == SI_USER || info.si_code == SI_QUEUE;  // positive outside of Linux
+}
+
+inline crash_facts facts_of(const siginfo_t& info, const void* context) noexcept {
+    struct timespec now {};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    crash_facts out;
+    out.time = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    if (!was_sent(info)) out.fault_address = reinterpret_cast<std::uintptr_t>(info.si_addr);
+    out.instruction = machine_state_of(context).instruction;
+    out.thread = this_thread();
+    out.signal = info.si_signo;
+    out.code = info.si_code;
+    return out;
+}
+
+// The steps of writing a record.
+
+inline void write_facts() noexcept { the_crash.writer.write_facts(); }
+
+inline void gather_frames() noexcept {
+    auto& writer = the_crash.writer;
+    const auto& facts = writer.facts;
+    const auto machine = machine_state_of(the_crash.context);
+    if (machine.is_known) writer.add_frame(machine.instruction);
+    if (machine.is_known && facts.signal == SIGSEGV && facts.code > 0 && facts.fault_address == machine.instruction) {
+        // A wrong pointer was called. No frame leads from there to the caller, but the call left its address.
+        std::uint64_t caller = machine.caller;
+        if (machine.stack != 0) std::memcpy(&caller, reinterpret_cast<const void*>(machine.stack), sizeof caller);
+        writer.add_frame(caller);
+        return;
+    }
+    // The walk begins here, in the handler: what counts comes after the instruction that the signal interrupted.
+    bool is_reached = !machine.is_known;
+    auto visit = [&](std::uintptr_t address) {
+        if (is_reached) return address != 0 && writer.add_frame(address);  // nothing above the first function
+        is_reached = address == machine.instruction;
+        return true;
+    };
+    walk_stack(visit);
+}
+
+inline void write_frames() noexcept { the_crash.writer.write_frames(); }
+inline void write_breadcrumbs() noexcept { the_crash.writer.write_breadcrumbs(); }
+
+inline void write_end() noexcept {
+    if (the_crash.was_cut == 0) the_crash.writer.write_end();
+}
+
+/// Lets the signals through by which a step is given up. A fault whose signal is blocked ends the process at once.
+inline void unblock_crash_signals() noexcept {
+    sigset_t needed;
+    ::sigemptyset(&needed);
+    ::sigaddset(&needed, SIGALRM);
+    for (const int signal : crash_signals) ::sigaddset(&needed, signal);
+    ::pthread_sigmask(SIG_UNBLOCK, &needed, nullptr);
+}
+
+/// Takes the steps one by one. A step that itself crashes or hangs, because the stack or the memory is broken, is given
+/// up for the next one. Has no variables of its own: signal handlers jump back to it.
+inline void write_crash() noexcept {
+    static constexpr std::array steps{&write_facts, &gather_frames, &write_frames, &write_breadcrumbs, &write_end};
+    if (sigsetjmp(the_crash.retreat, 0) != 0) the_crash.was_cut = 1;
+    the_crash.can_retreat = 1;
+    unblock_crash_signals();  // again after a retreat, which comes from a handler
+    while (the_crash.step < static_cast<sig_atomic_t>(steps.size())) {
+        the_crash.step = the_crash.step + 1;
+        steps[static_cast<std::size_t>(the_crash.step - 1)]();
+    }
+    the_crash.can_retreat = 0;
+}
+
+/// On the thread that writes, gives up the step that it is in.
+inline void give_up_step() noexcept {
+    if (the_crash.can_retreat == 0) return;
+    the_crash.can_retreat = 0;
+    siglongjmp(the_crash.retreat, 1);
+}
+
+/// A step takes too long. The system gives the signal of the timer to any thread.
+inline void on_crash_alarm(int) noexcept {
+    const int error = errno;
+    const auto writer = the_crash.thread.load();
+    if (writer == this_thread()) {
+        give_up_step();
+    } else if (!the_crash.is_written) {
+#ifdef __linux__
+        ::syscall(SYS_tgkill, ::getpid(), static_cast<pid_t>(writer), SIGALRM);
+#else
+        ::pthread_kill(reinterpret_cast<pthread_t>(static_cast<std::uintptr_t>(writer)), SIGALRM);
+#endif
+    }
+    errno = error;
+}
+
+/// From now on a step that does not come to its end is given up. All of them end within a second.
+inline void set_crash_alarm() noexcept {
+    struct sigaction action {};
+    action.sa_handler = &on_crash_alarm;
+    action.sa_flags = SA_ONSTACK | SA_RESTART;
+    ::sigaction(SIGALRM, &action, &the_crash.alarm_before);
+    const struct itimerval timer {
+        {0, 100'000}, { 0, 300'000 }
+    };
+    ::setitimer(ITIMER_REAL, &timer, &the_crash.timer_before);
+}
+
+inline void unset_crash_alarm() noexcept {
+    ::setitimer(ITIMER_REAL, &the_crash.timer_before, nullptr);
+    ::sigaction(SIGALRM, &the_crash.alarm_before, nullptr);
+}
+
+/// Waits until another thread has written its record, and then a little more for that thread to end the process.
+inline void wait_for_other_crash() noexcept {
+    for (int i = 0; i < 200 && !the_crash.is_written; ++i) ::poll(nullptr, 0, 5);
+    ::poll(nullptr, 0, 100);
+}
+
+/// What stood there before for a signal; null where it is none of a crash.
+inline const struct sigaction* previous_of(int signal) noexcept {
+    for (std::size_t i = 0; i < crash_signals.size(); ++i)
+        if (crash_signals[i] == signal) return &the_crash.previous[i];
+    return nullptr;
+}
+
+/// Puts the previous handler back and sees to it that the signal comes once more when this one returns: with the
+/// interrupted thread as it was, for whatever stood there before, the end of the process in most programs. The other
+/// signals stay: a thread that crashes by one of them now waits, and does not end the process by it.
+inline void hand_on(int signal, siginfo_t* info) noexcept {
+    if (const auto* previous = previous_of(signal)) ::sigaction(signal, previous, nullptr);
+#ifdef __linux__
+    if (info != nullptr && !was_sent(*info)) return;  // the instruction fails again
+#endif
+    sigset_t this_one;
+    ::sigemptyset(&this_one);
+    ::sigaddset(&this_one, signal);
+    ::pthread_sigmask(SIG_BLOCK, &this_one, nullptr);  // until this handler returns
+#ifdef __linux__
+    // With all that it said the first time, the sender included.
+    if (info != nullptr && ::syscall(SYS_rt_tgsigqueueinfo, ::getpid(), ::syscall(SYS_gettid), signal, info) == 0)
+        return;
+#endif
+    static_cast<void>(info);
+    ::raise(signal);
+}
+
+/// Whether a signal changes nothing without candor either: sent by another process, and ignored until candor came.
+inline bool was_ignored(int signal, const siginfo_t& info) noexcept {
+    if (!was_sent(info) || info.si_pid == ::getpid()) return false;
+    const auto* before = previous_of(signal);
+    return before != nullptr && (before->sa_flags & SA_SIGINFO) == 0 && before->sa_handler == SIG_IGN;
+}
+
+inline void on_crash(int signal, siginfo_t* info, void* context) noexcept {
+    const int error = errno;
+    const auto thread = this_thread();
+    auto& crash = the_crash;
+    if (crash.thread == thread) give_up_step();  // does not return where there is one
+    const bool is_report = signal == SIGABRT && the_termination.is_told;
+    if (info != nullptr && crash.process == ::getpid() && !is_report && crash.writer.file->is_intact()) {
+        if (was_ignored(signal, *info)) return;
+        std::uint64_t nobody = 0;
+        if (crash.thread.compare_exchange_strong(nobody, thread)) {
+            crash.context = context;
+            crash.writer.facts = facts_of(*info, context);
+            set_crash_alarm();
+            write_crash();
+            unset_crash_alarm();
+            crash.is_written = true;
+        } else if (nobody != thread) {
+            wait_for_other_crash();
+        }
+    }
+    hand_on(signal, info);
+    errno = error;
+}
+
+/// Notes what stands there now and takes the signals of crashes.
+inline void take_crash_signals() noexcept {
+    struct sigaction action {};
+    action.sa_sigaction = &on_crash;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    ::sigfillset(&action.sa_mask);
+    ::sigdelset(&action.sa_mask, SIGALRM);
+    for (const int signal : crash_signals) ::sigdelset(&action.sa_mask, signal);
+    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+        struct sigaction before {};
+        ::sigaction(crash_signals[i], nullptr, &before);
+        const bool is_ours = (before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction == &on_crash;
+        if (!is_ours) the_crash.previous[i] = before;
+        ::sigaction(crash_signals[i], &action, nullptr);
+    }
+}
+
+/// Puts back what stood there before, unless the program has set something else since.
+inline void release_crash_signals() noexcept {
+    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
+        struct sigaction now {};
+        ::sigaction(crash_signals[i], nullptr, &now);
+        if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_crash)
+            ::sigaction(crash_signals[i], &the_crash.previous[i], nullptr);
+    }
+}
+
+}  // namespace candor::sentry::detail
+
+#endif
+
+// ---- candor/sentry/crash.hpp
+
+#ifndef _WIN32
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::sentry {
+
+/// What a crash handler is told.
+struct crash_options {
+    std::filesystem::path directory{};  ///< for the records; made (0700) where there is none
+    std::string release{};
+    const breadcrumb_ring* breadcrumbs = nullptr;  ///< outlives the handler; null: none are recorded
+};
+
+namespace detail {
+
+#ifdef _WIN32
+
+/// What the filter needs, which knows no object.
+struct crash_state {
+    std::atomic<bool> is_installed{false};
+    std::atomic<bool> is_taken{false};  ///< a thread writes
+    LPTOP_LEVEL_EXCEPTION_FILTER previous = nullptr;
+    crash_writer writer;
+};
+
+inline constinit crash_state the_crash;
+
+/// The signal that another platform has for an exception.
+inline int signal_of(DWORD exception) noexcept {
+    switch (exception) {
+        case EXCEPTION_ACCESS_VIOLATION:
+        case EXCEPTION_ARRAY_BOUNDS_EXCEEDED:
+        case EXCEPTION_DATATYPE_MISALIGNMENT:
+        case EXCEPTION_GUARD_PAGE:
+        case EXCEPTION_IN_PAGE_ERROR:
+        case EXCEPTION_STACK_OVERFLOW:
+            return SIGSEGV;
+        case EXCEPTION_ILLEGAL_INSTRUCTION:
+        case EXCEPTION_PRIV_INSTRUCTION:
+            return SIGILL;
+        case EXCEPTION_FLT_DENORMAL_OPERAND:
+        case EXCEPTION_FLT_DIVIDE_BY_ZERO:
+        case EXCEPTION_FLT_INEXACT_RESULT:
+        case EXCEPTION_FLT_INVALID_OPERATION:
+        case EXCEPTION_FLT_OVERFLOW:
+        case EXCEPTION_FLT_STACK_CHECK:
+        case EXCEPTION_FLT_UNDERFLOW:
+        case EXCEPTION_INT_DIVIDE_BY_ZERO:
+        case EXCEPTION_INT_OVERFLOW:
+            return SIGFPE;
+        default:
+            return SIGABRT;
+    }
+}
+
+inline LONG WINAPI on_crash(EXCEPTION_POINTERS* pointers) {
+    auto& crash = the_crash;
+    if (crash.is_installed && !crash.is_taken.exchange(true)) {
+        auto& writer = crash.writer;
+        const auto& exception = *pointers->ExceptionRecord;
+        FILETIME now;
+        ::GetSystemTimeAsFileTime(&now);  // hundreds of nanoseconds since 1601
+        const auto count = static_cast<std::int64_t>(now.dwHighDateTime) << 32 | now.dwLowDateTime;
+        writer.facts.time = (count - 116'444'736'000'000'000) * 100;
+        writer.facts.signal = signal_of(exception.ExceptionCode);
+        writer.facts.code = static_cast<std::int32_t>(exception.ExceptionCode);
+        if (exception.ExceptionCode == EXCEPTION_ACCESS_VIOLATION && exception.NumberParameters >= 2)
+            writer.facts.fault_address = exception.ExceptionInformation[1];
+        writer.facts.instruction = reinterpret_cast<std::uintptr_t>(exception.ExceptionAddress);
+        writer.facts.thread = ::GetCurrentThreadId();
+        writer.write_facts();
+        // The filter runs on the stack of the thread that crashed, above the frames of the system.
+        void* addresses[most_frames];
+        const auto found = ::CaptureStackBackTrace(0, static_cast<DWORD>(most_frames), addresses, nullptr);
+        const auto first = std::find(addresses, addresses + found, exception.ExceptionAddress);
+        writer.add_frame(writer.facts.instruction);
+        for (auto at = first; at != addresses + found; ++at)
+            if (at != first) writer.add_frame(reinterpret_cast<std::uintptr_t>(*at));
+        writer.write_frames();
+        writer.write_breadcrumbs();
+        writer.write_end();
+    }
+    return crash.previous != nullptr ? crash.previous(pointers) : EXCEPTION_CONTINUE_SEARCH;
+}
+
+/// The part of the stack that an overflow leaves to the filter.
+inline void prepare_stack() noexcept {
+    ULONG size = 64 * 1024;
+    ::SetThreadStackGuarantee(&size);
+}
+
+#else
+
+/// A stack of its own for the signal handlers of the thread that makes it: the one that has overflowed is of no use.
+/// A thread that already has one keeps it.
+class signal_stack {
+public:
+    signal_stack() noexcept {
+        stack_t before{};
+        if (::sigaltstack(nullptr, &before) != 0 || (before.ss_flags & SS_DISABLE) == 0) return;
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        std::size_t size = 64 * 1024;
+#ifdef _SC_SIGSTKSZ
+        // Processors with wide registers save more of them than any constant says.
+        if (const long least = ::sysconf(_SC_SIGSTKSZ); least > 0) size += static_cast<std::size_t>(least);
+#endif
+        size_ = (size + page - 1) / page * page + page;
+        void* const memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) return;
+        memory_ = static_cast<char*>(memory);
+        ::mprotect(memory_, page, PROT_NONE);  // it grows down: past its end is a fault, not somebody's memory
+        stack_t mine{};
+        mine.ss_sp = memory_ + page;
+        mine.ss_size = size_ - page;
+        if (::sigaltstack(&mine, nullptr) != 0) release();
+    }
+
+    /// On another thread than it was made, the memory stays: the first one may still use it.
+    ~signal_stack() {
+        stack_t now{};
+        if (memory_ == nullptr || ::sigaltstack(nullptr, &now) != 0 || now.ss_sp < memory_ ||
+            now.ss_sp >= memory_ + size_)
+            return;
+        now.ss_flags = SS_DISABLE;
+        if (::sigaltstack(&now, nullptr) == 0) release();
+    }
+
+    signal_stack(const signal_stack&) = delete;
+    signal_stack& operator=(const signal_stack&) = delete;
+
+private:
+    void release() noexcept {
+        ::munmap(memory_, size_);
+        memory_ = nullptr;
+    }
+
+    char* memory_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// For children of fork(): the record is the parent's.
+inline void leave_crash_to_parent() noexcept {
+    the_crash.process = 0;
+    if (the_crash.writer.file != nullptr) the_crash.writer.file->close();
+}
+
+#endif
+
+}  // namespace detail
+
+/// While it lives, a crash of the program leaves a record for `recover_crashes` of the next start.
+///
+/// The signals SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT are taken (on Windows: the unhandled-exception filter, which
+/// does not see abort()). The record is a file made beforehand, its space too. When the program crashes the handler
+/// writes what happened, the stack and the breadcrumbs to it, and hands on to what stood there before, which ends the
+/// program by the same signal, with the same core dump, as without it; within a second whatever is broken. A signal
+/// that was sent by another process and ignored before stays ignored. A fault that the previous handler repairs is
+/// reported too, at the next start, and those after it are not.
+///
+/// In the handler everything is async-signal-safe but the walk along the stack, for which there is nothing of the kind:
+/// the unwinder reads memory that may be broken, and before glibc 2.35 takes the loader's lock. The facts are therefore
+/// written first, and a walk that crashes or hangs is given up.
+///
+/// The thread that makes it gets a signal stack, unless it has one, so that a stack overflow is recorded as well; other
+/// threads need their own for that (sigaltstack). Makers of daemons: make it after the last fork(). A child has none
+/// and leaves the parent's alone; it may make its own. One a process: where there is one already another does nothing.
+/// The breadcrumbs must have been redacted, and the record has the paths of the loaded modules: it is for the user
+/// alone (0600) until the next start.
+class crash_handler {
+public:
+    /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws
+    /// `std::bad_alloc`.
+    explicit crash_handler(const crash_options& options) { install(options); }
+
+    /// All is as before: the record is removed, unless there was a crash.
+    ~crash_handler();
+
+    crash_handler(const crash_handler&) = delete;
+    crash_handler& operator=(const crash_handler&) = delete;
+
+    /// Why it is not installed, for a person; empty where it is.
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+
+    /// What the event of a crash will be called.
+    [[nodiscard]] uuid event_id() const noexcept { return event_id_; }
+
+private:
+    void install(const crash_options& options);
+
+    /// Makes the file; the record goes on behind the start of it. False where there is a problem.
+    bool prepare(const crash_options& options) {
+        std::error_code error;
+        const auto directory = std::filesystem::absolute(options.directory, error);
+        try {
+            const auto modules = loaded_modules();
+            for (int attempts = 3; attempts > 0 && !error; --attempts) {
+                event_id_ = uuid::random();
+                const auto start =
+                    detail::start_section(event_id_, system_clock{}.wall_now(), options.release, modules);
+                file_ = detail::record_file::create(directory / detail::record_name(event_id_), start,
+                                                    start.size() + detail::largest_crash, error);
+                if (!error) {
+                    auto& writer = detail::the_crash.writer;
+                    writer.file = &file_;
+                    writer.breadcrumbs = options.breadcrumbs;
+                    writer.at = start.size();
+                    writer.frame_count = 0;
+                    return true;
+                }
+                if (error == std::errc::operation_would_block) error.clear();
+            }
+        } catch (const std::system_error& exception) {  // no randomness
+            error = exception.code();
+        }
+        problem_ = "no crash is recorded in " + options.directory.string() + ": " +
+                   (error ? error.message() : "other processes remove the file");
+        return false;
+    }
+
+    uuid event_id_;
+    std::string problem_;
+    detail::record_file file_;
+#ifndef _WIN32
+    std::optional<detail::signal_stack> stack_;
+    pid_t process_ = 0;  ///< 0: not installed
+#endif
+};
+
+#ifdef _WIN32
+
+inline void crash_handler::install(const crash_options& options) {
+    auto& crash = detail::the_crash;
+    if (crash.is_installed.exchange(true)) {
+        problem_ = "another crash handler is installed in this process";
+    } else if (!prepare(options)) {
+        crash.is_installed = false;
+    } else {
+        detail::prepare_stack();
+        crash.is_taken = false;
+        crash.previous = ::SetUnhandledExceptionFilter(&detail::on_crash);
+    }
+}
+
+inline crash_handler::~crash_handler() {
+    if (!problem_.empty()) return;
+    auto& crash = detail::the_crash;
+    // There is no way to ask for the filter but to set one.
+    const auto now = ::SetUnhandledExceptionFilter(crash.previous);
+    if (now != &detail::on_crash) ::SetUnhandledExceptionFilter(now);
+    if (!crash.is_taken.exchange(true)) file_.remove();
+    crash.is_installed = false;
+}
+
+#else
+
+inline void crash_handler::install(const crash_options& options) {
+    auto& crash = detail::the_crash;
+    const pid_t process = ::getpid();
+    auto owner = crash.owner.load();
+    if (owner == process || !crash.owner.compare_exchange_strong(owner, process)) {
+        problem_ = "another crash handler is installed in this process";
+        return;
+    }
+    struct give_back {
+        bool is_due = true;
+        ~give_back() {
+            if (is_due) detail::the_crash.owner = 0;
+        }
+    } owned;
+    static const bool is_told_of_forks = ::pthread_atfork(nullptr, nullptr, &detail::leave_crash_to_parent) == 0;
+    static_cast<void>(is_told_of_forks);  // else a child holds the record until it ends, and still does not write it
+    if (!prepare(options)) return;
+    void* frames[4];
+    capture_stack(frames);  // the first walk takes memory
+    stack_.emplace();
+    crash.thread = 0;
+    crash.is_written = false;
+    crash.can_retreat = 0;
+    crash.was_cut = 0;
+    crash.step = 0;
+    process_ = process;
+    owned.is_due = false;
+    crash.process = process;
+    detail::take_crash_signals();
+}
+
+inline crash_handler::~crash_handler() {
+    if (process_ == 0 || process_ != ::getpid()) return;  // in a child, closing the file is all there is to do
+    auto& crash = detail::the_crash;
+    crash.process = 0;
+    // The program may come to its end while another thread crashes: that is a crash.
+    for (int i = 0; i < 200 && crash.thread != 0 && !crash.is_written; ++i) ::poll(nullptr, 0, 5);
+    detail::release_crash_signals();
+    if (crash.thread == 0) file_.remove();
+    crash.writer.file = nullptr;
+    crash.owner = 0;
+}
+
+#endif
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/event.hpp
+
+namespace candor::sentry {
+
+/// One call of a stack.
+struct frame {
+    std::uint64_t instruction_addr = 0;  ///< 0 where only the source is known
+    std::string function{};
+    std::string package{};   ///< the program or library, without its directory
+    std::string filename{};  ///< of the source, without its directory
+    std::uint32_t line = 0;
+};
+
+/// One exception of a chain, or one crash.
+struct exception {
+    std::string type{};
+    std::string value{};
+    std::string mechanism = "generic";
+    bool handled = true;
+    std::map<std::string, std::string> mechanism_data{};
+    std::vector<frame> frames{};  ///< the newest first
+};
+
+/// What is said of one error (getsentry/sentry-docs, SDK data model, event payloads). `before_send` may change all of
+/// it but its id and time. Every text passes the redactor when it is written.
+struct event {
+    uuid id{};
+    wall_time timestamp{};
+    severity level = severity::error;
+    std::string release{};                  ///< `name@version`
+    std::string message{};                  ///< empty where an exception says it all
+    std::vector<exception> exceptions{};    ///< the innermost cause first
+    std::vector<breadcrumb> breadcrumbs{};  ///< the oldest first
+    std::map<std::string, std::string> tags{};
+    std::map<std::string, std::map<std::string, std::string>> contexts{};
+    std::vector<module_image> modules{};  ///< those that frames lie in
+};
+
+namespace detail {
+
+/// An address as Sentry writes it.
+inline std::string hexadecimal(std::uint64_t value) {
+    char digits[16];
+    return "0x" + std::string(digits, std::to_chars(digits, digits + sizeof digits, value, 16).ptr);
+}
+
+/// The frame of an address, and its module added to those of the event.
+inline frame make_frame(std::uint64_t address, std::string function, const std::vector<module_image>& loaded,
+                        std::vector<module_image>& used) {
+    frame out{.instruction_addr = address, .function = std::move(function)};
+    const auto holds = [address](const module_image& m) { return address - m.address < m.size; };
+    const auto found = std::find_if(loaded.begin(), loaded.end(), holds);
+    if (found == loaded.end()) return out;
+    out.package = found->file;
+    if (std::none_of(used.begin(), used.end(), holds)) used.push_back(*found);
+    return out;
+}
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/crash_event.hpp
+
+namespace candor::sentry::detail {
+
+/// A signal's name and what it means.
+inline std::pair<std::string_view, std::string_view> signal_words(int signal) noexcept {
+    switch (signal) {
+        case SIGSEGV:
+            return {"SIGSEGV", "Segmentation fault"};
+        case SIGFPE:
+            return {"SIGFPE", "Arithmetic exception"};
+        case SIGILL:
+            return {"SIGILL", "Illegal instruction"};
+        case SIGABRT:
+            return {"SIGABRT", "Aborted"};
+#ifdef SIGBUS
+        case SIGBUS:
+            return {"SIGBUS", "Bus error"};
+#endif
+        default:
+            return {"Crash", "The record of the crash is not complete"};
+    }
+}
+
+/// The event of a crash that an earlier run left a record of. Where this run has loaded the same build of a module, its
+/// exported functions are named; a server finds the others by the modules' debug ids.
+inline event crash_event(const crash_record& crash) {
+    const auto [name, words] = signal_words(crash.signal);
+    exception what{
+        .type = std::string{name}, .value = std::string{words}, .mechanism = "signalhandler", .handled = false};
+    what.mechanism_data.emplace("record", crash.complete ? "complete" : "incomplete");
+    if (crash.signal != 0) {
+        what.mechanism_data.emplace("signal", std::to_string(crash.signal));
+        what.mechanism_data.emplace("code", std::to_string(crash.code));
+    }
+    if (crash.fault_address != 0) what.value += " at " + hexadecimal(crash.fault_address);
+
+    event out{.id = crash.event_id,
+              .timestamp = crash.time,
+              .level = severity::fatal,
+              .release = crash.release,
+              .breadcrumbs = crash.breadcrumbs};
+    const auto now = loaded_modules();
+    for (const auto address : crash.frames) {
+        frame f = make_frame(address, {}, crash.modules, out.modules);
+        const auto then = std::find_if(crash.modules.begin(), crash.modules.end(), [&](const module_image& m) {
+            return address - m.address < m.size && !m.build_id.empty();
+        });
+        if (then != crash.modules.end()) {
+            const auto same = std::find_if(now.begin(), now.end(),
+                                           [&](const module_image& m) { return m.build_id == then->build_id; });
+            if (same != now.end()) {
+                // The newest is where the thread was, the others are where it would have returned to.
+                const std::uint64_t behind = what.frames.empty() ? 1 : 0;
+                f.function = symbol_name(reinterpret_cast<const void*>(
+                    static_cast<std::uintptr_t>(address + behind - then->address + same->address)));
+            }
+        }
+        what.frames.push_back(std::move(f));
+    }
+    out.exceptions.push_back(std::move(what));
+    return out;
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/client_report.hpp
+
+namespace candor::sentry::detail {
+
+/// Why an event never reached the server, in the words of Sentry's client reports (getsentry/sentry-docs, SDK
+/// telemetry, client reports).
+enum class discard_reason {
+    queue_overflow,
+    ratelimit_backoff,
+    sample_rate,
+    before_send,
+    send_error,
+    internal_sdk_error
+};
+
+inline constexpr std::size_t discard_reason_count = 6;
+
+[[nodiscard]] constexpr std::string_view to_string(discard_reason r) noexcept {
+    constexpr std::array<std::string_view, discard_reason_count> names{
+        "queue_overflow", "ratelimit_backoff", "sample_rate", "before_send", "send_error", "internal_sdk_error"};
+    return names[static_cast<std::size_t>(r)];
+}
+
+/// How many events were discarded and not reported yet. Any thread.
+class discards {
+public:
+    using counts = std::array<std::uint64_t, discard_reason_count>;
+
+    void add(discard_reason why, std::uint64_t count = 1) noexcept {
+        counts_[static_cast<std::size_t>(why)].fetch_add(count, std::memory_order_relaxed);
+    }
+
+    /// What is to be reported now; it is no longer here.
+    [[nodiscard]] counts take() noexcept {
+        counts out{};
+        for (std::size_t i = 0; i < out.size(); ++i) out[i] = counts_[i].exchange(0, std::memory_order_relaxed);
+        return out;
+    }
+
+    /// The report did not arrive.
+    void restore(const counts& taken) noexcept {
+        for (std::size_t i = 0; i < taken.size(); ++i) add(static_cast<discard_reason>(i), taken[i]);
+    }
+
+private:
+    std::array<std::atomic<std::uint64_t>, discard_reason_count> counts_{};
+};
+
+/// A `client_report` item's payload; empty where there is nothing to report.
+inline std::string client_report(const discards::counts& counts, wall_time now) {
+    std::string events;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        if (counts[i] == 0) continue;
+        if (!events.empty()) events += ',';
+        events.append(R"({"reason":")").append(to_string(static_cast<discard_reason>(i)));
+        events.append(R"(","category":"error","quantity":)").append(std::to_string(counts[i])).append("}");
+    }
+    if (events.empty()) return {};
+    return R"({"timestamp":")" + candor::detail::to_rfc3339(now) + R"(","discarded_events":[)" + events + "]}";
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/envelope.hpp
+
+namespace candor::sentry::detail {
+
+namespace common = candor::detail;
+using common::json_writer;
+
+inline constexpr std::size_t largest_event = 1024 * 1024;
+inline constexpr std::size_t longest_text = 8192;  ///< characters of a message and of an exception's value
+inline constexpr std::size_t longest_tag = 200;    ///< characters
+inline constexpr std::size_t id_size = 32;
+
+inline constexpr std::string_view sdk = R"({"name":"candor","version":")" CANDOR_VERSION_STRING R"("})";
+
+/// `text` up to its first so many characters of UTF-8.
+inline std::string_view first_characters(std::string_view text, std::size_t characters) noexcept {
+    if (text.size() <= characters) return text;
+    std::size_t seen = 0;
+    for (std::size_t i = 0; i < text.size(); ++i)
+        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 && seen++ == characters) return text.substr(0, i);
+    return text;
+}
+
+/// The name behind a path's directories: those say where somebody builds or keeps programs.
+inline std::string_view file_name(std::string_view path) noexcept {
+    const auto separator = path.find_last_of("/\\");
+    return separator == std::string_view::npos ? path : path.substr(separator + 1);
+}
+
+/// An id as Sentry writes it: 32 digits.
+inline std::string id_text(const uuid& id) {
+    std::string out = id.to_string();
+    std::erase(out, '-');
+    return out;
+}
+
+/// Writes an event as JSON, every text redacted, then cut to what Sentry takes. For one event.
+class event_writer {
+public:
+    event_writer(json_writer& out, const redactor& secrets) : out_{out}, secrets_{secrets} {}
+
+    void write(const event& e) {
+        out_.raw("{");
+        member("event_id", id_text(e.id));
+        member("timestamp", common::to_rfc3339(e.timestamp));
+        member("platform", "native");
+        member("level", to_string(e.level));
+        text("release", e.release, longest_tag);
+        member("server_name", "oss");  // on purpose: where it is missing, a server puts what it can find out
+        if (!e.message.empty()) {
+            open("message", "{");
+            text("formatted", e.message, longest_text);
+            out_.raw("}");
+        }
+        if (!e.exceptions.empty()) {
+            open("exception", R"({"values":[)");
+            for (const auto& x : e.exceptions) write(x);
+            out_.raw("]}");
+        }
+        if (!e.breadcrumbs.empty()) {
+            open("breadcrumbs", R"({"values":[)");
+            for (const auto& b : e.breadcrumbs) write(b);
+            out_.raw("]}");
+        }
+        if (!e.tags.empty()) write("tags", e.tags, longest_tag);
+        if (!e.contexts.empty()) {
+            open("contexts", "{");
+            for (const auto& [name, context] : e.contexts) write(name, context, longest_text);
+            out_.raw("}");
+        }
+        if (!e.modules.empty()) {
+            open("debug_meta", R"({"images":[)");
+            for (const auto& m : e.modules) write(m);
+            out_.raw("]}");
+        }
+        out_.key("sdk");
+        out_.raw(sdk);
+        out_.raw("}");
+    }
+
+private:
+    void write(const exception& x) {
+        out_.separate();
+        out_.raw("{");
+        text("type", x.type, longest_text);
+        text("value", x.value, longest_text);
+        open("mechanism", "{");
+        text("type", x.mechanism, longest_tag);
+        out_.key("handled");
+        out_.boolean(x.handled);
+        if (!x.mechanism_data.empty()) write("data", x.mechanism_data, longest_tag);
+        out_.raw("}");
+        if (!x.frames.empty()) {
+            open("stacktrace", R"({"frames":[)");
+            const auto end = x.frames.begin() + static_cast<std::ptrdiff_t>(std::min(x.frames.size(), most_frames));
+            for (auto f = end; f != x.frames.begin();) write(*--f);  // the oldest first
+            out_.raw("]}");
+        }
+        out_.raw("}");
+    }
+
+    void write(const frame& f) {
+        out_.separate();
+        out_.raw("{");
+        if (f.instruction_addr != 0) member("instruction_addr", hexadecimal(f.instruction_addr));
+        if (!f.function.empty()) text("function", f.function, longest_text);
+        if (!f.package.empty()) text("package", file_name(f.package), longest_text);
+        if (!f.filename.empty()) text("filename", file_name(f.filename), longest_text);
+        if (f.line != 0) {
+            out_.key("lineno");
+            out_.number(f.line);
+        }
+        out_.raw("}");
+    }
+
+    void write(const breadcrumb& b) {
+        out_.separate();
+        out_.raw("{");
+        member("timestamp", common::to_rfc3339(b.time));
+        text("level", b.level, longest_tag);
+        if (!b.category.empty()) text("category", b.category, longest_tag);
+        text("message", b.message, longest_text);
+        out_.raw("}");
+    }
+
+    void write(const module_image& m) {
+        out_.separate();
+        out_.raw("{");
+        member("type", "elf");
+        text("code_file", file_name(m.file), longest_text);
+        if (!m.build_id.empty()) member("code_id", m.build_id);
+        if (!m.debug_id.empty()) member("debug_id", m.debug_id);
+        member("image_addr", hexadecimal(m.address));
+        out_.key("image_size");
+        out_.number(m.size);
+        out_.raw("}");
+    }
+
+    void write(std::string_view name, const std::map<std::string, std::string>& texts, std::size_t longest) {
+        open(name, "{");
+        for (const auto& [key, value] : texts) text(key, value, longest);
+        out_.raw("}");
+    }
+
+    void open(std::string_view name, std::string_view bracket) {
+        key(name);
+        out_.raw(bracket);
+    }
+
+    /// A name may come from the program.
+    void key(std::string_view name) {
+        out_.separate();
+        out_.string(name);
+        out_.raw(":");
+    }
+
+    void member(std::string_view name, std::string_view value) {
+        out_.key(name);
+        out_.string(value);
+    }
+
+    void text(std::string_view name, std::string_view value, std::size_t longest) {
+        scratch_.clear();
+        secrets_.append_redacted(value, scratch_);
+        key(name);
+        out_.string(first_characters(scratch_, longest));
+    }
+
+    json_writer& out_;
+    const redactor& secrets_;
+    std::string scratch_;
+};
+
+/// Appends the event's JSON to `out`. One that would be larger than `limit` bytes is written without breadcrumbs; where
+/// that is not enough, also without tags and contexts of the program's making; then without stacks and modules. False,
+/// with `out` as it was, where even that does not fit.
+inline bool append_event(event e, const redactor& secrets, std::size_t limit, std::string& out) {
+    for (int trimmed = 0;; ++trimmed) {
+        json_writer json{limit};
+        event_writer{json, secrets}.write(e);
+        if (json.state() == json_writer::condition::good) {
+            out += json.text();
+            return true;
+        }
+        switch (trimmed) {
+            case 0:
+                e.breadcrumbs.clear();
+                break;
+            case 1:
+                e.tags.clear();
+                e.contexts.clear();
+                break;
+            case 2:
+                e.modules.clear();
+                for (auto& x : e.exceptions) x.frames.clear();
+                break;
+            default:
+                return false;
+        }
+    }
+}
+
+/// The id in an event's JSON, which stands first there.
+inline std::string_view event_id_of(std::string_view event_json) noexcept {
+    constexpr std::string_view before = R"({"event_id":")";
+    return event_json.substr(std::min(before.size(), event_json.size()), id_size);
+}
+
+/// Appends an envelope's header, which has the time of sending, and never a stored copy.
+inline void append_envelope_header(std::string_view event_id, wall_time sent_at, std::string& out) {
+    char time[common::rfc3339_size];
+    const char* end = common::write_rfc3339(sent_at, time);
+    out.append(R"({"event_id":")").append(event_id).append(R"(","sent_at":")");
+    out.append(time, static_cast<std::size_t>(end - time)).append(R"(","sdk":)").append(sdk).append("}\n");
+}
+
+/// Appends an item with its header.
+inline void append_item(std::string_view type, std::string_view payload, std::string& out) {
+    out.append(R"({"type":")").append(type).append(R"(","length":)").append(std::to_string(payload.size()));
+    out.append("}\n").append(payload).append("\n");
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/rate_limit.hpp
+
+namespace candor::sentry::detail {
+
+/// Cuts `text` at the first `separator`: returns what stands before it, without surrounding spaces, and leaves the
+/// rest.
+inline std::string_view next_part(std::string_view& text, char separator) noexcept {
+    const auto end = std::min(text.find(separator), text.size());
+    auto part = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    while (!part.empty() && (part.front() == ' ' || part.front() == '\t')) part.remove_prefix(1);
+    while (!part.empty() && (part.back() == ' ' || part.back() == '\t')) part.remove_suffix(1);
+    return part;
+}
+
+/// Seconds with or without a fraction, rounded up to milliseconds and clamped to 24 hours. Nothing for anything else,
+/// a negative number included.
+inline std::optional<std::chrono::milliseconds> parse_seconds(std::string_view text) {
+    const auto point = std::min(text.find('.'), text.size());
+    const auto whole = text.substr(0, point);
+    const auto fraction = text.substr(std::min(point + 1, text.size()));
+    const auto is_digits = [](std::string_view part) {
+        return part.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    if (whole.empty() || !is_digits(whole) || !is_digits(fraction)) return std::nullopt;
+    const std::chrono::milliseconds most = candor::detail::longest_retry_after;
+    long long seconds = 0;
+    if (std::from_chars(whole.data(), whole.data() + whole.size(), seconds).ec != std::errc{}) return most;
+    if (seconds >= most / std::chrono::seconds{1}) return most;
+    std::chrono::milliseconds out = std::chrono::seconds{seconds};
+    int scale = 100;
+    for (const char digit : fraction.substr(0, 3)) {
+        out += std::chrono::milliseconds{(digit - '0') * scale};
+        scale /= 10;
+    }
+    if (fraction.size() > 3 && fraction.find_first_not_of('0', 3) != std::string_view::npos)
+        out += std::chrono::milliseconds{1};
+    return std::min(out, most);
+}
+
+/// How long an answer forbids to send errors, or nothing where it does not (getsentry/sentry-docs, SDK foundations,
+/// rate limiting): the longest of the limits of `X-Sentry-Rate-Limits` that mean errors or all categories, whatever the
+/// status; with status 429 and no such header Retry-After, or else a minute. A limit that is no number of seconds says
+/// nothing.
+inline std::optional<std::chrono::milliseconds> rate_limit_for_errors(const http_response& response, wall_time now) {
+    std::optional<std::chrono::milliseconds> longest;
+    bool is_told = false;  // by a limit that could be read, of whatever category
+    for (const auto& header : response.headers) {
+        if (!candor::detail::equal_ignoring_case(header.name, "X-Sentry-Rate-Limits")) continue;
+        for (std::string_view limits = header.value; !limits.empty();) {
+            auto limit = next_part(limits, ',');
+            const auto wait = parse_seconds(next_part(limit, ':'));
+            if (!wait) continue;
+            is_told = true;
+            auto categories = next_part(limit, ':');
+            bool concerns_errors = categories.empty();
+            while (!categories.empty()) concerns_errors |= next_part(categories, ';') == "error";
+            if (concerns_errors) longest = std::max(longest.value_or(std::chrono::milliseconds{0}), *wait);
+        }
+    }
+    if (is_told || response.status != 429) return longest;
+    constexpr std::chrono::minutes unsaid{1};
+    const std::string* told = response.header("Retry-After");
+    if (told == nullptr) return unsaid;
+    if (const auto seconds = parse_seconds(*told)) return seconds;
+    return candor::detail::parse_retry_after(*told, now).value_or(unsaid);
+}
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/sentry/protocol.hpp
+
+namespace candor::sentry {
+
+/// Sees each event before it is sent. It may change it; false means that the event is not sent. Called on the worker
+/// thread. Where it throws, the event is sent as it was.
+using before_send_hook = std::function<bool(event&)>;
+
+namespace detail {
+
+/// What it takes to make an event of a capture. It does not change, but for the counts.
+struct event_context {
+    std::string release{};
+    std::map<std::string, std::string> tags{};
+    std::map<std::string, std::map<std::string, std::string>> contexts{};
+    redactor secrets{};
+    before_send_hook before_send{};
+    breadcrumb_ring breadcrumbs{};
+    discards discarded{};
+};
+
+/// What the program says of itself, and facts that hold for every run of this build.
+inline std::map<std::string, std::map<std::string, std::string>> build_contexts(
+    std::map<std::string, std::string> application) {
+#if defined(_WIN32)
+    const char* os = "Windows";
+#elif defined(__APPLE__)
+    const char* os = "macOS";
+#elif defined(__linux__)
+    const char* os = "Linux";
+#else
+    const char* os = "Unix";
+#endif
+#if defined(__x86_64__) || defined(_M_X64)
+    const char* arch = "x86_64";
+#elif defined(__aarch64__) || defined(_M_ARM64)
+    const char* arch = "arm64";
+#else
+    const char* arch = sizeof(void*) == 8 ? "64 bits" : "32 bits";
+#endif
+#if defined(__VERSION__)
+    const char* compiler = __VERSION__;
+#else
+    const char* compiler = "";
+#endif
+    std::map<std::string, std::map<std::string, std::string>> out{
+        {"os", {{"name", os}}},
+        {"device", {{"arch", arch}}},
+        {"runtime", {{"name", "C++"}, {"version", std::to_string(__cplusplus)}, {"compiler", compiler}}}};
+    if (!application.empty()) out.emplace("app", std::move(application));
+    return out;
+}
+
+/// Turns what a capture packed into an event. Throws only `std::bad_alloc`.
+inline event make_event(std::string_view record, const event_context& context) {
+    capture_reader reader{record};
+    const auto header = reader.value<capture_header>();
+    event out{.id = header.id,
+              .timestamp = wall_time{std::chrono::nanoseconds{header.timestamp}},
+              .level = header.level,
+              .release = context.release,
+              .tags = context.tags,
+              .contexts = context.contexts};
+
+    std::vector<frame> frames;
+    const auto modules = header.frames == 0 ? std::vector<module_image>{} : loaded_modules();
+    for (std::uint32_t i = 0; i < header.frames; ++i) {
+        void* const address = reader.value<void*>();
+        if (address == nullptr) continue;  // where the stack begins
+        frames.push_back(
+            make_frame(reinterpret_cast<std::uintptr_t>(address), symbol_name(address), modules, out.modules));
+    }
+    if (header.where.line != 0) {
+        if (frames.empty()) frames.emplace_back();  // a platform without stacks
+        frames.front().function = header.where.function;
+        frames.front().filename = header.where.file;
+        frames.front().line = header.where.line;
+    }
+
+    while (!reader.at_end()) {
+        const std::string type{reader.text()};
+        const auto text = reader.text();
+        if (type.empty()) {
+            out.message = text;
+        } else {
+            out.exceptions.push_back({.type = exception_type(type),
+                                      .value = std::string{text},
+                                      .mechanism = header.mechanism,
+                                      .handled = header.handled});
+        }
+    }
+    if (!out.exceptions.empty()) {
+        out.exceptions.front().frames = std::move(frames);  // where the outermost was captured
+        std::reverse(out.exceptions.begin(), out.exceptions.end());
+    }
+    for (auto& b : context.breadcrumbs.snapshot())
+        if (b.time <= out.timestamp) out.breadcrumbs.push_back(std::move(b));
+    return out;
+}
+
+/// Asks the program whether the event may go, and lets it edit it.
+inline bool may_go(event& e, event_context& context) {
+    if (!context.before_send) return true;
+    event edited = e;
+    try {
+        if (!context.before_send(edited)) {
+            context.discarded.add(discard_reason::before_send);
+            return false;
+        }
+    } catch (...) {  // the event goes as it was
+        return true;
+    }
+    edited.id = e.id;
+    edited.timestamp = e.timestamp;
+    e = std::move(edited);
+    return true;
+}
+
+/// Sentry's `POST /api/{project}/envelope/` on the pipeline, an event a request.
+template <clock Clock>
+class protocol {
+public:
+    static constexpr std::size_t envelope_size = 2048;  ///< both headers and a client report
+    static constexpr std::size_t message_overhead = 0;
+
+    /// `context` and `clock` outlive it.
+    protocol(const dsn& destination, event_context& context, Clock& clock)
+        : url_{destination.envelope_url()},
+          authorization_{"Sentry sentry_version=7, sentry_client=candor/" CANDOR_VERSION_STRING ", sentry_key=" +
+                         destination.public_key},
+          context_{&context},
+          clock_{&clock} {}
+
+    common::preparation prepare(std::string_view record, std::string& out) {
+        if (holds_back()) {
+            context_->discarded.add(discard_reason::ratelimit_backoff);
+            return {0, drop_reason::rate_limited};
+        }
+        const auto header = capture_reader{record}.value<capture_header>();
+        if (header.is_event) {
+            out += record.substr(sizeof header);
+            return {};
+        }
+        event e = make_event(record, *context_);
+        if (!may_go(e, *context_)) return {0, drop_reason::vetoed};
+        if (!append_event(std::move(e), context_->secrets, largest_event, out)) {
+            context_->discarded.add(discard_reason::internal_sdk_error);
+            return {0, drop_reason::failed};
+        }
+        return {};
+    }
+
+    /// The server takes nothing for now.
+    [[nodiscard]] bool holds_back() const noexcept { return clock_->now() < limited_until_; }
+
+    [[nodiscard]] http_request request() const {
+        return {.method = "POST",
+                .url = url_,
+                .headers = {{"Content-Type", "application/x-sentry-envelope"}, {"X-Sentry-Auth", authorization_}}};
+    }
+
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) {
+        const std::string_view event = range.text(range.messages.front());
+        append_envelope_header(event_id_of(event), sent_at, out);
+        append_item("event", event, out);
+        reported_ = context_->discarded.take();
+        if (const auto report = client_report(reported_, sent_at); !report.empty())
+            append_item("client_report", report, out);
+    }
+
+    [[nodiscard]] common::verdict judge(const http_response& response, wall_time now) {
+        using action = common::verdict::action;
+        const int status = response.status;
+        const bool arrived = response.error == transport_error::none && status >= 200 && status < 300;
+        if (!arrived) context_->discarded.restore(std::exchange(reported_, {}));
+        if (response.error != transport_error::none)
+            return {.what = action::retry, .diagnostic = "the server cannot be reached: " + response.message};
+        if (const auto limit = rate_limit_for_errors(response, now))
+            limited_until_ = std::max(limited_until_, common::after(clock_->now(), *limit));
+        if (arrived) return {.what = action::deliver};
+
+        const std::string says = "the server answers " + std::to_string(status);
+        if (status == 429) return {.what = action::drop, .reason = drop_reason::rate_limited, .diagnostic = says};
+        context_->discarded.add(discard_reason::send_error);
+        common::verdict given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        if (status == 413) given_up.reason = drop_reason::too_large;
+        if (status == 401 || status == 403 || status == 404) {
+            given_up.reason = drop_reason::unauthorized;
+            given_up.diagnostic += ": it does not know the DSN, or the project is disabled";
+        }
+        return given_up;
+    }
+
+private:
+    std::string url_;
+    std::string authorization_;
+    event_context* context_;
+    Clock* clock_;
+    steady_time limited_until_ = steady_time::min();
+    discards::counts reported_{};
+};
+
+}  // namespace detail
+
+}  // namespace candor::sentry
+
+// ---- candor/sentry/reporter.hpp
+
+namespace candor::sentry::detail {
+
+struct reporter_settings {
+    dsn destination{};
+    std::string release{};
+    std::map<std::string, std::string> application{};  ///< the context `app`
+    std::map<std::string, std::string> tags{};
+    double sample_rate = 1;
+    before_send_hook before_send{};
+    redactor secrets{};
+    spool_options spool{};
+    diagnostic_sink diagnostics{};
+};
+
+/// Captures errors and sends them: what the client and the facade share. Its policies outlive it. Any thread.
+template <transport Transport, clock Clock>
+class reporter {
+public:
+    using pipeline = common::pipeline<protocol<Clock>, Transport, Clock>;
+
+    /// Throws `configuration_error` for a setting that cannot work.
+    reporter(reporter_settings settings, Transport& transport, Clock& clock)
+        : sample_rate_{checked_rate(settings.sample_rate)},
+          clock_{clock},
+          context_{.release = std::move(settings.release),
+                   .tags = std::move(settings.tags),
+                   .contexts = build_contexts(std::move(settings.application)),
+                   .secrets = std::move(settings.secrets),
+                   .before_send = std::move(settings.before_send)},
+          delivery_{make_delivery(settings, transport)} {}
+
+    template <class Exception>
+    admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
+        const std::exception_ptr current = std::current_exception();
+        if (current && is_repeated(current, &exception)) return delivery_.refuse(admission::duplicate);
+        return submit({.where = where}, true, [&](std::string& record) {
+            each_exception(static_cast<const std::exception&>(exception), static_type, packer(record));
+        });
+    }
+
+    admission capture(const std::exception_ptr& exception, source_location where) noexcept {
+        if (!exception) return delivery_.refuse(admission::invalid);
+        if (is_repeated(exception, nullptr)) return delivery_.refuse(admission::duplicate);
+        return submit({.where = where}, true, [&](std::string& record) { each_exception(exception, packer(record)); });
+    }
+
+    admission capture_message(severity level, std::string_view text) noexcept {
+        return submit({.level = level}, false, [&](std::string& record) { packer(record)({}, text); });
+    }
+
+    /// The program ends because nobody caught this, which may be null.
+    admission capture_termination(const std::exception_ptr& exception, source_location where) noexcept {
+        return submit({.where = where, .mechanism = "terminate", .level = severity::fatal, .handled = false}, true,
+                      [&](std::string& record) {
+                          if (exception) {
+                              each_exception(exception, packer(record));
+                          } else {
+                              packer(record)("std::terminate", "called without an exception");
+                          }
+                      });
+    }
+
+    /// An event that is made already, but for what holds for all of them.
+    admission capture_event(event e) noexcept {
+        try {
+            e.release = e.release.empty() ? context_.release : e.release;
+            e.tags = context_.tags;
+            e.contexts = context_.contexts;
+            if (!may_go(e, context_)) return delivery_.refuse(admission::sampled);
+            const capture_header header{.is_event = true};
+            std::string record;
+            pack(&header, sizeof header, record);
+            if (!append_event(std::move(e), context_.secrets, largest_event, record))
+                return delivery_.refuse(admission::too_large);
+            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+        } catch (...) {
+            return count(delivery_.refuse(admission::out_of_memory));
+        }
+    }
+
+    void add_breadcrumb(std::string_view category, std::string_view message, severity level) noexcept {
+        try {
+            context_.breadcrumbs.add(clock_.wall_now(), to_string(level), context_.secrets.redact(category),
+                                     context_.secrets.redact(message));
+        } catch (...) {  // no memory: the next error goes without this breadcrumb
+        }
+    }
+
+    [[nodiscard]] const std::string& release() const noexcept { return context_.release; }
+    [[nodiscard]] const breadcrumb_ring& breadcrumbs() const noexcept { return context_.breadcrumbs; }
+    [[nodiscard]] pipeline& delivery() noexcept { return delivery_; }
+    [[nodiscard]] const pipeline& delivery() const noexcept { return delivery_; }
+
+private:
+    /// Most captures take less, and an allocator has so much at hand (glibc's for a thread: up to 1032 bytes).
+    static constexpr std::size_t usual_record_ = 1000;
+
+    static auto packer(std::string& record) {
+        return [&record](std::string_view type, std::string_view text) {
+            pack_text(type, record);
+            pack_text(text, record);
+        };
+    }
+
+    /// Packs a record and queues it, or counts why not.
+    template <class Pack>
+    admission submit(capture_header header, bool with_stack, const Pack& pack_texts) noexcept {
+        if (const auto refused = delivery_.would_refuse()) return count(*refused);
+        try {
+            header.id = uuid::random();
+            header.timestamp = clock_.wall_now().time_since_epoch().count();
+            if (is_sampled_out(header.id)) {
+                context_.discarded.add(discard_reason::sample_rate);
+                return delivery_.refuse(admission::sampled);
+            }
+            std::array<void*, most_frames> stack;
+            std::span<void* const> frames;
+            if (with_stack) frames = callers(std::span{stack}.first(capture_stack(stack)), header.where);
+            header.frames = static_cast<std::uint32_t>(frames.size());
+            std::string record;
+            record.reserve(usual_record_);
+            pack(&header, sizeof header, record);
+            pack(frames.data(), frames.size_bytes(), record);
+            pack_texts(record);
+            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+        } catch (...) {
+            return count(delivery_.refuse(admission::out_of_memory));
+        }
+    }
+
+    admission count(admission answer) noexcept {
+        if (answer == admission::full) context_.discarded.add(discard_reason::queue_overflow);
+        if (answer == admission::out_of_memory) context_.discarded.add(discard_reason::internal_sdk_error);
+        return answer;
+    }
+
+    /// Whether this is the exception that was captured last. It is kept alive until the next one, so that no other can
+    /// have its address.
+    bool is_repeated(const std::exception_ptr& exception, const void* object) noexcept {
+        const std::lock_guard guard{last_mutex_};
+        if (exception == last_ && (object == nullptr || last_object_ == nullptr || object == last_object_)) return true;
+        last_ = exception;
+        last_object_ = object;
+        return false;
+    }
+
+    /// Decided by the event's id, which is random.
+    [[nodiscard]] bool is_sampled_out(const uuid& id) const noexcept {
+        const auto& bytes = id.bytes();
+        const auto drawn =
+            std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
+        return drawn >= sample_rate_ * 4294967296.0;
+    }
+
+    static double checked_rate(double rate) {
+        if (!(rate >= 0 && rate <= 1)) throw configuration_error{"sample_rate", std::to_string(rate), "0 to 1"};
+        return rate;
+    }
+
+    pipeline make_delivery(const reporter_settings& settings, Transport& transport) {
+        common::check_reach(transport, settings.destination.server);
+        // An error is sent at once and by itself: it may be the last thing that the program does.
+        const delivery_options options{.batch_messages = 1,
+                                       .batch_bytes = largest_event + protocol<Clock>::envelope_size,
+                                       .message_bytes = largest_event,
+                                       .queue_messages = 100,
+                                       .spool = settings.spool};
+        const auto random = uuid::random().bytes();
+        return {"sentry",
+                options,
+                settings.diagnostics,
+                static_cast<std::uint32_t>(random[0] << 8 | random[1]),
+                protocol<Clock>{settings.destination, context_, clock_},
+                transport,
+                clock_};
+    }
+
+    const double sample_rate_;
+    Clock& clock_;
+    event_context context_;
+    std::mutex last_mutex_;
+    std::exception_ptr last_;
+    const void* last_object_ = nullptr;
+    pipeline delivery_;
+};
+
+}  // namespace candor::sentry::detail
+
+// ---- candor/telemetry_options.hpp
+
+namespace candor {
+
+/// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
+struct telemetry_options {
+    candor::product product{};
+    candor::level level = level::all;      ///< from `resolve_level`
+    std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
+    std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
+    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
+    account_source account{};              ///< on whose behalf; called on the worker thread.
+                                           ///< Empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
+                                           ///< product's configuration file
+    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
+                                           ///< tokens in use
+    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
+    sentry::before_send_hook before_send{};
+    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
+    bool capture_uncaught = false;
+    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
+    bool capture_crashes = false;
+    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
+    std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
+    delivery_options delivery{};
+    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
+    diagnostic_sink diagnostics{};
+};
+
+namespace detail {
+
+/// Throws for what is wrong whatever the environment says.
+inline void check(const telemetry_options& options) {
+    if (!is_file_name(options.product.name))
+        throw configuration_error{"product.name", options.product.name, "a name that a directory can have"};
+    check_not_negative("shutdown_timeout", options.shutdown_timeout);
+    check(options.delivery);
+    if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
+    if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
+    if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
+}
+
+/// The variable of the product with that name after its prefix.
+template <environment Environment>
+std::optional<std::string> variable_of(const product& of, const Environment& variables, const char* suffix) {
+    if (of.env_prefix.empty()) return std::nullopt;
+    return variables.get(of.variable(suffix).c_str());
+}
+
+/// The same where it overrides an option: an empty one counts as unset.
+template <environment Environment>
+std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
+    auto value = variable_of(of, variables, suffix);
+    if (value && value->empty()) value.reset();
+    return value;
+}
+
+/// Where something is sent, as it was written; nowhere where it is empty.
+struct endpoint_text {
+    std::string text{};
+    bool is_override = false;  ///< it stands in the environment
+};
+
+/// A development build has only what stands in the environment.
+template <environment Environment>
+endpoint_text endpoint_of(const product& of, const std::string& option, const Environment& variables,
+                          const char* suffix) {
+    if (auto value = override_of(of, variables, suffix)) return {*std::move(value), true};
+    return {of.is_development() ? std::string{} : option, false};
+}
+
+template <environment Environment>
+endpoint_text data_plane_of(const telemetry_options& options, const Environment& variables) {
+    return endpoint_of(options.product, options.data_plane_url, variables, "RUDDERSTACK_DATA_PLANE_URL");
+}
+
+template <environment Environment>
+endpoint_text sentry_dsn_of(const telemetry_options& options, const Environment& variables) {
+    return endpoint_of(options.product, options.sentry_dsn, variables, "SENTRY_DSN");
+}
+
+/// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
+/// have none.
+template <environment Environment>
+std::optional<std::filesystem::path> telemetry_directory(const Environment& variables, std::string_view product_name) {
+    const auto state = state_directory(variables, product_name);
+    if (!state) return std::nullopt;
+    const auto home = home_directory(variables);
+    std::error_code ignored;
+    const bool is_homeless =
+        home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+    if (is_homeless) return std::nullopt;
+    return *state / "telemetry";
+}
+
+/// The spool of a program: in its telemetry directory, unless it says another.
+template <environment Environment>
+spool_options spool_of(const telemetry_options& options, const Environment& variables) {
+    spool_options out = options.delivery.spool;
+    if (!out.directory.empty()) return out;
+    if (auto directory = telemetry_directory(variables, options.product.name)) out.directory = *std::move(directory);
+    return out;
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+// ---- candor/telemetry.hpp
+
+namespace candor {
+
+/// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
+///
+/// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
+/// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
+///
+/// A child made by `fork()` may use its parent's object, whatever the parent's threads did at that moment: it has a
+/// queue, a worker and connections of its own from its first event on, the same invocation id, and nothing of what
+/// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
+/// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
+/// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
+template <transport Transport, clock Clock, environment Environment = process_environment>
+class basic_telemetry {
+public:
+    /// Makes its own policies. Throws `configuration_error` for an option that the program got wrong; what is wrong in
+    /// the environment turns that destination off instead, with a diagnostic.
+    explicit basic_telemetry(const telemetry_options& options) requires std::default_initializable<Transport> &&
+        std::default_initializable<Clock> && std::default_initializable<Environment> {
+        start(options, Environment{});
+    }
+
+    /// Uses a transport and a clock that outlive it; the environment is read now and not kept.
+    basic_telemetry(const telemetry_options& options, Transport& transport, Clock& clock,
+                    const Environment& environment = {}) {
+        start(options, environment, transport, clock);
+    }
+
+    basic_telemetry(const basic_telemetry&) = delete;
+    basic_telemetry& operator=(const basic_telemetry&) = delete;
+    ~basic_telemetry() { shutdown(); }
+
+    /// Records an event. Never blocks on I/O; the event may be destroyed at once.
+    template <event Event>
+    admission track(const Event& event) noexcept {
+        if (!analytics_) return disabled();
+        auto* const mine = session_->get();
+        if (mine == nullptr) return without_session();
+        auto& [events, delivery] = *mine->analytics;
+        if (const auto refused = delivery.would_refuse()) return *refused;
+        rudderstack::detail::record_header header{
+            .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
+            .event = &detail::event_type_of<Event>};
+        try {
+            header.message_id = uuid::random();
+        } catch (...) {
+            return delivery.refuse(admission::out_of_memory);
+        }
+        const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
+        detail::event_packer packed{events.message_bytes - std::min(events.message_bytes, head_size)};
+        const auto state = packed.pack(event, events.invocation, events.secrets);
+        return rudderstack::detail::submit(delivery, header, state, packed.bytes());
+    }
+
+    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
+    /// more on its way up, is answered `duplicate`. Never blocks on I/O; the exception may be destroyed at once.
+    template <std::derived_from<std::exception> Exception>
+    admission capture(const Exception& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return submit_error([&](reporter& errors) {
+            return errors.capture(exception, sentry::detail::static_type_name<Exception>(), where);
+        });
+    }
+
+    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
+    admission capture(const std::exception_ptr& exception,
+                      sentry::source_location where = sentry::source_location::current()) noexcept {
+        return submit_error([&](reporter& errors) { return errors.capture(exception, where); });
+    }
+
+    /// Reports a text as an error of that severity.
+    admission capture_message(sentry::severity level, std::string_view text) noexcept {
+        return submit_error([&](reporter& errors) { return errors.capture_message(level, text); });
+    }
+
+    /// Notes what happened on the way to an error: the last of these go with each error.
+    void add_breadcrumb(std::string_view category, std::string_view message,
+                        sentry::severity level = sentry::severity::info) noexcept {
+        if (!errors_) return;
+        if (auto* const mine = session_->get()) mine->errors->add_breadcrumb(category, message, level);
+    }
+
+    /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
+    /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        auto* const mine = find_session();
+        if (mine == nullptr) return true;
+        const auto deadline = detail::after(policies_->clock().now(), timeout);
+        const bool delivered = !mine->analytics || mine->analytics->delivery.flush(timeout);
+        return (!mine->errors || mine->errors->delivery().flush(deadline - policies_->clock().now())) && delivered;
+    }
+
+    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
+    /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
+    /// `std::quick_exit`, where the object still lives then.
+    void shutdown() noexcept {
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) mine->shutdown();
+    }
+
+    /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
+    /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
+    /// request (50 ms).
+    void revoke() noexcept {
+        if (session_) session_->retire();
+        if (auto* const mine = find_session()) {
+            const std::lock_guard one_at_a_time{mine->revoking};
+            mine->revoke();
+            crashes_.reset();  // with its record
+        }
+        purge(level::none);
+    }
+
+    /// Whether analytics events have a destination.
+    [[nodiscard]] bool sends_events() const noexcept { return analytics_.has_value(); }
+
+    /// Whether errors have a destination.
+    [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
+
+    /// The UUID of this run of the program; nil where nothing is sent.
+    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->invocation : uuid{}; }
+
+    /// Of this process.
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        candor::statistics out;
+        if (const auto* const mine = find_session()) {
+            if (mine->analytics) out += mine->analytics->delivery.statistics();
+            if (mine->errors) out += mine->errors->delivery().statistics();
+        }
+        out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
+        return out;
+    }
+
+private:
+    using reporter = sentry::detail::reporter<Transport, Clock>;
+
+    /// Where events go, and on whose behalf.
+    struct analytics_settings {
+        url data_plane{};
+        std::string write_key{};
+        uuid invocation{};
+        bool in_cloud = false;
+        account_source account{};
+        internal_team_filter internal_team{};
+        redactor secrets{};
+        delivery_options delivery{};
+        diagnostic_sink diagnostics{};
+    };
+
+    /// All that exists only where events are sent.
+    struct analytics {
+        analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
+            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+                     .invocation = of.invocation,
+                     .secrets = of.secrets,
+                     .message_bytes = of.delivery.message_bytes},
+              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
+                                                          of.diagnostics, policies.transport(), policies.clock())} {}
+
+        rudderstack::detail::event_context events;
+        rudderstack::detail::pipeline<Transport, Clock> delivery;
+    };
+
+    /// What is of one process.
+    struct session {
+        explicit session(const basic_telemetry& of) : shutdown_timeout{of.shutdown_timeout_} {
+            if (of.analytics_) analytics.emplace(*of.analytics_, *of.policies_);
+            if (of.errors_) errors.emplace(*of.errors_, of.policies_->transport(), of.policies_->clock());
+        }
+
+        void shutdown() noexcept {
+            if (analytics) analytics->delivery.close(shutdown_timeout);
+            if (errors) errors->delivery().shutdown(shutdown_timeout);
+            if (analytics) analytics->delivery.shutdown(shutdown_timeout);
+        }
+
+        void revoke() noexcept {
+            if (analytics) analytics->delivery.revoke();
+            if (errors) errors->delivery().revoke();
+            if (analytics) analytics->delivery.shutdown(std::chrono::nanoseconds{0});
+            if (errors) errors->delivery().shutdown(std::chrono::nanoseconds{0});
+        }
+
+        const std::chrono::milliseconds shutdown_timeout;
+        std::optional<basic_telemetry::analytics> analytics;
+        std::optional<reporter> errors;
+        std::mutex revoking;
+    };
+    using bounded_session = detail::until_exit<session>;
+
+    [[nodiscard]] session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
+
+    template <class Capture>
+    admission submit_error(const Capture& capture) noexcept {
+        if (!errors_) return disabled();
+        auto* const mine = session_->get();
+        return mine == nullptr ? without_session() : capture(*mine->errors);
+    }
+
+    admission disabled() noexcept {
+        disabled_.fetch_add(1, std::memory_order_relaxed);
+        return admission::disabled;
+    }
+
+    /// In a child.
+    [[nodiscard]] admission without_session() const noexcept {
+        return session_->is_retired() ? admission::closed : admission::out_of_memory;
+    }
+
+    template <class... Lent>
+    void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        detail::check(options);
+        shutdown_timeout_ = options.shutdown_timeout;
+        directory_ = detail::telemetry_directory(variables, options.product.name);
+        spool_ = detail::spool_of(options, variables);
+        purge(options.level);
+        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
+        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
+        if (!analytics_ && !errors_) return;
+        session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
+        if (errors_ && options.capture_crashes) start_crash_handler(options);
+        if (errors_ && options.capture_uncaught) {
+            terminations_.emplace([this](const std::exception_ptr& exception) {
+                if (auto* const mine = session_->get())
+                    mine->errors->capture_termination(exception, sentry::source_location{});
+                shutdown();
+            });
+        }
+    }
+
+    /// Removes what earlier runs left and the level does not allow.
+    void purge(level allowed) noexcept {
+        std::error_code ignored;
+        if (std::filesystem::is_directory(spool_.directory, ignored)) {
+            if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
+            if (!candor::sends_errors(allowed)) detail::purge_spool(spool_.directory, "sentry");
+        }
+        if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
+            return;
+        try {
+            sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
+        } catch (...) {  // no memory: they stay until the next start
+        }
+    }
+
+    template <class... Lent>
+    detail::policies<Transport, Clock>& policies(Lent&... lent) {
+        if (!policies_) policies_.emplace(lent...);
+        return *policies_;
+    }
+
+    template <class... Lent>
+    void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto data_plane = detail::data_plane_of(options, variables);
+        const auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
+        if (data_plane.text.empty()) return;
+
+        try {
+            analytics_settings to{
+                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
+                .write_key = write_key.value_or(options.write_key),
+                .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
+                .in_cloud = detail::variable_of(options.product, variables, "CLOUD").has_value(),
+                .account = options.account,
+                .internal_team = options.internal_team
+                                     ? options.internal_team
+                                     : internal_team_from_config(variables, options.product.name, options.diagnostics),
+                .secrets = redactor::make(variables, options.secrets),
+                .delivery = options.delivery,
+                .diagnostics = options.diagnostics};
+            rudderstack::detail::check_write_key(to.write_key);
+            to.delivery.spool = spool_;
+            detail::check_reach(policies(lent...).transport(), to.data_plane);
+            analytics_ = std::move(to);
+        } catch (const configuration_error& error) {
+            // The options alone were found good, so without a variable it is their
+            // combination that is the program's.
+            if (!data_plane.is_override && !write_key) throw;
+            detail::report(options.diagnostics,
+                           "analytics are off: a variable of the environment set " + std::string{error.what()});
+        }
+    }
+
+    template <class... Lent>
+    void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
+        const auto dsn = detail::sentry_dsn_of(options, variables);
+        if (dsn.text.empty()) return;
+        try {
+            sentry::detail::reporter_settings to{
+                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.text),
+                .release = options.product.name + "@" + options.product.version,
+                .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
+                .before_send = options.before_send,
+                .secrets = redactor::make(variables, options.secrets),
+                .spool = spool_,
+                .diagnostics = options.diagnostics};
+            detail::check_reach(policies(lent...).transport(), to.destination.server);
+            errors_ = std::move(to);
+        } catch (const configuration_error& error) {
+            if (!dsn.is_override) throw;
+            detail::report(options.diagnostics,
+                           "errors are not sent: a variable of the environment set " + std::string{error.what()});
+        }
+    }
+
+    /// Reports what earlier runs left, and leaves a record if this one crashes.
+    void start_crash_handler(const telemetry_options& options) {
+        if (!directory_)
+            return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
+        auto& errors = *session_->find()->errors;
+        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
+            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
+            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
+        });
+        crashes_.emplace(sentry::crash_options{
+            .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
+        if (!crashes_->problem().empty())
+            detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
+    }
+
+    std::atomic<std::uint64_t> disabled_{0};
+    std::chrono::milliseconds shutdown_timeout_{};
+    std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
+    spool_options spool_;
+    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
+    std::optional<analytics_settings> analytics_;                  ///< where events are sent
+    std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
+    std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
+    std::optional<sentry::crash_handler> crashes_;
+    std::optional<sentry::terminate_handler> terminations_;
+};
+
+}  // namespace candor
+
+// ---- candor/command.hpp
+
+namespace candor {
+
+namespace detail {
+
+/// Sends nothing, and keeps what it was to send. Any thread.
+class keeping_transport {
+public:
+    http_response send(const http_request& request) {
+        const std::lock_guard guard{mutex_};
+        requests_.push_back({request.url, request.body});
+        return {.status = 200};
+    }
+    void cancel() noexcept {}
+
+    struct kept {
+        std::string url;
+        std::string body;
+    };
+    [[nodiscard]] std::vector<kept> requests() const {
+        const std::lock_guard guard{mutex_};
+        return requests_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<kept> requests_;
+};
+
+/// What a telemetry command knows of its program. One thread.
+template <environment Environment>
+class telemetry_report {
+public:
+    telemetry_report(const telemetry_options& options, int argc, const char* const* argv,
+                     const Environment& environment)
+        : options_{options},
+          environment_{environment},
+          resolved_{resolve_level(options.product, argc, argv, environment)},
+          sources_{ask_all_level_sources(options.product, argc, argv, environment)},
+          spool_{spool_of(options, environment)} {
+        try {
+            if (const auto to = data_plane_of(options, environment); !to.text.empty())
+                data_plane_ = rudderstack::detail::checked_data_plane_url(to.text).origin();
+            if (const auto to = sentry_dsn_of(options, environment); !to.text.empty())
+                errors_ = sentry::detail::checked_dsn("sentry_dsn", to.text).server.origin();
+        } catch (const configuration_error& error) {
+            problem_ = error.what();
+        }
+    }
+
+    [[nodiscard]] const resolution& resolved() const noexcept { return resolved_; }
+    [[nodiscard]] const spool_options& spool() const noexcept { return spool_; }
+
+    [[nodiscard]] bool sends_events() const noexcept { return data_plane_ && candor::sends_analytics(resolved_.level); }
+    [[nodiscard]] bool sends_errors() const noexcept { return errors_ && candor::sends_errors(resolved_.level); }
+
+    /// How many messages wait on disk.
+    [[nodiscard]] std::uint64_t spooled() const {
+        std::uint64_t out = 0;
+        if (!spool_.enabled || spool_.directory.empty()) return out;
+        for (const auto& entry : spool_directory<system_calls>{spool_.directory}.list())
+            if (const auto name = spool_name::parse(entry.name)) out += name->messages;
+        return out;
+    }
+
+    [[nodiscard]] nlohmann::ordered_json json() const {
+        const auto or_null = [](const std::optional<std::string>& text) {
+            return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+        };
+        auto sources = nlohmann::ordered_json::array();
+        for (const auto& source : sources_) {
+            nlohmann::ordered_json one{{"source", to_string(source.source)}, {"level", nullptr}, {"reason", nullptr}};
+            if (source.said) {
+                one["level"] = to_string(source.said->level);
+                one["reason"] = source.said->reason;
+            }
+            one["decides"] = source.decides;
+            sources.push_back(std::move(one));
+        }
+        return {{"level", to_string(resolved_.level)},
+                {"source", to_string(resolved_.source)},
+                {"reason", resolved_.reason},
+                {"development", resolved_.development},
+                {"sources", sources},
+                {"sends", {{"analytics", sends_events()}, {"errors", sends_errors()}}},
+                {"endpoint", or_null(data_plane_)},
+                {"errors_endpoint", or_null(errors_)},
+                {"spooled", spooled()},
+                {"spool", spool_.directory.empty() ? nlohmann::ordered_json(nullptr)
+                                                   : nlohmann::ordered_json(printable_path(spool_.directory))},
+                {"warnings", resolved_.warnings},
+                {"error", or_null(resolved_.error ? resolved_.error : problem_)}};
+    }
+
+    [[nodiscard]] std::string text() const {
+        const auto& product = options_.product;
+        std::string out = "Telemetry of " + product.name + (product.version.empty() ? "" : " " + product.version) +
+                          ": " + std::string{to_string(resolved_.level)} + ", by " + resolved_.reason + ".\n\n";
+        for (const auto& warning : resolved_.warnings) out += "Warning: " + warning + ".\n\n";
+        for (const auto& error : {resolved_.error, problem_})
+            if (error) out += "Error: " + *error + ".\n\n";
+        out += "Who was asked, in this order; the first that says anything decides:\n";
+        for (const auto& source : sources_) {
+            std::string name{to_string(source.source)};
+            name.resize(17, ' ');
+            out += (source.decides ? "  > " : "    ") + name;
+            out += source.said ? std::string{to_string(source.said->level)} + ", " + source.said->reason : "nothing";
+            out += '\n';
+        }
+        out += "\nEvents: " + place(sends_events(), data_plane_, candor::sends_analytics(resolved_.level));
+        out += "Errors: " + place(sends_errors(), errors_, candor::sends_errors(resolved_.level));
+        const auto waiting = spooled();
+        out += "Waiting to be sent: " + std::to_string(waiting);
+        if (waiting > 0) out += ", in " + printable_path(spool_.directory);
+        return out + ".\n";
+    }
+
+private:
+    /// One line on where something goes, or why it does not.
+    std::string place(bool is_sent, const std::optional<std::string>& to, bool is_allowed) const {
+        if (is_sent) return "sent to " + *to + ".\n";
+        if (!is_allowed) return "not sent, the level forbids it.\n";
+        return options_.product.is_development() ? "not sent, this is a development build.\n"
+                                                 : "not sent, there is no place to send them to.\n";
+    }
+
+    const telemetry_options& options_;
+    const Environment& environment_;
+    resolution resolved_;
+    std::vector<level_answer> sources_;
+    spool_options spool_;
+    std::optional<std::string> data_plane_;
+    std::optional<std::string> errors_;
+    std::optional<std::string> problem_;
+};
+
+/// The requests that a run would make that tracked each event once and captured an error, and what an earlier run left.
+template <clock Clock, environment Environment, event... Events>
+std::vector<keeping_transport::kept> preview_requests(telemetry_options options, level allowed, Clock& clock,
+                                                      const Environment& environment) {
+    keeping_transport transport;
+    options.level = allowed;
+    options.capture_crashes = options.capture_uncaught = false;
+    options.delivery.spool.enabled = false;
+    options.delivery.compress = false;
+    options.delivery.on_delivered = nullptr;
+    options.delivery.on_dropped = nullptr;
+    {
+        basic_telemetry<keeping_transport, Clock, Environment> telemetry{options, transport, clock, environment};
+        (telemetry.track(Events{}), ...);
+        telemetry.capture_message(sentry::severity::error, "an error");
+        telemetry.flush(std::chrono::seconds{5});
+    }
+    return transport.requests();
+}
+
+/// The words of a telemetry command, without the flags.
+struct command_words {
+    std::vector<std::string_view> words{};
+    bool as_json = false;
+    std::string complaint{};
+};
+
+inline command_words read_command(int argc, const char* const* argv) {
+    command_words out;
+    for (int i = 1; i < argc && argv != nullptr && argv[i] != nullptr; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--json") {
+            out.as_json = true;
+        } else if (word == level_flag) {
+            ++i;
+        } else if (word.starts_with("-") && !word.starts_with(std::string{level_flag} + "=")) {
+            out.complaint = "unknown option " + printable(word);
+        } else if (!word.starts_with("-")) {
+            out.words.push_back(word);
+        }
+    }
+    if (!out.complaint.empty()) return out;
+    if (out.words.empty()) out.words.push_back("status");
+    const bool takes_level = out.words[0] == "level";
+    if (out.words.size() > (takes_level ? 2U : 1U))
+        out.complaint = "too many words: " + printable(out.words[takes_level ? 2 : 1]);
+    if (takes_level && (out.words.size() < 2 || !parse_level(out.words[1])))
+        out.complaint = "level takes one of " + std::string{allowed_levels} +
+                        (out.words.size() < 2 ? "" : ", not " + printable(out.words[1]));
+    return out;
+}
+
+inline constexpr std::string_view command_usage =
+    "usage: telemetry [status]  what is sent, where, and who decided that\n"
+    "       telemetry on        from now on everything may be sent\n"
+    "       telemetry off       from now on nothing is sent, and what waits is removed\n"
+    "       telemetry level L   none, errors, stats or all\n"
+    "       telemetry preview   exactly what a run would send; sends nothing\n"
+    "       telemetry catalog   every event and field that can be sent\n"
+    "       telemetry purge     removes what waits to be sent\n"
+    "Each takes --json.\n";
+
+/// Removes what waits to be sent of what the level does not allow. False where something is left.
+template <environment Environment>
+bool purge_what_waits(const telemetry_options& options, level allowed, const Environment& environment) {
+    const auto spool = spool_of(options, environment);
+    const auto purge = [&](std::string_view protocol) {
+        purge_spool(spool.directory, protocol);
+        for (const auto& entry : spool_directory<system_calls>{spool.directory}.list())
+            if (entry.name.starts_with(protocol) && spool_name::parse(entry.name)) return false;
+        return true;
+    };
+    bool is_gone = true;
+    if (!spool.directory.empty() && !candor::sends_analytics(allowed)) is_gone = purge("rudderstack");
+    if (!spool.directory.empty() && !candor::sends_errors(allowed)) is_gone = purge("sentry") && is_gone;
+    const auto crashes = telemetry_directory(environment, options.product.name);
+    if (crashes && !candor::sends_errors(allowed))
+        sentry::recover_crashes(*crashes, [](const sentry::crash_record&) { return true; });
+    return is_gone;
+}
+
+}  // namespace detail
+
+/// The command `telemetry`, for a program to mount: what is sent and why, the user's choice, what would be sent.
+///
+///     if (argc > 1 && std::string_view{argv[1]} == "telemetry")
+///         return candor::telemetry_command(options, candor::event_list<sync_started, sync_completed>{}, argc - 1,
+///                                          argv + 1, std::cout, std::cerr);
+///
+/// `argv[0]` is the command's own name, what follows are its words: nothing or `status`, `on`, `off`, `level L`,
+/// `preview`, `catalog`, `purge`, each with `--json` where that is wanted; `--telemetry-level` is read as in any run.
+/// `options` are those of the program's telemetry, whose level is not looked at; the events are all that it can send.
+///
+/// `preview` makes the requests that a run would make that tracked each event once, with its default values, and
+/// captured one error, and prints them instead of sending them; the account source and the hooks of `options` are
+/// called. `off`, and a level that forbids something, remove what waits of that.
+///
+/// Returns the exit status of a program: 0 done; 1 not done, such as a choice that could not be saved; 2 wrong usage,
+/// and `status` where a flag or variable has an unknown level.
+/// Complaints go to `errors`. Throws `std::bad_alloc`, and what the streams are set to throw. One thread.
+template <event... Events, clock Clock, environment Environment>
+int telemetry_command(const telemetry_options& options, event_list<Events...> events, int argc, const char* const* argv,
+                      std::ostream& out, std::ostream& errors, Clock& clock, const Environment& environment) {
+    static_assert((std::default_initializable<Events> && ...),
+                  "an event of the list needs default values, for preview");
+    constexpr int done = 0, not_done = 1, wrong_usage = 2;
+    const auto read = detail::read_command(argc, argv);
+    if (!read.complaint.empty()) {
+        errors << read.complaint << '\n' << detail::command_usage;
+        return wrong_usage;
+    }
+    const auto command = read.words[0];
+    const auto show = [&](const nlohmann::ordered_json& json, const std::string& text) {
+        if (read.as_json) {
+            out << json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+        } else {
+            out << text;
+        }
+    };
+    if (command == "catalog") {
+        const auto all = make_catalog(events);
+        show(to_json(all), "# What " + options.product.name + " can send\n\n" + to_markdown(all));
+        return done;
+    }
+    const detail::telemetry_report report{options, argc, argv, environment};
+    if (command == "status") {
+        show(report.json(), report.text());
+        return report.resolved().error ? wrong_usage : done;
+    }
+    if (command == "preview") {
+        auto requests = nlohmann::ordered_json::array();
+        std::string text;
+        for (const auto& request : detail::preview_requests<Clock, Environment, Events...>(
+                 options, report.resolved().level, clock, environment)) {
+            requests.push_back({{"url", request.url}, {"body", request.body}});
+            text += "POST " + request.url + "\n" + request.body + (request.body.ends_with('\n') ? "\n" : "\n\n");
+        }
+        if (text.empty()) text = "Nothing would be sent.\n";
+        show({{"requests", requests}}, text);
+        return done;
+    }
+    if (command == "purge") {
+        const bool is_gone = detail::purge_what_waits(options, level::none, environment);
+        show({{"purged", is_gone}}, is_gone ? "Nothing waits to be sent.\n" : "");
+        if (!is_gone)
+            errors << "not everything could be removed in " << detail::printable_path(report.spool().directory) << '\n';
+        return is_gone ? done : not_done;
+    }
+    const auto chosen = command == "on"      ? std::optional{level::all}
+                        : command == "off"   ? std::optional{level::none}
+                        : command == "level" ? parse_level(read.words[1])
+                                             : std::nullopt;
+    if (!chosen) {
+        errors << "unknown command " << detail::printable(command) << '\n' << detail::command_usage;
+        return wrong_usage;
+    }
+    const auto saved = save_choice(environment, options.product.name, *chosen);
+    if (saved.problem) {
+        errors << *saved.problem << '\n';
+        return not_done;
+    }
+    const bool is_gone = detail::purge_what_waits(options, *chosen, environment);
+    const detail::telemetry_report now{options, argc, argv, environment};
+    std::string text =
+        "Saved: " + std::string{to_string(*chosen)} + ", in " + detail::printable_path(saved.file) + ".\n";
+    if (now.resolved().source != level_source::saved_choice)
+        text += "In this environment " + now.resolved().reason + " goes before it.\n";
+    show(now.json(), text);
+    if (!is_gone) errors << "not everything that waits could be removed\n";
+    return is_gone ? done : not_done;
+}
+
+/// The same, with the clock of the system and the variables of this process.
+template <event... Events>
+int telemetry_command(const telemetry_options& options, event_list<Events...> events, int argc, const char* const* argv,
+                      std::ostream& out, std::ostream& errors) {
+    system_clock clock;
+    return telemetry_command(options, events, argc, argv, out, errors, clock, process_environment{});
+}
+
+/// The same, of the words that follow the command's name, as a parser of command lines leaves them.
+template <event... Events>
+int telemetry_command(const telemetry_options& options, event_list<Events...> events,
+                      const std::vector<std::string>& words, std::ostream& out, std::ostream& errors) {
+    std::vector<const char*> argv{"telemetry"};
+    for (const auto& word : words) argv.push_back(word.c_str());
+    return telemetry_command(options, events, static_cast<int>(argv.size()), argv.data(), out, errors);
+}
+
+}  // namespace candor
+
+// ---- candor/event/init.hpp
+
+namespace candor {
+
+namespace detail {
+
+/// What both init events say.
+template <class Event>
+constexpr auto init_fields() {
+    return std::tuple{
+        field("source", &Event::source, "Source that was chosen"),
+        field("destination", &Event::destination, "Destination that was chosen"),
+        field("accept_defaults", &Event::accept_defaults, "Whether every default was accepted unasked"),
+        free_text("spec_path", &Event::spec_path, "Path of the specification file, home directory redacted"),
+        free_text("error", &Event::error, "Error message, secrets redacted"),
+    };
+}
+
+}  // namespace detail
+
+/// A program begins to set up a project.
+struct init_started {
+    static constexpr std::string_view event_name = "init_started";
+
+    std::optional<std::string> source{};
+    std::optional<std::string> destination{};
+    bool accept_defaults = false;
+    std::optional<std::string> spec_path{};
+    std::optional<std::string> error{};
+
+    static constexpr auto fields() { return detail::init_fields<init_started>(); }
+};
+
+/// A program has set up a project, or failed to.
+struct init_completed {
+    static constexpr std::string_view event_name = "init_completed";
+
+    std::optional<std::string> source{};
+    std::optional<std::string> destination{};
+    bool accept_defaults = false;
+    std::optional<std::string> spec_path{};
+    std::optional<std::string> error{};
+    std::string status = "success";  ///< `success` or `error`
+
+    static constexpr auto fields() {
+        return std::tuple_cat(detail::init_fields<init_completed>(),
+                              std::tuple{field("status", &init_completed::status, "`success` or `error`")});
+    }
+};
+
+}  // namespace candor
+
+// ---- candor/event/login.hpp
+
+namespace candor {
+
+/// Somebody logged in. Track it when the new account is in place: the account source is asked again before it is sent.
+struct login_succeeded {
+    static constexpr std::string_view event_name = "login_success";
+    static constexpr bool requires_account = true;
+    static constexpr bool refreshes_account = true;
+    static constexpr identity_fields identity =
+        identity_fields::invocation_uuid | identity_fields::team | identity_fields::environment;
+
+    static constexpr auto fields() { return std::tuple<>{}; }
+};
+
+}  // namespace candor
+
+// ---- candor/event/sync.hpp
+
+namespace candor {
+
+namespace detail {
+
+/// What both sync events say. A shard counts only where number and total are known, that is above zero.
+template <class Event>
+constexpr auto sync_fields() {
+    return std::tuple{
+        invocation_id("sync_run_id", "Random UUID of this sync, the same as the invocation's"),
+        field("sync_name", &Event::sync_name, "Name of the sync in its specification"),
+        field("source_path", &Event::source_path, "Path of the source plugin"),
+        field("destination_paths", &Event::destination_paths, "Paths of the destination plugins"),
+        field("shard_num", &Event::shard_number_if_sharded, "Number of this shard, from 1"),
+        field("shard_total", &Event::shard_total_if_sharded, "Number of shards"),
+    };
+}
+
+inline std::optional<std::int64_t> if_sharded(std::int64_t value, std::int64_t other) noexcept {
+    return value > 0 && other > 0 ? std::optional{value} : std::nullopt;
+}
+
+}  // namespace detail
+
+/// A sync begins.
+struct sync_started {
+    static constexpr std::string_view event_name = "sync_run_started";
+    static constexpr bool requires_account = true;
+
+    std::string sync_name{};
+    std::string source_path{};
+    std::vector<std::string> destination_paths{};
+    std::int64_t shard_num = 0;
+    std::int64_t shard_total = 0;
+
+    [[nodiscard]] std::optional<std::int64_t> shard_number_if_sharded() const noexcept {
+        return detail::if_sharded(shard_num, shard_total);
+    }
+    [[nodiscard]] std::optional<std::int64_t> shard_total_if_sharded() const noexcept {
+        return detail::if_sharded(shard_total, shard_num);
+    }
+
+    static constexpr auto fields() { return detail::sync_fields<sync_started>(); }
+};
+
+/// A sync has ended.
+struct sync_completed {
+    static constexpr std::string_view event_name = "sync_run_completed";
+    static constexpr bool requires_account = true;
+
+    std::string sync_name{};
+    std::string source_path{};
+    std::vector<std::string> destination_paths{};
+    std::int64_t shard_num = 0;
+    std::int64_t shard_total = 0;
+    std::chrono::nanoseconds duration{};
+    std::string status = "success";  ///< `success` or `error`
+    std::int64_t total_rows = 0;
+    std::int64_t errors = 0;
+    std::int64_t warnings = 0;
+    bool aborted_due_to_error = false;
+
+    [[nodiscard]] std::optional<std::int64_t> shard_number_if_sharded() const noexcept {
+        return detail::if_sharded(shard_num, shard_total);
+    }
+    [[nodiscard]] std::optional<std::int64_t> shard_total_if_sharded() const noexcept {
+        return detail::if_sharded(shard_total, shard_num);
+    }
+
+    static constexpr auto fields() {
+        return std::tuple_cat(
+            detail::sync_fields<sync_completed>(),
+            std::tuple{
+                field("duration", &sync_completed::duration, "Wall time, in nanoseconds"),
+                field("status", &sync_completed::status, "`success` or `error`"),
+                field("total_rows", &sync_completed::total_rows, "Rows synced"),
+                field("errors", &sync_completed::errors, "Number of errors"),
+                field("warnings", &sync_completed::warnings, "Number of warnings"),
+                field("aborted_due_to_error", &sync_completed::aborted_due_to_error, "Whether an error ended the sync"),
+            });
+    }
+};
+
+}  // namespace candor
+
+// ---- candor/otlp/metrics_file.hpp
+
+namespace candor::otlp {
+
+/// The file in which a person watches a table. Replaced as a whole each time (`replace_file`): a reader never sees a
+/// part of a table.
+class metrics_file {
+public:
+    /// Writes `text`, the first table, to `path`; a relative one is below the working directory of this moment. Removes
+    /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
+    /// be written.
+    explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
+        if (const auto problem = replace_file(path_, text); !problem.empty()) refuse(path, problem);
+        sweep_replacements(path_.parent_path());
+    }
+
+    /// Replaces the file's content, and says whether it is there now. Where it is not, that is counted, `diagnostic`
+    /// hears of it unless it was so last time already, and the old content stands; the next call tries again. One
+    /// thread at a time. Throws only `std::bad_alloc`.
+    bool write(std::string_view text, const diagnostic_sink& diagnostic = {}) {
+        const auto problem = replace_file(path_, text);
+        if (!problem.empty()) {
+            failures_.fetch_add(1, std::memory_order_relaxed);
+            if (!failed_)
+                candor::detail::report(diagnostic,
+                                       "the metrics file " + candor::detail::printable_path(path_) + " " + problem);
+        }
+        failed_ = !problem.empty();
+        return !failed_;
+    }
+
+    /// How often `write` has failed. Thread-safe.
+    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_.load(std::memory_order_relaxed); }
+
+    /// Where the file is: an absolute path.
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+private:
+    [[noreturn]] static void refuse(const std::filesystem::path& path, const std::string& problem) {
+        const auto text = path.u8string();
+        throw configuration_error{"metrics_file",
+                                  {reinterpret_cast<const char*>(text.data()), text.size()},
+                                  "a path where a file can be written; this one " + problem};
+    }
+
+    static std::filesystem::path absolute(const std::filesystem::path& path) {
+        if (!path.has_filename() ||
+            path.native().find(std::filesystem::path::value_type{}) != std::filesystem::path::string_type::npos)
+            refuse(path, "is no file's name");
+        std::error_code error;
+        auto whole = std::filesystem::absolute(path, error);
+        if (error) refuse(path, "cannot be found: " + error.message());
+        return whole;
+    }
+
+    std::filesystem::path path_;
+    std::atomic<std::uint64_t> failures_{0};
+    bool failed_ = false;
+};
+
+}  // namespace candor::otlp
 
 // ---- candor/otlp/json_members.hpp
 
@@ -4127,68 +11455,6 @@ private:
 
 }  // namespace candor::otlp::detail
 
-// ---- candor/policy/clock.hpp
-
-namespace candor {
-
-/// A point on the clock that never jumps: what deadlines and waits are measured with.
-using steady_time = std::chrono::steady_clock::time_point;
-
-/// A point in calendar time with nanoseconds: what stands in events. It may jump.
-using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
-
-namespace detail {
-
-/// Now and `timeout` later, without overflow for a timeout that means "for ever".
-inline steady_time after(steady_time now, std::chrono::nanoseconds timeout) noexcept {
-    return timeout > steady_time::max() - now ? steady_time::max() : now + timeout;
-}
-
-}  // namespace detail
-
-/// A source of time, and the only way candor waits. Every member may be called from any thread at once.
-///
-/// 1. `now()` is monotonic and does not throw.
-/// 2. `wall_now()` is the calendar time and does not throw.
-/// 3. `idle_until(lock, changed, deadline)`: candor's worker has nothing to do before `deadline`. Called with
-///    `lock` held; releases it while waiting and holds it again on return. Returns when `changed` is notified,
-///    when `deadline` is reached, or spuriously. `steady_time::max()` means no deadline.
-/// 4. `wait_until(lock, changed, deadline)`: a thread of the program waits for the worker, on the same terms. It
-///    is a member of its own so that a simulated clock can let time pass exactly then.
-template <class C>
-concept clock = requires(C& c, std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time t) {
-    { c.now() }
-    noexcept->std::same_as<steady_time>;
-    { c.wall_now() }
-    noexcept->std::same_as<wall_time>;
-    c.idle_until(lock, changed, t);
-    c.wait_until(lock, changed, t);
-};
-
-/// The system's clocks. Stateless.
-class system_clock {
-public:
-    [[nodiscard]] steady_time now() const noexcept { return std::chrono::steady_clock::now(); }
-
-    [[nodiscard]] wall_time wall_now() const noexcept {
-        return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-    }
-
-    void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
-        wait_until(lock, changed, deadline);
-    }
-
-    void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
-        if (deadline == steady_time::max()) {
-            changed.wait(lock);  // a library may overflow when it converts the largest time point
-        } else {
-            changed.wait_until(lock, deadline);
-        }
-    }
-};
-
-}  // namespace candor
-
 // ---- candor/otlp/table.hpp
 
 namespace candor::otlp {
@@ -4530,73 +11796,6 @@ private:
 static_assert(visitor<table::update>);
 
 }  // namespace candor::otlp
-
-// ---- candor/policy/http.hpp
-
-namespace candor {
-
-/// One header field of a request or an answer.
-struct http_header {
-    std::string name{};
-    std::string value{};
-};
-
-namespace detail {
-
-/// Whether two ASCII texts are the same but for the case of their letters.
-inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    if (a.size() != b.size()) return false;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        if (lower(a[i]) != lower(b[i])) return false;
-    return true;
-}
-
-/// The value of the first header of that name, or null.
-inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
-    for (const auto& h : headers)
-        if (equal_ignoring_case(h.name, name)) return &h.value;
-    return nullptr;
-}
-
-}  // namespace detail
-
-/// A request as a protocol makes it. Plain data; a transport only moves it.
-struct http_request {
-    std::string method = "POST";
-    std::string url{};                   ///< absolute, checked when the client was made
-    std::vector<http_header> headers{};  ///< without Host, Content-Length and Content-Encoding
-    std::string body{};                  ///< plain, never compressed
-    bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
-    std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
-    std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
-};
-
-/// Why there is no answer.
-enum class transport_error {
-    none,         ///< there is one: `status` is set
-    unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
-    tls,          ///< no trustworthy encrypted connection; never retried in the clear
-    timeout,      ///< a deadline of the request passed
-    broken,       ///< the connection ended before a whole answer came
-    cancelled,    ///< `cancel()` was called
-};
-
-/// An answer, or the reason why there is none.
-struct http_response {
-    int status = 0;
-    std::vector<http_header> headers{};
-    std::string body{};  ///< at most 64 KiB, the rest is not read
-    transport_error error = transport_error::none;
-    std::string message{};  ///< for a person, where `error` is set
-
-    /// The value of the first header of that name (letters of either case), or null.
-    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
-        return detail::find_header(headers, name);
-    }
-};
-
-}  // namespace candor
 
 // ---- candor/policy/server.hpp
 
@@ -4940,55 +12139,6 @@ private:
 };
 
 }  // namespace candor::otlp
-
-// ---- candor/event/rfc3339.hpp
-
-namespace candor::detail {
-
-/// The most bytes that `write_rfc3339` writes.
-inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
-
-/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
-/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
-inline char* write_rfc3339(wall_time time, char* out) noexcept {
-    const auto put = [&out](unsigned value, int digits) {
-        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
-        out += digits;
-    };
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-    const auto day = std::chrono::floor<std::chrono::days>(seconds);
-    const std::chrono::year_month_day date{day};
-    const auto of_day = static_cast<unsigned>((seconds - day).count());
-
-    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.month()), 2);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.day()), 2);
-    *out++ = 'T';
-    put(of_day / 3600, 2);
-    *out++ = ':';
-    put(of_day / 60 % 60, 2);
-    *out++ = ':';
-    put(of_day % 60, 2);
-    const auto fraction =
-        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
-    if (fraction != 0) {
-        *out++ = '.';
-        put(fraction, 9);
-        while (out[-1] == '0') --out;
-    }
-    *out++ = 'Z';
-    return out;
-}
-
-/// The same as a string.
-inline std::string to_rfc3339(wall_time time) {
-    char text[rfc3339_size];
-    return {text, write_rfc3339(time, text)};
-}
-
-}  // namespace candor::detail
 
 // ---- candor/otlp/display_width.hpp
 
@@ -5525,4816 +12675,6 @@ private:
 
 }  // namespace candor::otlp
 
-// ---- candor/policy/url.hpp
-
-namespace candor {
-
-/// An absolute http or https URL, as far as candor needs one (RFC 3986, without query and fragment).
-struct url {
-    std::string scheme{};    ///< `http` or `https`, lower case
-    std::string userinfo{};  ///< what stands before `@`, undecoded
-    std::string host{};      ///< name or address; an IPv6 address without its brackets
-    std::uint16_t port = 0;  ///< the given port, or the scheme's default
-    std::string path{};      ///< empty or starting with `/`, without a trailing `/`
-
-    /// `scheme://host:port`: brackets around an IPv6 address, the port only where it is not the default.
-    [[nodiscard]] std::string origin() const {
-        std::string out = scheme + "://";
-        out += host.find(':') == std::string::npos ? host : "[" + host + "]";
-        if (port != (scheme == "https" ? 443 : 80)) out += ":" + std::to_string(port);
-        return out;
-    }
-};
-
-/// Reads a URL. Nothing where the text is not an http or https URL with a host, holds a space or a control
-/// character, or has a port outside 1 to 65535, a query or a fragment. Pure; any thread.
-inline std::optional<url> parse_url(std::string_view text) {
-    if (std::any_of(text.begin(), text.end(),
-                    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }))
-        return std::nullopt;
-    url out;
-    const auto colon = text.find("://");
-    if (colon == std::string_view::npos) return std::nullopt;
-    for (const char c : text.substr(0, colon))
-        out.scheme += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (out.scheme != "http" && out.scheme != "https") return std::nullopt;
-    text.remove_prefix(colon + 3);
-    if (text.find_first_of("?#\\") != std::string_view::npos) return std::nullopt;
-
-    const auto slash = std::min(text.find('/'), text.size());
-    out.path = text.substr(slash);
-    while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
-
-    std::string_view authority = text.substr(0, slash);
-    if (const auto at = authority.rfind('@'); at != std::string_view::npos) {
-        out.userinfo = authority.substr(0, at);
-        authority.remove_prefix(at + 1);
-    }
-    std::string_view port;
-    if (!authority.empty() && authority.front() == '[') {
-        const auto bracket = authority.find(']');
-        if (bracket == std::string_view::npos) return std::nullopt;
-        out.host = authority.substr(1, bracket - 1);
-        if (out.host.find(':') == std::string::npos) return std::nullopt;
-        port = authority.substr(bracket + 1);
-        if (!port.empty() && port.front() != ':') return std::nullopt;
-    } else {
-        const auto end = std::min(authority.find(':'), authority.size());
-        out.host = authority.substr(0, end);
-        port = authority.substr(end);
-    }
-    if (out.host.empty()) return std::nullopt;
-    if (port.empty()) {
-        out.port = out.scheme == "https" ? 443 : 80;
-    } else {
-        port.remove_prefix(1);
-        const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-        if (error != std::errc{} || end != port.data() + port.size() || out.port == 0) return std::nullopt;
-    }
-    return out;
-}
-
-}  // namespace candor
-
-// ---- candor/policy/transport.hpp
-
-namespace candor {
-
-/// What moves a request to a server and brings the answer back. It knows nothing of events.
-///
-/// 1. `send(request)` is called by candor's workers only, from several threads at once where several clients share
-///    one transport, and blocks until there is an answer or a reason why not. The transport owns neither argument
-///    nor result after it returned. A failure is said in `http_response::error`; what it throws is contained by the
-///    caller and taken for `transport_error::broken`.
-/// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
-/// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
-///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
-/// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
-///    https where TLS is not compiled in. Called during the construction of a client.
-/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
-template <class T>
-concept transport = requires(T& t, const http_request& request) {
-    { t.send(request) } -> std::same_as<http_response>;
-    { t.cancel() }
-    noexcept;
-};
-
-namespace detail {
-
-/// Throws `configuration_error` where the transport can never reach that server.
-template <transport Transport>
-void check_reach(const Transport& transport, const url& server) {
-    if constexpr (requires { transport.check(server); }) transport.check(server);
-}
-
-}  // namespace detail
-
-/// Sends nothing and answers 200 to everything.
-class null_transport {
-public:
-    [[nodiscard]] http_response send(const http_request&) const { return {.status = 200}; }
-    void cancel() const noexcept {}
-};
-
-}  // namespace candor
-
-// ---- candor/privacy/redactor.hpp
-
-namespace candor {
-
-namespace detail {
-
-/// Finds every occurrence of one text in another, overlapping ones too, in time linear in the other (Knuth, Morris and
-/// Pratt): a search that starts anew at each byte takes `text * needle` steps on `aaaa…`.
-class text_search {
-public:
-    explicit text_search(std::string needle) : needle_{std::move(needle)}, border_(needle_.size()) {
-        for (std::size_t i = 1; i < needle_.size(); ++i) border_[i] = extend(border_[i - 1], needle_[i]);
-    }
-
-    [[nodiscard]] std::size_t size() const noexcept { return needle_.size(); }
-
-    /// Calls `found(begin)` for each occurrence in `text`, from left to right.
-    template <class Found>
-    void each(std::string_view text, Found found) const {
-        std::size_t matched = 0;
-        for (std::size_t i = 0; i < text.size(); ++i) {
-            if (matched == 0) {  // most of a text: let the C library race to the next candidate
-                const void* next = std::memchr(text.data() + i, needle_.front(), text.size() - i);
-                if (next == nullptr) return;
-                i = static_cast<std::size_t>(static_cast<const char*>(next) - text.data());
-            }
-            matched = extend(matched, text[i]);
-            if (matched < needle_.size()) continue;
-            found(i + 1 - matched);
-            matched = border_[matched - 1];
-        }
-    }
-
-private:
-    /// How much of the needle the text's end matches when `c` comes after a text that matched `matched` of it.
-    [[nodiscard]] std::size_t extend(std::size_t matched, char c) const noexcept {
-        while (matched > 0 && needle_[matched] != c) matched = border_[matched - 1];
-        return needle_[matched] == c ? matched + 1 : 0;
-    }
-
-    std::string needle_;
-    std::vector<std::size_t> border_;  ///< of each prefix: its longest proper prefix that is also its suffix
-};
-
-}  // namespace detail
-
-/// Takes out of free text what must not leave the machine: secrets that the program registered, the user part of URLs
-/// (each becomes `[redacted]`), and the home directory, which names the user (it becomes `~`).
-///
-/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length times the number
-/// of secrets, whatever the text. Immutable, so any number of threads may use one.
-class redactor {
-public:
-    /// Redacts the user part of URLs only.
-    redactor() = default;
-
-    /// `secrets` are taken out wherever they stand; one shorter than four bytes is ignored, because it would be found
-    /// in ordinary words. `home` is ignored where it is empty or the root.
-    explicit redactor(const std::vector<std::string>& secrets, std::string home = {}) {
-        for (const auto& secret : secrets)
-            if (secret.size() >= 4) secrets_.emplace_back(secret);
-
-        while (!home.empty() && is_separator(home.back())) home.pop_back();
-        if (home.empty() || home.back() == ':') return;
-        windows_home_ = !is_separator(home.front()) || home.front() == '\\';
-        std::transform(home.begin(), home.end(), home.begin(), [this](char c) { return folded(c); });
-        home_.emplace(std::move(home));
-    }
-
-    /// With the home directory that the environment names.
-    template <environment Environment>
-    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {}) {
-        const auto home = home_directory(environment);
-        return redactor{secrets, home ? home->string() : std::string{}};
-    }
-
-    /// Appends the redacted text to `out`, which must not be what `text` refers to. Throws only `std::bad_alloc`.
-    void append_redacted(std::string_view text, std::string& out) const {
-        std::vector<range> ranges;
-        find_secrets(text, ranges);
-        find_userinfo(text, ranges);
-        find_home(text, ranges);
-        std::sort(ranges.begin(), ranges.end(), [](const range& a, const range& b) { return a.begin < b.begin; });
-
-        std::size_t copied = 0;
-        for (auto next = ranges.begin(); next != ranges.end();) {
-            range whole = *next++;
-            for (; next != ranges.end() && belongs(whole, *next); ++next) {
-                whole.end = std::max(whole.end, next->end);
-                whole.secret = true;
-            }
-            out += text.substr(copied, whole.begin - copied);
-            out += whole.secret ? "[redacted]" : "~";
-            copied = whole.end;
-        }
-        out += text.substr(copied);
-    }
-
-    /// The redacted text.
-    [[nodiscard]] std::string redact(std::string_view text) const {
-        std::string out;
-        append_redacted(text, out);
-        return out;
-    }
-
-private:
-    /// Bytes to replace: by `[redacted]` where secret, else by `~`.
-    struct range {
-        std::size_t begin;
-        std::size_t end;
-        bool secret;
-    };
-
-    static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
-
-    /// Whether two ranges become one redaction: where they overlap, and where one secret follows another at once.
-    static constexpr bool belongs(const range& whole, const range& next) noexcept {
-        return next.begin < whole.end || (next.begin == whole.end && whole.secret && next.secret);
-    }
-
-    static void add_secret(std::vector<range>& ranges, std::size_t begin, std::size_t end) {
-        if (!ranges.empty() && ranges.back().begin <= begin && begin <= ranges.back().end) {
-            ranges.back().end = std::max(ranges.back().end, end);  // keeps the list short on `aaaa…`
-        } else {
-            ranges.push_back({begin, end, true});
-        }
-    }
-
-    void find_secrets(std::string_view text, std::vector<range>& ranges) const {
-        for (const auto& secret : secrets_)
-            secret.each(text, [&](std::size_t at) { add_secret(ranges, at, at + secret.size()); });
-    }
-
-    /// Finds what stands between `://` and the last `@` of a URL's authority (RFC 3986, 3.2), a URL ending as its
-    /// Appendix C says. Where what follows a colon is no port, an unescaped `/`, `?` or `#` is taken for a part of
-    /// the password, and the last `@` of the word counts.
-    static void find_userinfo(std::string_view text, std::vector<range>& ranges) {
-        static constexpr std::string_view mark = "://";
-        const auto ends_url = [](char c) {
-            return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
-        };
-        std::size_t word_end = 0;  // kept from one `://` of a word to the next, so that no byte is read again and again
-        std::size_t last_at = std::string_view::npos;
-        for (auto found = text.find(mark); found != std::string_view::npos; found = text.find(mark, found)) {
-            const auto begin = found + mark.size();
-            found = begin;
-            if (begin > word_end) {
-                const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), ends_url);
-                word_end = static_cast<std::size_t>(end - text.begin());
-                last_at = text.substr(begin, word_end - begin).rfind('@');
-                if (last_at != std::string_view::npos) last_at += begin;
-            }
-            if (last_at == std::string_view::npos || last_at < begin) continue;
-            const auto rest = text.substr(begin, word_end - begin);
-            const auto authority = rest.substr(0, rest.find_first_of("/?#"));
-            const auto at = authority.rfind('@');
-            if (at != std::string_view::npos) {
-                if (at > 0) add_secret(ranges, begin, begin + at);
-            } else if (has_password(authority)) {
-                add_secret(ranges, begin, last_at);
-            }
-        }
-    }
-
-    /// Whether an authority without `@` has something after its colon that is no port.
-    static bool has_password(std::string_view authority) noexcept {
-        const auto colon = authority.find(':');
-        if (colon == std::string_view::npos || authority.front() == '[') return false;
-        return authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
-    }
-
-    /// Makes the spellings of one path equal: either separator, and on Windows either case.
-    [[nodiscard]] char folded(char c) const noexcept {
-        if (c == '\\') return '/';
-        if (windows_home_ && c >= 'A' && c <= 'Z') return static_cast<char>(c - 'A' + 'a');
-        return c;
-    }
-
-    void find_home(std::string_view text, std::vector<range>& ranges) const {
-        if (!home_) return;
-        std::string path{text};
-        std::transform(path.begin(), path.end(), path.begin(), [this](char c) { return folded(c); });
-        const auto size = home_->size();
-        home_->each(path, [&](std::size_t at) {
-            if (ends_component(text.substr(at + size))) ranges.push_back({at, at + size, false});
-        });
-    }
-
-    /// Whether a path's component ends before `rest`: `/home/ann` is not the beginning of `/home/anna`, nor of
-    /// `/home/ann.old`, but a full stop may follow it. So may any byte outside ASCII, as in a typographic quotation
-    /// mark.
-    static bool ends_component(std::string_view rest) noexcept {
-        const auto next = rest.find_first_not_of('.');
-        if (next == std::string_view::npos) return true;
-        const char c = rest[next];
-        return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-');
-    }
-
-    std::vector<detail::text_search> secrets_;
-    std::optional<detail::text_search> home_;  ///< folded
-    bool windows_home_ = false;
-};
-
-}  // namespace candor
-
-// ---- candor/delivery/backoff.hpp
-
-namespace candor::detail {
-
-/// The waits between attempts: the n-th is random between 100 ms * 2^n and three times that, and never above 30 s.
-/// So clients that failed together do not come back together. One thread at a time.
-class backoff {
-public:
-    static constexpr std::chrono::milliseconds shortest{100};
-    static constexpr std::chrono::milliseconds longest{30'000};
-
-    explicit backoff(std::uint32_t seed) : random_{seed} {}
-
-    std::chrono::milliseconds next() {
-        std::uniform_int_distribution<std::chrono::milliseconds::rep> choose{least_.count(),
-                                                                             std::min(3 * least_, longest).count()};
-        least_ = std::min(2 * least_, longest / 2);
-        return std::chrono::milliseconds{choose(random_)};
-    }
-
-    /// After a success.
-    void reset() noexcept { least_ = shortest; }
-
-private:
-    std::minstd_rand random_;
-    std::chrono::milliseconds least_ = shortest;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/protocol.hpp
-
-namespace candor::detail {
-
-/// Where a ready message lies in its batch.
-struct message {
-    std::size_t offset = 0;
-    std::size_t size = 0;
-    std::size_t sent_at = 0;      ///< where in the message the time of sending belongs; it is never stored
-    std::size_t record_size = 0;  ///< what it counted as in the queue
-};
-
-/// Some messages of a batch, one behind the other.
-struct message_range {
-    std::string_view bytes;
-    std::span<const message> messages;
-
-    [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
-
-    /// What they counted as in the queue.
-    [[nodiscard]] std::size_t record_size() const noexcept {
-        std::size_t out = 0;
-        for (const auto& m : messages) out += m.record_size;
-        return out;
-    }
-};
-
-/// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.
-struct preparation {
-    std::size_t sent_at = 0;
-    std::optional<drop_reason> dropped{};
-};
-
-/// What an answer means.
-struct verdict {
-    enum class action {
-        deliver,  ///< the server has the messages
-        retry,    ///< the same messages again, later
-        split,    ///< one of them is at fault: each half by itself; a single one is dropped for `reason`
-        drop,     ///< they are given up for `reason`
-    };
-    action what = action::retry;
-    drop_reason reason = drop_reason::rejected;
-    std::optional<std::chrono::milliseconds> wait{};  ///< before the next request; where empty, as the backoff says
-    std::string diagnostic{};                         ///< for a person, said once for each status or kind of failure
-};
-
-/// A back end on the pipeline: how records become a request, and what an answer means. Its members are called by the
-/// pipeline's worker alone. What they throw costs the batch at hand (`drop_reason::failed`), nothing else.
-///
-/// 1. `prepare(record, out)` appends the message that a record becomes.
-/// 2. `request()` gives all of a request but its body.
-/// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
-/// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
-/// 5. `judge(response, now)` says what an answer means.
-/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
-template <class P>
-concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
-                            wall_time now, const http_response& response) {
-    { p.prepare(record, out) } -> std::same_as<preparation>;
-    { p.request() } -> std::same_as<http_request>;
-    p.write_body(messages, now, out);
-    { P::envelope_size } -> std::convertible_to<std::size_t>;
-    { P::message_overhead } -> std::convertible_to<std::size_t>;
-    { p.judge(response, now) } -> std::same_as<verdict>;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/batch.hpp
-
-namespace candor::detail {
-
-/// Ready messages, one behind the other, and the ranges of them that are still to be sent. One thread at a time.
-class batch {
-public:
-    /// Makes room, so that nothing but the text itself needs memory later.
-    void reserve(std::size_t messages) {
-        messages_.reserve(messages);
-        ranges_.reserve(65);  // halving takes one for each bit of a number, and one more
-    }
-
-    void clear() noexcept {
-        text_.clear();
-        messages_.clear();
-        ranges_.clear();
-    }
-
-    /// What became of a record.
-    struct addition {
-        bool has_room = true;                  ///< false: it belongs to the next batch, and was not added
-        std::optional<drop_reason> dropped{};  ///< it was not added, and is to be given up
-        std::string_view text{};               ///< of the message that is given up
-    };
-
-    /// Makes a record into a message at the end. `text` is good until the next call.
-    template <protocol Protocol>
-    addition add(Protocol& maker, std::string_view record, const delivery_options& limits) noexcept {
-        const std::size_t start = messages_.empty() ? 0 : messages_.back().offset + messages_.back().size;
-        text_.resize(start);
-        preparation made;
-        try {
-            made = maker.prepare(record, text_);
-        } catch (...) {
-            made.dropped = drop_reason::failed;
-        }
-        const std::size_t size = text_.size() - start;
-        if (!made.dropped && size + Protocol::message_overhead > limits.message_bytes)
-            made.dropped = drop_reason::too_large;
-        if (made.dropped) return {true, made.dropped, std::string_view{text_}.substr(start)};
-
-        const std::size_t body =
-            Protocol::envelope_size + text_.size() + (messages_.size() + 1) * Protocol::message_overhead;
-        if (!messages_.empty() && body > limits.batch_bytes) return {.has_room = false};
-        messages_.push_back({start, size, made.sent_at, record.size()});
-        return {};
-    }
-
-    /// Takes messages that are made already, instead of what it holds. They lie in `text`.
-    void load(std::string text, const std::vector<message>& messages) {
-        clear();
-        text_ = std::move(text);
-        messages_.assign(messages.begin(), messages.end());  // which keeps the room that was made
-        send_whole();
-    }
-
-    [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
-
-    /// All of it is to be sent in one request.
-    void send_whole() noexcept {
-        if (!messages_.empty()) ranges_.emplace_back(messages_);
-    }
-
-    [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
-    /// None of it is settled yet.
-    [[nodiscard]] bool is_whole() const noexcept {
-        std::size_t left = 0;
-        for (const auto& range : ranges_) left += range.size();
-        return left == messages_.size();
-    }
-    [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
-    void pop() noexcept { ranges_.pop_back(); }
-
-    /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
-    void split() noexcept {
-        const std::span<const message> whole = ranges_.back();
-        const std::size_t half = whole.size() / 2;
-        ranges_.back() = whole.subspan(half);
-        ranges_.push_back(whole.first(half));
-    }
-
-private:
-    std::string text_;
-    std::vector<message> messages_;
-    std::vector<std::span<const message>> ranges_;  // of messages_; the last is next
-};
-
-}  // namespace candor::detail
-
-// ---- candor/policy/system_calls.hpp
-
-#ifndef _WIN32
-
-#include <cstddef>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
-
-namespace candor {
-
-/// The file system as the spool uses it: the calls of POSIX under their own names, errors in `errno`. A test puts one
-/// in its place that fails. Thread-safe.
-struct system_calls {
-    static int open_directory(const char* path) noexcept {
-        return ::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    static int mkdir(const char* path, mode_t mode) noexcept { return ::mkdir(path, mode); }
-    static int openat(int directory, const char* name, int flags, mode_t mode) noexcept {
-        return ::openat(directory, name, flags, mode);
-    }
-    static int close(int file) noexcept { return ::close(file); }
-    static int fstat(int file, struct stat* out) noexcept { return ::fstat(file, out); }
-    static int fstatat(int directory, const char* name, struct stat* out) noexcept {
-        return ::fstatat(directory, name, out, AT_SYMLINK_NOFOLLOW);
-    }
-    static int fchmod(int file, mode_t mode) noexcept { return ::fchmod(file, mode); }
-    static int flock(int file, int operation) noexcept { return ::flock(file, operation); }
-    static ssize_t pread(int file, void* out, std::size_t size, off_t at) noexcept {
-        return ::pread(file, out, size, at);
-    }
-    static ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t at) noexcept {
-        return ::pwrite(file, bytes, size, at);
-    }
-    static int fsync(int file) noexcept { return ::fsync(file); }
-    static int renameat(int directory, const char* from, const char* to) noexcept {
-        return ::renameat(directory, from, directory, to);
-    }
-    static int unlinkat(int directory, const char* name) noexcept { return ::unlinkat(directory, name, 0); }
-    static DIR* fdopendir(int directory) noexcept { return ::fdopendir(directory); }
-};
-
-}  // namespace candor
-
-#else
-
-namespace candor {
-
-/// Nothing is stored on Windows yet.
-struct system_calls {};
-
-}  // namespace candor
-
-#endif
-
-// ---- candor/delivery/spool_directory.hpp
-
-namespace candor::detail {
-
-/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name, synced and
-/// renamed, so that it is there whole or not at all. Whoever opens one holds its lock, and so knows that it is nobody
-/// else's; links, and what is no plain file of this user, are left alone. One thread at a time.
-///
-/// `Calls` is `system_calls`, or a test's. Not on Windows, where nothing can be stored yet.
-template <class Calls>
-class spool_directory {
-public:
-    /// Neither makes nor opens it.
-    explicit spool_directory(std::filesystem::path path) : path_{std::move(path)} {}
-    spool_directory(const spool_directory&) = delete;
-    spool_directory& operator=(const spool_directory&) = delete;
-
-    struct entry {
-        std::string name;
-        std::uint64_t size = 0;
-    };
-
-#ifdef _WIN32
-
-    class file {
-    public:
-        [[nodiscard]] bool is_open() const noexcept { return false; }
-        [[nodiscard]] std::optional<std::string> read(std::size_t) const { return std::nullopt; }
-        [[nodiscard]] bool overwrite(std::size_t, std::string_view) const noexcept { return false; }
-    };
-
-    bool write(const std::string&, std::string_view) { return false; }
-    std::vector<entry> list() { return {}; }
-    std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
-    file claim(const std::string&) noexcept { return {}; }
-    void remove(file&) noexcept {}
-    void set_aside(file&) {}
-    bool rename(const std::string&, const std::string&) noexcept { return false; }
-    void sweep() {}
-    void purge(std::string_view) noexcept {}
-
-private:
-    std::filesystem::path path_;
-
-#else
-
-    ~spool_directory() { close(); }
-
-    /// A file, open and locked.
-    class file {
-    public:
-        file() = default;
-        file(int descriptor, std::string name) noexcept
-            : descriptor_{descriptor}, not_in_child_{descriptor}, name_{std::move(name)} {}
-        file(file&& other) noexcept { *this = std::move(other); }
-        file& operator=(file&& other) noexcept {
-            std::swap(descriptor_, other.descriptor_);
-            not_in_child_ = std::move(other.not_in_child_);
-            name_.swap(other.name_);
-            return *this;
-        }
-        ~file() {
-            not_in_child_.end();  // which would hold the lock
-            if (descriptor_ >= 0) Calls::close(descriptor_);
-        }
-
-        [[nodiscard]] bool is_open() const noexcept { return descriptor_ >= 0; }
-        [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
-        [[nodiscard]] const std::string& name() const noexcept { return name_; }
-
-        /// Its first `limit` bytes. Nothing where it cannot be read.
-        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
-            struct stat found {};
-            if (Calls::fstat(descriptor_, &found) != 0 || found.st_size < 0) return std::nullopt;
-            const auto size = std::min(static_cast<std::size_t>(found.st_size), limit);
-            std::string out(size, '\0');
-            for (std::size_t at = 0; at < size;) {
-                const ssize_t got = Calls::pread(descriptor_, out.data() + at, size - at, static_cast<off_t>(at));
-                if (got < 0 && errno == EINTR) continue;
-                if (got <= 0) return std::nullopt;
-                at += static_cast<std::size_t>(got);
-            }
-            return out;
-        }
-
-        /// Writes all of `bytes` at `at`.
-        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
-            while (!bytes.empty()) {
-                const ssize_t done = Calls::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at));
-                if (done < 0 && errno == EINTR) continue;
-                if (done <= 0) return false;
-                bytes.remove_prefix(static_cast<std::size_t>(done));
-                at += static_cast<std::size_t>(done);
-            }
-            return true;
-        }
-
-    private:
-        int descriptor_ = -1;
-        closed_in_child not_in_child_{};
-        std::string name_{};
-    };
-
-    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
-    /// behind.
-    bool write(const std::string& name, std::string_view content) {
-        for (int attempt = 0; attempt < 3; ++attempt) {
-            const int error = write_once(name, content);
-            if (error == 0) return true;
-            // The directory was removed meanwhile, or another process has just swept the file away, between its
-            // creation and its lock.
-            if (error != ENOENT && error != EWOULDBLOCK) return false;
-        }
-        return false;
-    }
-
-    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
-    std::vector<entry> list() {
-        std::vector<entry> out;
-        if (!open(false)) return out;
-        const int again = Calls::openat(descriptor_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-        if (again < 0) return out;
-        struct closer {
-            void operator()(DIR* open) const noexcept { ::closedir(open); }
-        };
-        const std::unique_ptr<DIR, closer> entries{Calls::fdopendir(again)};
-        if (!entries) {
-            Calls::close(again);
-            return out;
-        }
-        constexpr int most = 10'000;
-        for (int i = 0; i < most; ++i) {
-            const dirent* found = ::readdir(entries.get());
-            if (found == nullptr) break;
-            struct stat facts {};
-            if (Calls::fstatat(descriptor_, found->d_name, &facts) != 0 || !S_ISREG(facts.st_mode)) continue;
-            out.push_back({found->d_name, static_cast<std::uint64_t>(facts.st_size)});
-        }
-        return out;
-    }
-
-    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
-    /// plain file of this user.
-    std::optional<std::string> read(const std::string& name, std::size_t limit) {
-        if (!open(false)) return std::nullopt;
-        const file found{
-            Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
-            name};
-        struct stat facts {};
-        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
-            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
-            return std::nullopt;
-        }
-        return found.read(limit);
-    }
-
-    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
-    file claim(const std::string& name) noexcept {
-        if (!open(false)) return {};
-        file out{Calls::openat(descriptor_, name.c_str(), O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
-                 name};
-        struct stat found {};
-        // In this order: with the lock, nobody else can remove it any more.
-        if (!out.is_open() || Calls::fstat(out.descriptor(), &found) != 0 || !S_ISREG(found.st_mode) ||
-            Calls::flock(out.descriptor(), LOCK_EX | LOCK_NB) != 0 || Calls::fstat(out.descriptor(), &found) != 0 ||
-            found.st_nlink != 1 || found.st_uid != ::geteuid() || !is_named(out, found)) {
-            return {};
-        }
-        return out;
-    }
-
-    /// Removes a claimed file.
-    void remove(file& of) noexcept { Calls::unlinkat(descriptor_, of.name().c_str()); }
-
-    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
-    void set_aside(file& of) {
-        const std::string aside = of.name() + ".damaged";
-        if (Calls::renameat(descriptor_, of.name().c_str(), aside.c_str()) != 0) remove(of);
-    }
-
-    bool rename(const std::string& from, const std::string& to) noexcept {
-        const auto held = claim(from);
-        return held.is_open() && Calls::renameat(descriptor_, from.c_str(), to.c_str()) == 0;
-    }
-
-    /// Removes what dead processes left half-written, and all but one of what was set aside.
-    void sweep() {
-        bool has_aside = false;
-        for (const auto& [name, size] : list()) {
-            const bool is_aside = name.ends_with(damaged_suffix);
-            if (!is_aside && !name.starts_with(temporary_prefix)) continue;
-            if (is_aside && !std::exchange(has_aside, true)) continue;
-            if (auto held = claim(name); held.is_open()) remove(held);
-        }
-    }
-
-    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
-    /// stays.
-    void purge(std::string_view start) noexcept {
-        try {
-            for (const auto& [name, size] : list()) {
-                std::string_view own{name};
-                if (own.starts_with(temporary_prefix)) own.remove_prefix(temporary_prefix.size());
-                if (own.starts_with(start)) Calls::unlinkat(descriptor_, name.c_str());
-            }
-        } catch (...) {  // no memory: what is left expires
-        }
-    }
-
-private:
-    static constexpr std::string_view temporary_prefix = ".new-";
-    static constexpr std::string_view damaged_suffix = ".spool.damaged";
-
-    /// 0, or what went wrong.
-    int write_once(const std::string& name, std::string_view content) {
-        if (!open(true)) return EACCES;
-        const signal_guard guard{SIGXFSZ};  // larger than the process may write: a signal would end it
-        const std::string temporary = std::string{temporary_prefix} + name;
-        const file made{
-            Calls::openat(descriptor_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600),
-            temporary};
-        if (!made.is_open()) {
-            const int error = errno;
-            if (error == ENOENT) close();
-            return error;
-        }
-        // Locked, so that nobody takes it for one that a dead process left.
-        errno = EIO;  // of a write that writes nothing
-        if (Calls::flock(made.descriptor(), LOCK_EX | LOCK_NB) == 0 && made.overwrite(0, content) &&
-            sync(made.descriptor()) && Calls::renameat(descriptor_, temporary.c_str(), name.c_str()) == 0) {
-            static_cast<void>(sync(descriptor_));  // the name lasts too, where that can be had
-            return 0;
-        }
-        const int error = errno;
-        Calls::unlinkat(descriptor_, temporary.c_str());
-        return error;
-    }
-
-    static bool sync(int descriptor) noexcept {
-        while (Calls::fsync(descriptor) != 0) {
-            if (errno == EINVAL) return true;  // a file system that cannot
-            if (errno != EINTR) return false;
-        }
-        return true;
-    }
-
-    /// Whether the directory's entry still is that file.
-    bool is_named(const file& of, const struct stat& facts) const noexcept {
-        struct stat found {};
-        return Calls::fstatat(descriptor_, of.name().c_str(), &found) == 0 && found.st_dev == facts.st_dev &&
-               found.st_ino == facts.st_ino;
-    }
-
-    /// Opens the directory unless it is open.
-    bool open(bool make) noexcept {
-        if (descriptor_ >= 0) return true;
-        try {
-            descriptor_ = Calls::open_directory(path_.c_str());
-            if (descriptor_ < 0 && errno == ENOENT && make) {
-                std::error_code ignored;
-                std::filesystem::create_directories(path_.parent_path(), ignored);
-                Calls::mkdir(path_.c_str(), 0700);
-                descriptor_ = Calls::open_directory(path_.c_str());
-            }
-        } catch (...) {
-            return false;
-        }
-        if (descriptor_ < 0) return false;
-        struct stat found {};
-        const bool is_ours = Calls::fstat(descriptor_, &found) == 0 && found.st_uid == ::geteuid() &&
-                             ((found.st_mode & 077) == 0 || Calls::fchmod(descriptor_, 0700) == 0);
-        if (!is_ours) close();
-        not_in_child_ = closed_in_child{descriptor_};
-        return is_ours;
-    }
-
-    void close() noexcept {
-        not_in_child_.end();
-        if (descriptor_ >= 0) Calls::close(std::exchange(descriptor_, -1));
-    }
-
-    std::filesystem::path path_;
-    int descriptor_ = -1;
-    closed_in_child not_in_child_{};
-
-#endif
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/spool_file.hpp
-
-namespace candor::detail {
-
-/// A file of the spool is a line of fixed length, then a line for each message:
-///
-///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
-///     214 {"type":"track","messageId":"…
-///
-/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
-/// first line; the attempts stand outside of it and are overwritten in place.
-inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
-inline constexpr std::size_t spool_head_size =
-    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
-
-/// FNV-1a (64 bits), which tells a torn or changed file, and names a destination without saying it.
-constexpr std::uint64_t fnv1a(std::string_view bytes) noexcept {
-    std::uint64_t out = 0xcbf29ce484222325;
-    for (const char c : bytes) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    return out;
-}
-
-/// A time as names and files of the spool say it: in milliseconds since 1970, never 0.
-inline std::int64_t milliseconds_of(wall_time time) noexcept {
-    const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-    return std::max<std::int64_t>(since, 1);
-}
-
-/// Appends `value` in `digits` hexadecimal digits.
-inline void append_hex(std::string& out, std::uint64_t value, int digits) {
-    for (int i = digits - 1; i >= 0; --i) out += "0123456789abcdef"[value >> (4 * i) & 15];
-}
-
-/// Reads that number from the front of `text`, or nothing.
-inline std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits) noexcept {
-    std::uint64_t out = 0;
-    if (text.size() < digits) return std::nullopt;
-    for (const char c : text.substr(0, digits)) {
-        const bool is_digit = c >= '0' && c <= '9';
-        if (!is_digit && (c < 'a' || c > 'f')) return std::nullopt;
-        out = out << 4 | static_cast<unsigned>(is_digit ? c - '0' : c - 'a' + 10);
-    }
-    text.remove_prefix(digits);
-    return out;
-}
-
-inline bool take(std::string_view& text, std::string_view expected) noexcept {
-    if (!text.starts_with(expected)) return false;
-    text.remove_prefix(expected.size());
-    return true;
-}
-
-/// The content of a file with these messages. Throws only `std::bad_alloc`.
-inline std::string make_spool_file(const message_range& range, unsigned attempts) {
-    std::size_t size = spool_head_size;
-    for (const auto& m : range.messages) size += m.size + 12;
-    std::string out;
-    out.reserve(size);
-    out.resize(spool_head_size);
-    for (const auto& m : range.messages)
-        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
-    std::string head{spool_magic};
-    head += static_cast<char>('0' + attempts);
-    head += " messages=";
-    append_hex(head, range.messages.size(), 8);
-    head += " checksum=";
-    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
-    head += '\n';
-    out.replace(0, spool_head_size, head);
-    return out;
-}
-
-/// What a file of the spool holds. The messages lie in its content.
-struct spool_content {
-    unsigned attempts = 0;
-    std::vector<message> messages{};
-};
-
-/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
-inline std::optional<spool_content> parse_spool_file(std::string_view content) {
-    std::string_view rest = content;
-    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
-    spool_content out;
-    const char attempts = rest.front();
-    if (attempts < '0' || attempts > '9') return std::nullopt;
-    out.attempts = static_cast<unsigned>(attempts - '0');
-    rest.remove_prefix(1);
-    if (!take(rest, " messages=")) return std::nullopt;
-    const auto count = take_hex(rest, 8);
-    if (!count || !take(rest, " checksum=")) return std::nullopt;
-    const auto checksum = take_hex(rest, 16);
-    if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
-    while (!rest.empty()) {
-        const std::size_t end = rest.find('\n');
-        if (end == rest.npos) return std::nullopt;
-        message m;
-        const char* const start = rest.data();
-        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
-        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
-        m.offset = static_cast<std::size_t>(text + 1 - content.data());
-        m.size = static_cast<std::size_t>(start + end - (text + 1));
-        if (m.sent_at > m.size) return std::nullopt;
-        out.messages.push_back(m);
-        rest.remove_prefix(end + 1);
-    }
-    if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
-    return out;
-}
-
-/// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
-/// each number in hexadecimal digits. Names of one destination sort by age.
-struct spool_name {
-    std::string protocol{};         ///< letters
-    std::uint64_t destination = 0;  ///< hash of the endpoint
-    std::int64_t created = 0;       ///< milliseconds since 1970
-    std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
-    std::uint64_t serial = 0;
-    std::uint64_t messages = 0;
-
-    [[nodiscard]] std::string text() const {
-        std::string out = protocol + "-";
-        append_hex(out, destination, 16);
-        append_hex(out += '-', static_cast<std::uint64_t>(created), 12);
-        append_hex(out += '-', writer, 16);
-        append_hex(out += '-', serial, 8);
-        append_hex(out += '-', messages, 8);
-        return out += ".spool";
-    }
-
-    static std::optional<spool_name> parse(std::string_view text) {
-        spool_name out;
-        const auto letters = text.find('-');
-        if (letters == 0 || letters == text.npos || letters > 32) return std::nullopt;
-        out.protocol = text.substr(0, letters);
-        for (const char c : out.protocol)
-            if (c < 'a' || c > 'z') return std::nullopt;
-        text.remove_prefix(letters);
-        const auto number = [&text](std::size_t digits) {
-            return take(text, "-") ? take_hex(text, digits) : std::nullopt;
-        };
-        const auto destination = number(16), created = number(12), writer = number(16), serial = number(8),
-                   messages = number(8);
-        if (!destination || !created || !writer || !serial || !messages || text != ".spool") return std::nullopt;
-        out.destination = *destination;
-        out.created = static_cast<std::int64_t>(*created);
-        out.writer = *writer;
-        out.serial = *serial;
-        out.messages = *messages;
-        return out;
-    }
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/breaker.hpp
-
-namespace candor::detail {
-
-/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
-///
-///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
-///
-/// Times are in milliseconds since 1970.
-struct breaker_state {
-    /// So many failed runs in a row leave the endpoint alone, for 5 to 10 minutes, and twice that with each one more.
-    static constexpr unsigned most_failed_runs = 5;
-    static constexpr std::chrono::milliseconds shortest = std::chrono::minutes{5};
-    static constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
-    static constexpr std::chrono::milliseconds forgotten_after = std::chrono::days{30};
-    static constexpr std::string_view magic = "candor-breaker 1 failed=";
-    static constexpr std::size_t file_size = magic.size() + 8 + 7 + 12 + 7 + 12 + 1;
-
-    unsigned failed_runs = 0;
-    std::int64_t since = 0;  ///< when the last of them ended
-    std::int64_t until = 0;  ///< the endpoint is left alone before
-
-    /// For how long the endpoint is left alone from now on. Not at all where the last run ended later than now: a clock
-    /// was set back, and how long ago that was is not known. So it is never longer than `longest`.
-    [[nodiscard]] std::chrono::milliseconds remaining(wall_time now) const noexcept {
-        const auto at = milliseconds_of(now);
-        return std::chrono::milliseconds{at < since || at >= until ? 0 : until - at};
-    }
-
-    /// The state after one more failed run.
-    template <class Random>
-    [[nodiscard]] breaker_state after_failure(wall_time now, Random& random) const {
-        breaker_state out;
-        out.failed_runs = std::min(failed_runs, 1000U) + 1;
-        out.since = out.until = milliseconds_of(now);
-        if (out.failed_runs < most_failed_runs) return out;
-        const auto doublings = std::min(out.failed_runs - most_failed_runs, 16U);
-        const auto least = std::min<std::chrono::milliseconds>(shortest * (1 << doublings), longest / 2).count();
-        // Programs that failed together do not come back together.
-        out.until += std::uniform_int_distribution<std::int64_t>{least, 2 * least}(random);
-        return out;
-    }
-
-    [[nodiscard]] std::string text() const {
-        std::string out{magic};
-        append_hex(out, failed_runs, 8);
-        append_hex(out += " since=", static_cast<std::uint64_t>(since), 12);
-        append_hex(out += " until=", static_cast<std::uint64_t>(until), 12);
-        return out += '\n';
-    }
-
-    /// Nothing where it is garbled, or too old to say anything.
-    static std::optional<breaker_state> parse(std::string_view text, wall_time now) noexcept {
-        if (!take(text, magic)) return std::nullopt;
-        const auto failed = take_hex(text, 8);
-        if (!failed || *failed == 0 || !take(text, " since=")) return std::nullopt;
-        const auto since = take_hex(text, 12);
-        if (!since || !take(text, " until=")) return std::nullopt;
-        const auto until = take_hex(text, 12);
-        if (!until || text != "\n") return std::nullopt;
-        const breaker_state out{static_cast<unsigned>(*failed), static_cast<std::int64_t>(*since),
-                                static_cast<std::int64_t>(*until)};
-        if (out.until < out.since || out.until - out.since > longest.count()) return std::nullopt;
-        if (milliseconds_of(now) - out.since > forgotten_after.count()) return std::nullopt;
-        return out;
-    }
-};
-
-/// Says whether the last runs could not reach an endpoint, so that this one need not find that out again. A run has
-/// failed that tried, and heard nothing but what made it wait: no answer, or one that says "later". Any other answer
-/// is one of a server that is there. One thread at a time, the pipeline's worker. Throws nothing: where the disk fails,
-/// nothing is known of the runs before.
-template <class Calls>
-class basic_breaker {
-public:
-    /// Without a look at the disk. `destination` is a hash of the endpoint.
-    basic_breaker(std::filesystem::path directory, const std::string& protocol, std::uint64_t destination,
-                  std::uint32_t seed)
-        : directory_{std::move(directory)}, name_{protocol + '-'}, random_{seed} {
-        append_hex(name_, destination, 16);
-        name_ += suffix_;
-        random_.discard(1);  // the first numbers of seeds that are near each other are near
-    }
-
-    /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
-    /// nothing on disk.
-    std::chrono::milliseconds ask(wall_time now) noexcept {
-        before_ = load(now);
-        is_on_disk_ = before_.failed_runs > 0;
-        return before_.remaining(now);
-    }
-
-    [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
-
-    /// An attempt ended. A success removes what is known, without a look at the disk where that can be nothing.
-    void note(bool is_reached) noexcept {
-        if (!is_reached) {
-            has_failed_ = true;
-            is_on_disk_ = true;  // runs that go on at the same time may have failed too
-            return;
-        }
-        has_reached_ = true;
-        if (!std::exchange(is_on_disk_, false)) return;
-        forget(name_);
-    }
-
-    /// The run ends. One that tried nothing says nothing.
-    void end(wall_time now) noexcept {
-        if (!has_failed_ || has_reached_) return;
-        try {
-            // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
-            auto state = load(now);
-            state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
-            spool_directory<Calls> directory{directory_};
-            directory.write(name_, state.after_failure(now, random_).text());
-            for (const auto& [name, size] : directory.list())
-                if (name.ends_with(suffix_) && !load(name, now)) forget(name);
-        } catch (...) {  // no memory: this run was not one of them
-        }
-    }
-
-private:
-    static constexpr std::string_view suffix_ = ".breaker";
-
-    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
-
-    std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
-        try {
-            const auto text = spool_directory<Calls>{directory_}.read(name, breaker_state::file_size + 1);
-            if (text) return breaker_state::parse(*text, now);
-        } catch (...) {
-        }
-        return std::nullopt;
-    }
-
-    void forget(const std::string& name) noexcept {
-        try {
-            spool_directory<Calls> directory{directory_};
-            if (auto held = directory.claim(name); held.is_open()) directory.remove(held);
-        } catch (...) {
-        }
-    }
-
-    const std::filesystem::path directory_;
-    std::string name_;
-    std::minstd_rand random_;
-    breaker_state before_;
-    bool is_on_disk_ = false;  // there may be a file
-    bool has_failed_ = false;
-    bool has_reached_ = false;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/ledger.hpp
-
-namespace candor::detail {
-
-/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
-/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
-class ledger {
-public:
-    void accept(std::size_t bytes) noexcept {
-        ++accepted_;
-        pending_bytes_ += bytes;
-        waiting_bytes_ += bytes;
-    }
-
-    admission refuse(admission answer) noexcept {
-        ++refused_[answer];
-        return answer;
-    }
-
-    void take(std::uint64_t count, std::size_t bytes) noexcept {
-        taken_ += count;
-        waiting_bytes_ -= bytes;
-    }
-
-    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
-        delivered_ += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-    }
-
-    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-        const bool on_purpose =
-            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
-        if (!on_purpose) lost_ += count;
-    }
-
-    /// On disk, for a later run.
-    void spool(std::uint64_t count, std::size_t bytes) noexcept {
-        spooled_ += count;
-        settled_ += count;
-        lost_ += count;
-        pending_bytes_ -= bytes;
-    }
-
-    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
-    void recover(std::uint64_t count, bool is_own) noexcept {
-        replaying_ += count;
-        if (is_own) {
-            spooled_ -= count;
-        } else {
-            recovered_ += count;
-        }
-    }
-
-    void deliver_recovered(std::uint64_t count) noexcept {
-        delivered_ += count;
-        replaying_ -= count;
-    }
-
-    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        replaying_ -= count;
-    }
-
-    /// What this run has stored is removed.
-    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
-
-    /// Back in the spool.
-    void put_back(std::uint64_t count) noexcept {
-        spooled_ += count;
-        replaying_ -= count;
-    }
-
-    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
-    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-    /// Dropped, and not on purpose, or left for a later run.
-    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
-
-    /// Accepted and not settled.
-    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
-    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
-
-    /// Accepted and in no batch yet.
-    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
-    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
-
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        candor::statistics out;
-        out.accepted = accepted_ + recovered_;
-        out.delivered = delivered_;
-        out.pending = pending() + replaying_;
-        out.spooled = spooled_;
-        out.recovered = recovered_;
-        out.dropped = dropped_;
-        out.refused = refused_;
-        return out;
-    }
-
-private:
-    std::uint64_t accepted_ = 0;
-    std::uint64_t taken_ = 0;
-    std::uint64_t settled_ = 0;
-    std::uint64_t delivered_ = 0;
-    std::uint64_t lost_ = 0;
-    std::uint64_t spooled_ = 0;
-    std::uint64_t recovered_ = 0;
-    std::uint64_t replaying_ = 0;
-    std::size_t pending_bytes_ = 0;
-    std::size_t waiting_bytes_ = 0;
-    counts_by<drop_reason, drop_reason_count> dropped_;
-    counts_by<admission, admission_count> refused_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/queue.hpp
-
-namespace candor::detail {
-
-/// A run of records, one behind the other, in one block of memory. Records are bytes; the block does not look into
-/// them.
-class record_block {
-public:
-    static constexpr std::size_t usual_size = 64 * 1024;
-
-    /// An empty block of no capacity, which allocates nothing.
-    record_block() = default;
-
-    explicit record_block(std::size_t capacity)
-        : bytes_{std::make_unique_for_overwrite<char[]>(capacity)}, capacity_{capacity} {}
-
-    [[nodiscard]] static std::size_t stored_size(std::size_t record) noexcept { return record + sizeof(std::uint32_t); }
-    [[nodiscard]] bool fits(std::size_t record) const noexcept { return capacity_ - end_ >= stored_size(record); }
-    [[nodiscard]] bool empty() const noexcept { return next_ == end_; }
-    [[nodiscard]] bool is_usual() const noexcept { return capacity_ == usual_size; }
-    void clear() noexcept { next_ = end_ = 0; }
-
-    /// Appends one record, given in parts. It must fit.
-    void push(std::span<const std::string_view> parts, std::size_t size) noexcept {
-        const auto length = static_cast<std::uint32_t>(size);
-        char* out = bytes_.get() + end_;
-        std::memcpy(out, &length, sizeof length);
-        out += sizeof length;
-        for (const std::string_view part : parts) {
-            if (!part.empty()) std::memcpy(out, part.data(), part.size());
-            out += part.size();
-        }
-        end_ += stored_size(size);
-    }
-
-    /// The oldest record. Its bytes stay where they are until the block is cleared. The block must not be empty.
-    [[nodiscard]] std::string_view front() const noexcept {
-        std::uint32_t length;
-        std::memcpy(&length, bytes_.get() + next_, sizeof length);
-        return {bytes_.get() + next_ + sizeof length, length};
-    }
-
-    void pop() noexcept { next_ += stored_size(front().size()); }
-
-private:
-    std::unique_ptr<char[]> bytes_;
-    std::size_t capacity_ = 0;
-    std::size_t end_ = 0;
-    std::size_t next_ = 0;
-};
-
-/// First in, first out. A producer copies a record to the end of the last block; the consumer takes whole blocks.
-/// Blocks are kept for reuse, so that in steady state nothing is allocated. Not thread-safe: its owner's mutex guards
-/// it.
-class record_queue {
-public:
-    [[nodiscard]] bool empty() const noexcept { return blocks_.empty(); }
-
-    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory.
-    void push(std::span<const std::string_view> parts, std::size_t size) {
-        if (blocks_.empty() || !blocks_.back().fits(size)) {
-            const std::size_t needed = std::max(record_block::usual_size, record_block::stored_size(size));
-            if (needed == record_block::usual_size && !spare_.empty()) {
-                blocks_.push_back(std::move(spare_.back()));
-                spare_.pop_back();
-            } else {
-                blocks_.emplace_back(needed);
-            }
-        }
-        blocks_.back().push(parts, size);
-    }
-
-    /// Takes the oldest block. There must be one.
-    record_block take() noexcept {
-        record_block block = std::move(blocks_.front());
-        blocks_.pop_front();
-        return block;
-    }
-
-    /// Gives an emptied block back.
-    void recycle(record_block block) noexcept {
-        if (!block.is_usual() || spare_.size() == spare_.capacity()) return;
-        block.clear();
-        spare_.push_back(std::move(block));
-    }
-
-    /// Makes room for spare blocks once, so that recycling never allocates.
-    void reserve_spares(std::size_t count) { spare_.reserve(count); }
-
-private:
-    std::deque<record_block> blocks_;
-    std::vector<record_block> spare_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/rendezvous.hpp
-
-namespace candor::detail {
-
-/// Where a worker idles, and threads of the program wait for it. Both go through the clock policy. Every member is
-/// called with `mutex` held, or with the lock that holds it.
-template <clock Clock>
-class rendezvous {
-public:
-    explicit rendezvous(Clock& clock) noexcept : clock_{clock} {}
-
-    std::mutex mutex;
-
-    /// The worker has nothing to do before `until`, unless it is woken. It may return early.
-    void idle(std::unique_lock<std::mutex>& lock, steady_time until) {
-        is_idle_ = true;
-        idle_until_ = until;
-        clock_.idle_until(lock, work_, until);
-        is_idle_ = false;
-        if (std::exchange(is_woken_, false)) progress_.notify_all();
-    }
-
-    /// Whether the worker idles beyond `time`, and nobody has woken it.
-    [[nodiscard]] bool oversleeps(steady_time time) const noexcept {
-        return is_idle_ && !is_woken_ && idle_until_ > time;
-    }
-
-    /// Whether the worker was woken and is not there yet.
-    [[nodiscard]] bool is_coming() const noexcept { return is_woken_; }
-
-    /// Wakes the worker where it idles.
-    void wake() noexcept {
-        if (mark_woken()) work_.notify_one();
-    }
-
-    /// The same, and gives up the lock first: the worker would wake only to wait for it.
-    void wake(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!mark_woken()) return;
-        lock.unlock();
-        work_.notify_one();
-    }
-
-    /// The worker has done something that threads may wait for.
-    void announce() noexcept { progress_.notify_all(); }
-
-    /// A thread waits for the worker, until `deadline`, the next announcement or spuriously. A worker that was just
-    /// woken is awaited without the clock: a simulated one must not let time pass for a worker that is on its way.
-    void await(std::unique_lock<std::mutex>& lock, steady_time deadline) {
-        if (is_woken_) {
-            progress_.wait(lock);
-        } else {
-            clock_.wait_until(lock, progress_, deadline);
-        }
-    }
-
-private:
-    bool mark_woken() noexcept { return is_idle_ && !std::exchange(is_woken_, true); }
-
-    Clock& clock_;
-    std::condition_variable work_;
-    std::condition_variable progress_;
-    steady_time idle_until_{};
-    bool is_idle_ = false;
-    bool is_woken_ = false;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/pipeline_state.hpp
-
-namespace candor::detail {
-
-/// What the program's threads and the worker of a pipeline share. `meeting.mutex` guards all but the options, which do
-/// not change; the functions are called with it held.
-template <clock Clock>
-struct pipeline_state {
-    pipeline_state(delivery_options chosen, Clock& clock) : options{std::move(chosen)}, meeting{clock} {}
-
-    const delivery_options options;
-    mutable rendezvous<Clock> meeting;
-    record_queue queue{};
-    candor::detail::ledger ledger{};
-    steady_time oldest_at{};
-    steady_time paused_until{};
-    steady_time closing_deadline{};
-    std::optional<steady_time> retry_until{};  ///< the worker waits to send again
-    bool retry_is_told = false;                ///< because the server said so
-    bool retry_now = false;                    ///< a flush cuts that wait short
-    std::uint64_t flush_target = 0;
-    bool closing = false;
-    bool aborting = false;
-    bool revoked = false;
-    bool done = false;
-    bool can_spill = false;  ///< there is a spool that takes something
-    bool replays = false;    ///< the server is there, and the spool may hold something
-
-    [[nodiscard]] bool is_full() const noexcept {
-        return ledger.pending() >= options.queue_messages || ledger.pending_bytes() >= options.queue_bytes;
-    }
-
-    /// Whether so much waits for a server that cannot be reached that it is better stored.
-    [[nodiscard]] bool is_spilling() const noexcept {
-        return can_spill &&
-               (ledger.pending() >= options.queue_messages / 2 || ledger.pending_bytes() >= options.queue_bytes / 2);
-    }
-
-    [[nodiscard]] bool batch_is_ready() const noexcept {
-        return ledger.waiting() >= options.batch_messages || ledger.waiting_bytes() >= options.batch_bytes;
-    }
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/sender.hpp
-
-namespace candor::detail {
-
-/// Sends ready messages in one request and says what the answer means. The worker's own.
-template <protocol Protocol, transport Transport>
-class sender {
-public:
-    /// `name` stands before each diagnostic.
-    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics, Protocol protocol,
-           Transport& transport)
-        : name_{std::move(name)},
-          diagnostics_{std::move(diagnostics)},
-          protocol_{std::move(protocol)},
-          transport_{transport},
-          request_{protocol_.request()} {
-        request_.compress = options.compress;
-        request_.connect_timeout = options.connect_timeout;
-        request_.timeout = options.request_timeout;
-    }
-
-    struct outcome {
-        transport_error error = transport_error::none;
-        verdict found{};
-    };
-
-    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller.
-    template <clock Clock>
-    outcome send(const message_range& range, const Clock& clock) {
-        request_.body.clear();
-        protocol_.write_body(range, clock.wall_now(), request_.body);
-        const http_response response = exchange();
-        if (response.error == transport_error::cancelled) return {.error = response.error};
-        outcome out{response.error, protocol_.judge(response, clock.wall_now())};
-        report(response, out.found.diagnostic);
-        return out;
-    }
-
-    /// A diagnostic.
-    void say(const std::string& text) { detail::report(diagnostics_, name_ + ": " + text); }
-
-    [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
-    [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
-
-    void cancel() noexcept { transport_.cancel(); }
-
-private:
-    http_response exchange() noexcept {
-        try {
-            return transport_.send(request_);
-        } catch (...) {
-            return {.error = transport_error::broken};
-        }
-    }
-
-    /// Each status and kind of failure is worth one word to a person.
-    void report(const http_response& response, const std::string& text) {
-        const int kind = response.error == transport_error::none ? response.status : -static_cast<int>(response.error);
-        if (!text.empty() && reported_.insert(kind).second) say(text);
-    }
-
-    const std::string name_;
-    const diagnostic_sink diagnostics_;
-    Protocol protocol_;
-    Transport& transport_;
-    http_request request_;
-    std::set<int> reported_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/spool.hpp
-
-namespace candor::detail {
-
-/// Whose messages a spool holds.
-struct spool_owner {
-    std::string protocol{};         ///< lower-case letters
-    std::uint64_t destination = 0;  ///< hash of the endpoint
-    std::uint64_t writer = 0;       ///< random
-};
-
-/// Messages that were given up by a spool to keep to its caps, or because nothing can be done with them.
-struct spool_losses {
-    std::uint64_t own = 0;     ///< of those that this writer had stored
-    std::uint64_t others = 0;  ///< of those that earlier runs left
-};
-
-/// Ready messages on disk, for a later run: a directory of small files that any number of processes share. A file is
-/// the process's that holds its lock, so that those of a dead process are everybody's. Made without a look at the disk.
-/// One thread at a time, the pipeline's worker. Throws nothing: what fails is as if there were no spool.
-template <class Calls>
-class basic_spool {
-public:
-    using directory_type = spool_directory<Calls>;
-
-    /// A file that this process has claimed: its messages, until it is settled.
-    struct claim {
-        spool_name name{};
-        std::string content{};
-        std::vector<message> messages{};
-        unsigned attempts = 0;
-        bool is_own = false;  ///< stored by this writer
-        typename directory_type::file file{};
-    };
-
-    basic_spool(spool_options options, spool_owner owner)
-        : options_{std::move(options)}, owner_{std::move(owner)}, directory_{options_.directory} {}
-
-    /// Stores messages. False where that cannot be: then nothing is left of them on disk.
-    bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
-        try {
-            const spool_name name{.protocol = owner_.protocol,
-                                  .destination = owner_.destination,
-                                  .created = created != 0 ? created : milliseconds_of(now),
-                                  .writer = owner_.writer,
-                                  .serial = ++serial_,
-                                  .messages = range.messages.size()};
-            const std::string content = make_spool_file(range, attempts);
-            if (content.size() > options_.max_bytes) return false;
-            make_room(now, content.size());
-            return directory_.write(name.text(), content);
-        } catch (...) {
-            return false;
-        }
-    }
-
-    /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
-    std::optional<claim> claim_next(wall_time now) noexcept {
-        try {
-            for (bool is_fresh = false;; is_fresh = true) {
-                while (!waiting_.empty()) {
-                    const listed entry = std::move(waiting_.front());
-                    waiting_.pop_front();
-                    const auto& name = entry.name;
-                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
-                    if (!seen_.insert({name.writer, name.serial}).second) continue;
-                    if (auto found = open(entry)) return found;
-                }
-                if (is_fresh) return std::nullopt;
-                auto all = list(now);
-                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
-            }
-        } catch (...) {
-            return std::nullopt;
-        }
-    }
-
-    /// Every file may be claimed again, such as after the network came back.
-    void start_over() noexcept {
-        seen_.clear();
-        waiting_.clear();
-    }
-
-    /// Notes on disk that the server answered and did not take it. How often it has.
-    unsigned count_attempt(claim& of) noexcept {
-        ++of.attempts;
-        const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
-        static_cast<void>(of.file.overwrite(spool_magic.size(), std::string_view{&digit, 1}));
-        return of.attempts;
-    }
-
-    /// Removes the file of a claim whose messages are settled, one way or the other.
-    void remove(claim& of) noexcept {
-        directory_.remove(of.file);
-        of.file = {};
-    }
-
-    /// What was given up since the last call, to keep to the caps or for its age.
-    [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
-    [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
-
-private:
-    struct listed {
-        spool_name name;
-        std::string text;
-        std::uint64_t size = 0;
-    };
-
-    /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
-    std::vector<listed> list(wall_time now) {
-        if (!std::exchange(is_swept_, true)) directory_.sweep();
-        std::vector<listed> out;
-        for (auto& [text, size] : directory_.list()) {
-            auto name = spool_name::parse(text);
-            if (!name) continue;
-            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
-                if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
-                continue;
-            }
-            if (name->created > milliseconds_of(now)) {
-                name->created = milliseconds_of(now);
-                std::string dated = name->text();
-                if (!directory_.rename(text, dated)) continue;
-                text = std::move(dated);
-            }
-            out.push_back({*std::move(name), std::move(text), size});
-        }
-        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
-            return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
-        });
-        const auto oldest = milliseconds_of(now - options_.max_age);
-        std::erase_if(out,
-                      [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
-        return out;
-    }
-
-    /// Gives up the oldest files until one of `size` bytes more keeps to the caps.
-    void make_room(wall_time now, std::size_t size) {
-        const auto files = list(now);
-        std::uint64_t bytes = size;
-        for (const auto& entry : files) bytes += entry.size;
-        std::size_t count = files.size() + 1;
-        for (const auto& entry : files) {
-            if (bytes <= options_.max_bytes && count <= options_.max_files) break;
-            if (!give_up(entry, evicted_)) continue;
-            bytes -= entry.size;
-            --count;
-        }
-    }
-
-    bool give_up(const listed& entry, spool_losses& losses) noexcept {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return false;
-        directory_.remove(file);
-        (entry.name.writer == owner_.writer ? losses.own : losses.others) += entry.name.messages;
-        return true;
-    }
-
-    std::optional<claim> open(const listed& entry) {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return std::nullopt;
-        claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
-        auto content = file.read(options_.max_bytes + 1);
-        if (!content) return std::nullopt;  // it may be read another time
-        auto parsed = content->size() <= options_.max_bytes ? parse_spool_file(*content) : std::nullopt;
-        if (!parsed || parsed->messages.size() != entry.name.messages) {
-            directory_.set_aside(file);
-            return std::nullopt;
-        }
-        out.content = *std::move(content);
-        out.messages = std::move(parsed->messages);
-        out.attempts = parsed->attempts;
-        out.file = std::move(file);
-        return out;
-    }
-
-    const spool_options options_;
-    const spool_owner owner_;
-    directory_type directory_;
-    std::uint64_t serial_ = 0;
-    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
-    std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
-    spool_losses evicted_;
-    spool_losses expired_;
-    bool is_swept_ = false;
-};
-
-/// Removes all that the spool of a directory holds for a protocol, whoever wrote it.
-inline void purge_spool(const std::filesystem::path& directory, std::string_view protocol) noexcept {
-    try {
-        spool_directory<system_calls>{directory}.purge(std::string{protocol} + "-");
-    } catch (...) {  // no memory: what is left expires
-    }
-}
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/spooler.hpp
-
-namespace candor::detail {
-
-/// The way of a pipeline's batches to its spool and back, with the account of both. The worker's own.
-template <clock Clock, class Calls>
-class spooler {
-public:
-    /// `destination` is a hash of the endpoint.
-    spooler(pipeline_state<Clock>& state, const std::string& protocol, std::uint64_t destination, Clock& clock)
-        : state_{state}, clock_{clock} {
-        const auto& options = state.options.spool;
-        if (!options.enabled || options.directory.empty()) return;
-        spool_.emplace(options, spool_owner{protocol, destination, fnv1a(uuid::random().to_string())});
-    }
-
-    /// Whether there is a spool.
-    [[nodiscard]] bool is_on() const noexcept { return spool_.has_value(); }
-
-    /// Whether there is one, and consent to use it.
-    [[nodiscard]] bool may_store() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return spool_ && !state_.revoked;
-    }
-
-    /// Whether there may be something to take up.
-    [[nodiscard]] bool is_worth_a_look() const noexcept { return spool_ && clock_.now() >= look_again_; }
-
-    /// Whether the batch holds the messages of a file, taken up and not settled.
-    [[nodiscard]] bool has_claim() const noexcept { return claimed_.has_value(); }
-
-    /// Stores what is left of a batch. False where something could not be stored, which is left in the batch then.
-    bool store(batch& from) noexcept {
-        if (!may_store()) return false;
-        for (; !from.is_settled(); from.pop()) {
-            const message_range range = from.next();
-            const auto since = claimed_ ? claimed_->name.created : 0;
-            const auto attempts = claimed_ ? claimed_->attempts : 0;
-            const bool is_stored = spool_->store(range, clock_.wall_now(), since, attempts);
-            count_removed();
-            if (!is_stored) return false;
-            look_again_ = steady_time::min();
-            const std::lock_guard guard{state_.meeting.mutex};
-            if (claimed_) {
-                state_.ledger.put_back(range.messages.size());
-            } else {
-                state_.ledger.spool(range.messages.size(), range.record_size());
-            }
-            state_.meeting.announce();
-        }
-        return true;
-    }
-
-    /// Fills a batch with the messages of the oldest file. False where there is none.
-    bool take_up(batch& into) noexcept {
-        claimed_ = spool_->claim_next(clock_.wall_now());
-        count_removed();
-        if (!claimed_) look_again_ = after(clock_.now(), state_.options.flush_interval);
-        {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.replays = claimed_.has_value();
-            if (!claimed_) return false;
-            state_.ledger.recover(claimed_->messages.size(), claimed_->is_own);
-        }
-        try {
-            into.load(std::move(claimed_->content), claimed_->messages);
-        } catch (...) {
-            put_back(into);
-        }
-        return claimed_.has_value();
-    }
-
-    /// The messages that were taken up, all of them, wait on disk again.
-    void put_back(batch& from) noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.ledger.put_back(claimed_->messages.size());
-        from.clear();
-        claimed_.reset();
-    }
-
-    /// Notes that a server answered and did not take what was taken up. How often it has.
-    unsigned count_attempt() noexcept { return spool_->count_attempt(*claimed_); }
-
-    /// Every file may be taken up again.
-    void start_over() noexcept { spool_->start_over(); }
-
-    /// Removes the file whose messages are settled, unless they were put back.
-    void finish() noexcept {
-        if (claimed_) spool_->remove(*claimed_);
-        claimed_.reset();
-    }
-
-private:
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto count = [this](const spool_losses& losses, drop_reason reason) {
-            const std::lock_guard guard{state_.meeting.mutex};
-            for (const bool is_own : {true, false}) {
-                state_.ledger.recover(is_own ? losses.own : losses.others, is_own);
-                state_.ledger.drop_recovered(is_own ? losses.own : losses.others, reason);
-            }
-        };
-        count(spool_->take_evicted(), drop_reason::evicted);
-        count(spool_->take_expired(), drop_reason::expired);
-    }
-
-    pipeline_state<Clock>& state_;
-    Clock& clock_;
-    std::optional<basic_spool<Calls>> spool_;
-    std::optional<typename basic_spool<Calls>::claim> claimed_;
-    steady_time look_again_ = steady_time::min();  // for files that others left
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/courier.hpp
-
-namespace candor::detail {
-
-/// What the worker of a pipeline does: makes batches of the records that wait, delivers them as the protocol judges
-/// each answer, stores what cannot be delivered, and takes it up again. `run` is the worker thread's; `prepare` comes
-/// before.
-template <protocol Protocol, transport Transport, clock Clock, class Calls>
-class courier {
-public:
-    courier(std::string name, pipeline_state<Clock>& state, diagnostic_sink diagnostics, std::uint32_t seed,
-            Protocol protocol, Transport& transport, Clock& clock)
-        : state_{state},
-          sender_{std::move(name), state.options, std::move(diagnostics), std::move(protocol), transport},
-          clock_{clock},
-          backoff_{seed},
-          spooler_{state, sender_.name(), destination(), clock} {
-        if (spooler_.is_on()) breaker_.emplace(state.options.spool.directory, sender_.name(), destination(), seed);
-    }
-
-    /// All that it takes to account for every message, so that it never fails to for want of memory. With the state's
-    /// mutex held.
-    void prepare() {
-        state_.queue.reserve_spares(spare_blocks_);
-        batch_.reserve(state_.options.batch_messages);
-        state_.can_spill = spooler_.is_on();
-    }
-
-    void run() noexcept {
-        for (auto next = wait_for_work(); next != work::none; next = wait_for_work()) {
-            if (next == work::batch) {
-                fill();
-                deliver_contained();
-            } else {
-                replay();
-            }
-        }
-        abandon();
-        if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.done = true;
-        state_.meeting.announce();
-    }
-
-    /// Ends the request under way, and all later ones. Any thread.
-    void cancel() noexcept { sender_.cancel(); }
-
-private:
-    /// A destination that does not take our key is left alone for this long.
-    static constexpr std::chrono::minutes pause_{5};
-    static constexpr std::size_t spare_blocks_ = 16;
-    /// A file that so many answers of a server did not take is given up.
-    static constexpr unsigned most_attempts_ = 5;
-    /// A request that the end of the run cut short had time enough if it had this long.
-    static constexpr std::chrono::milliseconds long_wait_{200};
-
-    [[nodiscard]] std::uint64_t destination() const { return fnv1a(sender_.name() + ' ' + sender_.url()); }
-
-    enum class work { batch, replay, none };
-
-    /// `work::none` when the worker is to end.
-    work wait_for_work() noexcept {
-        std::unique_lock lock{state_.meeting.mutex};
-        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
-        // its caller more than all the rest.
-        bool lingers = true;
-        for (;;) {
-            if (state_.aborting) return work::none;
-            const bool waiting = state_.ledger.waiting() > 0;
-            const bool is_paused = clock_.now() < state_.paused_until;
-            auto until = steady_time::max();
-            if (waiting && !is_paused) {
-                until = after(state_.oldest_at, state_.options.flush_interval);
-                if (state_.closing || state_.flush_target > state_.ledger.settled() || state_.batch_is_ready() ||
-                    clock_.now() >= until)
-                    return work::batch;
-            }
-            if (state_.replays && !is_paused) return work::replay;
-            if (state_.closing) return work::none;
-            if (waiting && is_paused) {
-                wait_told(lock, state_.paused_until);
-                continue;
-            }
-            if (!waiting && std::exchange(lingers, false)) until = after(clock_.now(), state_.options.flush_interval);
-            state_.meeting.idle(lock, until);
-        }
-    }
-
-    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
-    /// whatever is thrown.
-    void fill() noexcept {
-        batch_.clear();
-        std::uint64_t taken = 0;
-        std::size_t taken_bytes = 0;
-        for (auto left = waiting(); left > 0 && batch_.size() < state_.options.batch_messages; --left) {
-            if (block_.empty() && !next_block()) break;
-            const std::string_view record = block_.front();
-            const auto [has_room, dropped, text] = batch_.add(sender_.protocol(), record, state_.options);
-            if (!has_room) break;
-            if (dropped) drop_one(text, record.size(), *dropped);
-            block_.pop();
-            ++taken;
-            taken_bytes += record.size();
-        }
-        batch_.send_whole();
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.ledger.take(taken, taken_bytes);
-        if (state_.ledger.waiting() > 0) state_.oldest_at = clock_.now();
-    }
-
-    bool next_block() noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.queue.recycle(std::exchange(block_, record_block{}));
-        if (state_.queue.empty()) return false;
-        block_ = state_.queue.take();
-        return true;
-    }
-
-    void deliver_contained() noexcept {
-        try {
-            deliver();
-        } catch (...) {
-            drop_rest_of_batch(drop_reason::failed);
-        }
-    }
-
-    /// Sends the batch, whole or in halves, until each of its messages is settled.
-    void deliver() {
-        heed_breaker();
-        while (!batch_.is_settled()) {
-            if (!wait_for_turn()) return give_up();
-            if (batch_.is_settled()) return;  // it was stored instead
-            const message_range range = batch_.next();
-            const auto started = clock_.now();
-            const auto [error, found] = sender_.send(range, clock_);
-            using action = verdict::action;
-            const bool is_cancelled = error == transport_error::cancelled;
-            if (breaker_ && (!is_cancelled || clock_.now() - started >= long_wait_))
-                breaker_->note(found.what != action::retry);
-            if (is_cancelled) return give_up();
-            if (found.what == action::split && range.messages.size() > 1) {
-                batch_.split();
-                continue;
-            }
-            if (found.what == action::retry) {
-                if (spooler_.has_claim()) return leave_claimed(error);
-                plan_retry(error, found.wait);
-                continue;
-            }
-            batch_.pop();
-            if (found.what == action::deliver) {
-                backoff_.reset();
-                settle_delivered(range);
-                continue;
-            }
-            stop_replaying();
-            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, found.reason);
-            if (found.reason == drop_reason::unauthorized && !pause()) return give_up();
-        }
-    }
-
-    /// An endpoint that the last runs could not reach is left alone for a while: the worker waits as if it had told us.
-    void heed_breaker() noexcept {
-        if (!breaker_ || std::exchange(is_breaker_asked_, true)) return;
-        const auto wait = breaker_->ask(clock_.wall_now());
-        if (wait == wait.zero()) return;
-        next_try_ = after(clock_.now(), wait);
-        is_told_ = is_held_ = true;
-        contain([&] {
-            sender_.say("not tried for another " +
-                        std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
-                        std::to_string(breaker_->failed_runs()) + " runs could not reach it");
-        });
-    }
-
-    void plan_retry(transport_error error, std::optional<std::chrono::milliseconds> told) {
-        const auto wait = told ? *told : backoff_.next();
-        const std::lock_guard guard{state_.meeting.mutex};
-        is_told_ = told.has_value();
-        was_closing_ = state_.closing;
-        state_.retry_now = false;
-        // Who is not there now is not there a moment later.
-        const bool is_hopeless = !is_told_ && was_closing_ && error == transport_error::unreachable;
-        next_try_ = is_hopeless ? steady_time::max() : after(clock_.now(), wait);
-    }
-
-    /// Waits until the server may be asked, after an attempt that failed, or because the runs before have. What waits
-    /// meanwhile is stored when it becomes much. False when there is no time left for another attempt.
-    bool wait_for_turn() {
-        std::unique_lock lock{state_.meeting.mutex};
-        while (!state_.aborting && clock_.now() < next_try_) {
-            if (state_.closing && !is_held_ && (is_told_ || was_closing_) && next_try_ > state_.closing_deadline)
-                return false;
-            if (!is_told_ && (state_.retry_now || (state_.closing && !was_closing_))) break;  // one more attempt, now
-            if (state_.is_spilling() || (state_.closing && is_held_)) {
-                lock.unlock();
-                const bool is_stored = spooler_.store(batch_);
-                lock.lock();
-                state_.can_spill = is_stored;
-                if (is_stored) return true;
-                if (is_held_) break;  // what no later run would find is tried after all
-            }
-            wait_in_view(lock, next_try_, is_told_);
-        }
-        is_held_ = false;
-        next_try_ = steady_time::min();
-        state_.retry_now = false;
-        return !state_.aborting;
-    }
-
-    /// After a refusal of the key: false when there is no time for anything else.
-    bool pause() {
-        std::unique_lock lock{state_.meeting.mutex};
-        state_.paused_until = after(clock_.now(), pause_);
-        return batch_.is_settled() || wait_told(lock, state_.paused_until);
-    }
-
-    /// Waits as the server asked, which neither flush nor shutdown cuts short. False when that ends too late.
-    bool wait_told(std::unique_lock<std::mutex>& lock, steady_time until) {
-        while (clock_.now() < until) {
-            if (state_.aborting || (state_.closing && until > state_.closing_deadline)) return false;
-            wait_in_view(lock, until, true);
-        }
-        return !state_.aborting;
-    }
-
-    /// Waits where `flush` can see for how long.
-    void wait_in_view(std::unique_lock<std::mutex>& lock, steady_time until, bool is_told) {
-        state_.retry_until = until;
-        state_.retry_is_told = is_told;
-        state_.meeting.announce();
-        state_.meeting.idle(lock, until);
-        state_.retry_until.reset();
-    }
-
-    /// Callbacks come first: when `flush` returns, they have run.
-    void settle_delivered(const message_range& range) noexcept {
-        if (state_.options.on_delivered) {
-            for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
-        }
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.can_spill = spooler_.is_on();
-        if (spooler_.has_claim()) {
-            state_.ledger.deliver_recovered(range.messages.size());
-        } else {
-            state_.ledger.deliver(range.messages.size(), range.record_size());
-            state_.replays = spooler_.is_worth_a_look();
-        }
-        state_.meeting.announce();
-    }
-
-    void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
-        if (state_.options.on_dropped) contain([&] { state_.options.on_dropped(text, reason); });
-        const std::lock_guard guard{state_.meeting.mutex};
-        if (spooler_.has_claim()) {
-            state_.ledger.drop_recovered(1, reason);
-        } else {
-            state_.ledger.drop(1, record_size, reason);
-        }
-        state_.meeting.announce();
-    }
-
-    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
-    void replay() noexcept {
-        if constexpr (requires(Protocol & p) { p.holds_back(); }) {
-            if (sender_.protocol().holds_back()) return stop_replaying();
-        }
-        if (!spooler_.take_up(batch_)) return;
-        deliver_contained();
-        spooler_.finish();
-    }
-
-    /// The server does not take what was stored now. It waits for another success, or run; the server's own refusals
-    /// are counted.
-    void leave_claimed(transport_error error) noexcept {
-        stop_replaying();
-        spooler_.start_over();
-        if (error == transport_error::none && spooler_.count_attempt() >= most_attempts_)
-            return drop_rest_of_batch(drop_reason::exhausted);
-        put_back();
-    }
-
-    /// Until the next fresh message is delivered.
-    void stop_replaying() noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.replays = false;
-    }
-
-    /// What is left of a claimed file waits on disk again.
-    void put_back() noexcept {
-        if (!spooler_.may_store() || !batch_.is_whole()) return give_up_batch();
-        spooler_.put_back(batch_);
-    }
-
-    /// Time is up, or certain to be: what is left of the batch goes the way of all that waits behind it.
-    void give_up() noexcept {
-        {
-            const std::lock_guard guard{state_.meeting.mutex};
-            state_.aborting = true;
-        }
-        if (spooler_.has_claim()) return put_back();
-        give_up_batch();
-    }
-
-    void give_up_batch() noexcept {
-        if (spooler_.store(batch_)) return;
-        const auto reason = [this] {
-            const std::lock_guard guard{state_.meeting.mutex};
-            return reason_at_end();
-        }();
-        drop_rest_of_batch(reason);
-    }
-
-    [[nodiscard]] drop_reason reason_at_end() const noexcept {
-        return state_.revoked ? drop_reason::revoked : drop_reason::shutdown;
-    }
-
-    void drop_rest_of_batch(drop_reason reason) noexcept {
-        for (; !batch_.is_settled(); batch_.pop()) {
-            const message_range range = batch_.next();
-            for (const auto& m : range.messages) drop_one(range.text(m), m.record_size, reason);
-        }
-    }
-
-    /// Stores what still waits, and gives up what cannot be. Nothing is accepted any more.
-    void abandon() noexcept {
-        while (spooler_.may_store() && waiting() > 0) {
-            fill();
-            give_up_batch();
-        }
-        const auto [left, bytes, reason] = [this] {
-            const std::lock_guard guard{state_.meeting.mutex};
-            return std::tuple{state_.ledger.pending(), state_.ledger.pending_bytes(), reason_at_end()};
-        }();
-        for (auto i = left; i > 0 && state_.options.on_dropped; --i)
-            contain([&, why = reason] { state_.options.on_dropped({}, why); });
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.ledger.drop(left, bytes, reason);
-        state_.queue = {};
-    }
-
-    template <class Call>
-    static void contain(const Call& call) noexcept {
-        try {
-            call();
-        } catch (...) {  // a callback's failure is its own
-        }
-    }
-
-    [[nodiscard]] std::uint64_t waiting() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return state_.ledger.waiting();
-    }
-
-    pipeline_state<Clock>& state_;
-    sender<Protocol, Transport> sender_;
-    Clock& clock_;
-    backoff backoff_;
-    record_block block_;
-    batch batch_;
-    spooler<Clock, Calls> spooler_;
-    std::optional<basic_breaker<Calls>> breaker_;
-    steady_time next_try_ = steady_time::min();
-    bool is_breaker_asked_ = false;
-    bool is_held_ = false;      // by the breaker
-    bool is_told_ = false;      // by the server, to wait so long, or by the breaker
-    bool was_closing_ = false;  // at the last attempt
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/pipeline.hpp
-
-namespace candor::detail {
-
-/// Brings records to a server: bounded queue, one worker thread started by the first record, batches, what the protocol
-/// makes of each answer, and a spool for what is left. Every member may be called from any thread; `transport` and
-/// `clock` outlive it.
-template <protocol Protocol, transport Transport, clock Clock, class Calls = system_calls>
-class pipeline {
-public:
-    /// `name`, in lower-case letters, stands before each diagnostic and in the names of the spool's files.
-    pipeline(std::string name, delivery_options options, diagnostic_sink diagnostics, std::uint32_t seed,
-             Protocol protocol, Transport& transport, Clock& clock)
-        : clock_{clock}, state_{std::move(options), clock}, courier_{std::move(name),
-                                                                     state_,
-                                                                     std::move(diagnostics),
-                                                                     seed,
-                                                                     std::move(protocol),
-                                                                     transport,
-                                                                     clock} {}
-
-    pipeline(const pipeline&) = delete;
-    pipeline& operator=(const pipeline&) = delete;
-    ~pipeline() { shutdown(std::chrono::milliseconds{0}); }
-
-    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
-    admission enqueue(std::span<const std::string_view> parts) noexcept {
-        std::size_t size = 0;
-        for (const auto part : parts) size += part.size();
-        std::unique_lock lock{state_.meeting.mutex};
-        if (state_.closing) return count_refused(admission::closed);
-        if (state_.is_full() || state_.ledger.pending_bytes() + size > state_.options.queue_bytes)
-            return count_refused(admission::full);
-        try {
-            if (!worker_.joinable()) start();
-            state_.queue.push(parts, size);
-        } catch (...) {
-            return count_refused(admission::out_of_memory);
-        }
-        state_.ledger.accept(size);
-        const bool is_oldest = state_.ledger.waiting() == 1;
-        if (is_oldest) state_.oldest_at = clock_.now();
-        const bool comes_too_late =
-            is_oldest && state_.meeting.oversleeps(after(state_.oldest_at, state_.options.flush_interval));
-        if (state_.retry_until ? state_.is_spilling() : comes_too_late || state_.batch_is_ready())
-            state_.meeting.wake(lock);
-        return admission::accepted;
-    }
-
-    /// Counts and returns an answer that was found before the queue was asked.
-    admission refuse(admission answer) noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return count_refused(state_.closing ? admission::closed : answer);
-    }
-
-    /// Whether nothing more can be accepted, asked before work is spent on a message. Takes the mutex only where the
-    /// last answer was a refusal.
-    [[nodiscard]] std::optional<admission> would_refuse() noexcept {
-        if (!refused_last_.load(std::memory_order_relaxed)) return std::nullopt;
-        const std::lock_guard guard{state_.meeting.mutex};
-        if (state_.closing) return count_refused(admission::closed);
-        if (state_.is_full()) return count_refused(admission::full);
-        refused_last_.store(false, std::memory_order_relaxed);
-        return std::nullopt;
-    }
-
-    /// Sends at once. True when all that was accepted before has been delivered, or left out on purpose (an internal
-    /// team, no account), and callbacks have seen it; false when something is given up or spooled meanwhile, when
-    /// `timeout` passes, or as soon as it is certain to.
-    bool flush(std::chrono::nanoseconds timeout) noexcept {
-        std::unique_lock lock{state_.meeting.mutex};
-        if (on_worker()) return false;
-        const std::uint64_t target = state_.ledger.accepted();
-        const std::uint64_t lost_before = state_.ledger.lost();
-        state_.flush_target = std::max(state_.flush_target, target);
-        if (state_.retry_until && !state_.retry_is_told) state_.retry_now = true;
-        state_.meeting.wake();
-        const auto deadline = after(clock_.now(), timeout);
-        while (state_.ledger.settled() < target) {
-            if (!state_.meeting.is_coming() && state_.retry_until && !state_.retry_now &&
-                *state_.retry_until > deadline)
-                return false;
-            if (clock_.now() >= deadline) return false;
-            state_.meeting.await(lock, deadline);
-        }
-        return state_.ledger.lost() == lost_before;
-    }
-
-    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
-    void close(std::chrono::nanoseconds timeout) noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        if (state_.closing) return;
-        state_.closing = true;
-        // The transport takes up to 50 ms to return once cancelled.
-        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
-        state_.closing_deadline = after(clock_.now(), timeout - margin);
-        state_.meeting.wake();
-    }
-
-    /// Delivers for at most `timeout`, or what remains of it since `close`, puts what is left into the spool, and joins
-    /// the worker. Later calls do nothing.
-    void shutdown(std::chrono::nanoseconds timeout) noexcept {
-        close(timeout);
-        const std::lock_guard one_at_a_time{shutdown_mutex_};
-        std::unique_lock lock{state_.meeting.mutex};
-        if (!worker_.joinable() || on_worker()) return;
-        while (!state_.done && clock_.now() < state_.closing_deadline)
-            state_.meeting.await(lock, state_.closing_deadline);
-        if (!state_.done) {
-            state_.aborting = true;
-            state_.meeting.wake();
-            lock.unlock();
-            courier_.cancel();
-            lock.lock();
-        }
-        lock.unlock();
-        worker_.join();
-    }
-
-    /// Consent is gone: nothing is stored or sent any more, but the request under way, which `shutdown` cancels. What
-    /// waits, and what this pipeline has stored, is counted as `drop_reason::revoked`. Does not wait.
-    void revoke() noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.revoked = state_.closing = state_.aborting = true;
-        state_.closing_deadline = clock_.now();
-        state_.ledger.drop_spooled(drop_reason::revoked);
-        state_.meeting.wake();
-    }
-
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return state_.ledger.statistics();
-    }
-
-private:
-    admission count_refused(admission answer) noexcept {
-        refused_last_.store(true, std::memory_order_relaxed);
-        return state_.ledger.refuse(answer);
-    }
-
-    [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
-
-    void start() {
-        courier_.prepare();
-        worker_ = start_worker_thread([this] { courier_.run(); });
-        worker_id_ = worker_.get_id();
-    }
-
-    Clock& clock_;
-    pipeline_state<Clock> state_;
-    courier<Protocol, Transport, Clock, Calls> courier_;
-    std::atomic<bool> refused_last_{false};  // a hint: `would_refuse` has to look
-    std::mutex shutdown_mutex_;
-    std::thread worker_;  // with its id, guarded by the state's mutex
-    std::thread::id worker_id_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/policy/at_exit.hpp
-
-namespace candor::detail {
-
-/// While it lives, `call(object)` happens when the process ends by `std::exit`, by a return from main or by
-/// `std::quick_exit`, which do not destroy what stands on a stack. In a child of `fork` it does not happen: the object
-/// is the parent's. Its destructor waits for a call under way. Thread-safe.
-class at_exit {
-public:
-    /// Throws `std::bad_alloc`, and `std::system_error` where a mutex cannot be had.
-    at_exit(void (*call)(void*) noexcept, void* object) : list_{list().get()}, call_{call}, object_{object} {
-        if (list_ == nullptr) throw std::bad_alloc{};
-        const std::lock_guard guard{list_->mutex};
-        next_ = list_->first;
-        if (next_ != nullptr) next_->previous_ = this;
-        list_->first = this;
-    }
-    at_exit(const at_exit&) = delete;
-    at_exit& operator=(const at_exit&) = delete;
-    ~at_exit() {
-        if (list().find() != list_) return;
-        std::unique_lock lock{list_->mutex};
-        list_->ended.wait(lock, [&] { return list_->running != this; });
-        if (is_listed_) take_out();
-    }
-
-private:
-    struct registry {
-        std::mutex mutex;
-        std::condition_variable ended;
-        at_exit* first = nullptr;
-        const at_exit* running = nullptr;
-    };
-
-    /// Never destroyed: objects of static storage may outlive anything that is.
-    static per_process<registry>& list() {
-        static auto& all = []() -> per_process<registry>& {
-            auto* const made = new per_process<registry>{[] { return std::make_unique<registry>(); }};
-            std::atexit(run_all);
-#ifndef __APPLE__  // which has no such function
-            std::at_quick_exit(run_all);
-#endif
-            return *made;
-        }();
-        return all;
-    }
-
-    static void run_all() noexcept {
-        auto* const all = list().find();
-        if (all == nullptr) return;
-        std::unique_lock lock{all->mutex};
-        while (all->first != nullptr) {
-            auto& next = *all->first;
-            next.take_out();
-            all->running = &next;
-            lock.unlock();
-            next.call_(next.object_);
-            lock.lock();
-            all->running = nullptr;
-            all->ended.notify_all();
-        }
-    }
-
-    void take_out() noexcept {
-        (previous_ == nullptr ? list_->first : previous_->next_) = next_;
-        if (next_ != nullptr) next_->previous_ = previous_;
-        is_listed_ = false;
-    }
-
-    registry* const list_;
-    void (*const call_)(void*) noexcept;
-    void* const object_;
-    at_exit* next_ = nullptr;
-    at_exit* previous_ = nullptr;
-    bool is_listed_ = true;
-};
-
-/// A `T` with a `shutdown()`, which is called before it is destroyed and when the process ends.
-template <class T>
-class until_exit : public T {
-public:
-    using T::T;
-    until_exit(const until_exit&) = delete;
-    until_exit& operator=(const until_exit&) = delete;
-    ~until_exit() {
-        at_exit_.reset();
-        T::shutdown();
-    }
-
-private:
-    std::optional<at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
-};
-
-}  // namespace candor::detail
-
-// ---- candor/policy/policies.hpp
-
-namespace candor::detail {
-
-/// A transport and a clock: made here, or lent by somebody who outlives us.
-template <transport Transport, candor::clock Clock>
-class policies {
-public:
-    policies()
-        : owned_transport_{std::in_place},
-          owned_clock_{std::in_place},
-          transport_{*owned_transport_},
-          clock_{*owned_clock_} {}
-    policies(Transport& transport, Clock& clock) noexcept : transport_{transport}, clock_{clock} {}
-    policies(const policies&) = delete;
-    policies& operator=(const policies&) = delete;
-
-    [[nodiscard]] Transport& transport() const noexcept { return transport_; }
-    [[nodiscard]] Clock& clock() const noexcept { return clock_; }
-
-private:
-    std::optional<Transport> owned_transport_;
-    std::optional<Clock> owned_clock_;
-    Transport& transport_;
-    Clock& clock_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/version.hpp
-
-/// The library's version, as semantic versioning has it. The build files read it from here.
-#define CANDOR_VERSION_MAJOR 0
-#define CANDOR_VERSION_MINOR 1
-#define CANDOR_VERSION_PATCH 0
-#define CANDOR_VERSION_STRING "0.1.0"
-
-// ---- candor/rudderstack/message.hpp
-
-/// The six message types of RudderStack's HTTP API (rudderlabs/rudder-server, gateway). In each of them `user_id` or
-/// `anonymous_id` is required; `context` and `integrations` are objects or null; an empty `message_id` gets a random
-/// one, an absent `timestamp` means now; what is empty is left out.
-namespace candor::rudderstack {
-
-/// Somebody did something.
-struct track {
-    std::string user_id{};
-    std::string anonymous_id{};
-    std::string event{};  ///< required
-    nlohmann::json properties{};
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-/// Who somebody is.
-struct identify {
-    std::string user_id{};
-    std::string anonymous_id{};
-    nlohmann::json traits{};
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-/// A page of a site was looked at.
-struct page {
-    std::string user_id{};
-    std::string anonymous_id{};
-    std::string name{};
-    nlohmann::json properties{};
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-/// A screen of an application was looked at.
-struct screen {
-    std::string user_id{};
-    std::string anonymous_id{};
-    std::string name{};
-    nlohmann::json properties{};
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-/// Somebody belongs to a group.
-struct group {
-    std::string user_id{};
-    std::string anonymous_id{};
-    std::string group_id{};  ///< required
-    nlohmann::json traits{};
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-/// Somebody has a new id: `user_id`, required as `previous_id` is.
-struct alias {
-    std::string user_id{};
-    std::string anonymous_id{};
-    std::string previous_id{};  ///< required
-    nlohmann::json context{};
-    nlohmann::json integrations{};
-    std::optional<wall_time> timestamp{};
-    std::string message_id{};
-};
-
-namespace detail {
-
-using candor::detail::json_writer;
-
-constexpr std::string_view type_name(const track&) noexcept { return "track"; }
-constexpr std::string_view type_name(const identify&) noexcept { return "identify"; }
-constexpr std::string_view type_name(const page&) noexcept { return "page"; }
-constexpr std::string_view type_name(const screen&) noexcept { return "screen"; }
-constexpr std::string_view type_name(const group&) noexcept { return "group"; }
-constexpr std::string_view type_name(const alias&) noexcept { return "alias"; }
-
-/// One of the six types.
-template <class M>
-concept message = requires(const M& m) {
-    type_name(m);
-};
-
-inline bool is_object_or_null(const nlohmann::json& json) { return json.is_null() || json.is_object(); }
-
-/// Whether the message has what the gateway requires: one that lacks it makes the gateway refuse a whole batch.
-template <message M>
-bool is_complete(const M& m) {
-    if (m.user_id.empty() && m.anonymous_id.empty()) return false;
-    if (!is_object_or_null(m.context) || !is_object_or_null(m.integrations)) return false;
-    if constexpr (requires { m.properties; }) {
-        if (!is_object_or_null(m.properties)) return false;
-    }
-    if constexpr (requires { m.traits; }) {
-        if (!is_object_or_null(m.traits)) return false;
-    }
-    if constexpr (requires { m.event; }) return !m.event.empty();
-    if constexpr (requires { m.group_id; }) return !m.group_id.empty();
-    if constexpr (requires { m.previous_id; }) return !m.previous_id.empty() && !m.user_id.empty();
-    return true;
-}
-
-/// The library as `context.library` names it.
-inline constexpr std::string_view library =
-    "\"library\":{\"name\":\"candor\",\"version\":\"" CANDOR_VERSION_STRING "\"}";
-
-/// `{"type":…,"messageId":…`: how every message begins. Throws `std::system_error` where a random id is needed and
-/// the system has no randomness.
-inline void write_start(json_writer& out, std::string_view type, std::string_view message_id) {
-    out.raw("{\"type\":\"");
-    out.raw(type);
-    out.raw("\",\"messageId\":");
-    if (!message_id.empty()) return out.string(message_id);
-    char id[uuid::text_size];
-    uuid::random().write(id);
-    out.string({id, sizeof id});
-}
-
-inline void write_text(json_writer& out, std::string_view key, std::string_view text) noexcept {
-    if (text.empty()) return;
-    out.key(key);
-    out.string(text);
-}
-
-inline void write_object(json_writer& out, std::string_view key, const nlohmann::json& object) noexcept {
-    if (object.is_null() || object.empty()) return;
-    out.key(key);
-    out.value(object);
-}
-
-/// What stands before the times.
-template <message M>
-void write_head(json_writer& out, const M& m) {
-    write_start(out, type_name(m), m.message_id);
-    write_text(out, "anonymousId", m.anonymous_id);
-    write_text(out, "userId", m.user_id);
-    if constexpr (requires { m.event; }) write_text(out, "event", m.event);
-    if constexpr (requires { m.name; }) write_text(out, "name", m.name);
-    if constexpr (requires { m.group_id; }) write_text(out, "groupId", m.group_id);
-    if constexpr (requires { m.previous_id; }) write_text(out, "previousId", m.previous_id);
-}
-
-/// What stands behind them.
-template <message M>
-void write_tail(json_writer& out, const M& m) noexcept {
-    out.raw(",\"context\":{");
-    out.raw(library);
-    if (m.context.is_object()) {
-        for (auto member = m.context.begin(); member != m.context.end(); ++member) {
-            if (member.key() == "library") continue;
-            out.separate();
-            out.string(member.key());
-            out.raw(":");
-            out.value(*member, 1);
-        }
-    }
-    out.raw("}");
-    if constexpr (requires { m.properties; }) write_object(out, "properties", m.properties);
-    if constexpr (requires { m.traits; }) write_object(out, "traits", m.traits);
-    write_object(out, "integrations", m.integrations);
-    out.raw(",\"channel\":\"server\"}");
-}
-
-}  // namespace detail
-
-}  // namespace candor::rudderstack
-
-// ---- candor/delivery/retry_after.hpp
-
-namespace candor::detail {
-
-/// The longest wait that a server can ask for.
-inline constexpr std::chrono::hours longest_retry_after{24};
-
-/// An HTTP date in the one form that senders may use (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-inline std::optional<wall_time> parse_http_date(std::string_view text) {
-    static constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    if (text.size() != 29 || text.substr(25) != " GMT" || text[3] != ',' || text[4] != ' ' || text[7] != ' ' ||
-        text[11] != ' ' || text[16] != ' ' || text[19] != ':' || text[22] != ':')
-        return std::nullopt;
-    bool good = true;
-    const auto number = [&](std::size_t at, std::size_t digits) {
-        int value = 0;
-        const auto* end = text.data() + at + digits;
-        good = good && text[at] != '-' && std::from_chars(text.data() + at, end, value).ptr == end;
-        return value;
-    };
-    const int day = number(5, 2), year = number(12, 4), hour = number(17, 2), minute = number(20, 2),
-              second = number(23, 2);
-    const auto month = std::find(months.begin(), months.end(), text.substr(8, 3));
-    if (!good || month == months.end() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
-    // wall_time ends in 2262; what lies beyond is clamped by the caller anyway.
-    const std::chrono::year_month_day date{std::chrono::year{std::clamp(year, 1970, 2261)},
-                                           std::chrono::month{static_cast<unsigned>(month - months.begin()) + 1},
-                                           std::chrono::day{static_cast<unsigned>(day)}};
-    if (!date.ok()) return std::nullopt;
-    return std::chrono::sys_days{date} + std::chrono::hours{hour} + std::chrono::minutes{minute} +
-           std::chrono::seconds{second};
-}
-
-/// How long a Retry-After header (RFC 9110, 10.2.3) asks to wait: seconds or a date, clamped to 24 hours. Nothing where
-/// it says neither; a date in the past means no wait.
-inline std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view text, wall_time now) {
-    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    const std::chrono::milliseconds most = longest_retry_after;
-    if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos) {
-        std::uint32_t seconds = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-        if (error != std::errc{}) return most;  // more than 32 bits hold
-        return std::min<std::chrono::milliseconds>(std::chrono::seconds{seconds}, most);
-    }
-    const auto date = parse_http_date(text);
-    if (!date) return std::nullopt;
-    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(*date - now);
-    return std::clamp(wait, std::chrono::milliseconds{0}, most);
-}
-
-}  // namespace candor::detail
-
-// ---- candor/event/properties.hpp
-
-namespace candor::detail {
-
-/// Nanoseconds, clamped to what 64 bits hold; nothing for NaN and the infinities.
-template <class Rep, class Period>
-std::optional<std::int64_t> to_nanoseconds(std::chrono::duration<Rep, Period> duration) noexcept {
-    using limits = std::numeric_limits<std::int64_t>;
-    using unit = std::ratio_divide<Period, std::nano>;
-    const Rep count = duration.count();
-    if constexpr (std::floating_point<Rep>) {
-        if (!std::isfinite(count)) return std::nullopt;
-        constexpr double past_the_end = 9223372036854775808.0;  // 2 to the power of 63
-        const double product = static_cast<double>(count) * unit::num / unit::den;
-        if (product >= past_the_end) return limits::max();
-        if (product <= -past_the_end) return limits::min();
-        return static_cast<std::int64_t>(product);
-    } else {
-        if (std::cmp_greater(count, limits::max() / unit::num)) return limits::max();
-        if (std::cmp_less(count, limits::min() / unit::num)) return limits::min();
-        return static_cast<std::int64_t>(count) * unit::num / unit::den;
-    }
-}
-
-template <scalar T>
-void write_scalar(json_writer& out, const T& value) noexcept {
-    if constexpr (text<T>) {
-        out.string(value);
-    } else if constexpr (std::same_as<T, bool>) {
-        out.boolean(value);
-    } else if constexpr (std::integral<T>) {
-        out.number(value);
-    } else if constexpr (std::floating_point<T>) {
-        out.number(static_cast<double>(value));
-    } else if constexpr (is_duration<T>::value) {
-        const auto count = to_nanoseconds(value);
-        if (!count) return out.raw("null");
-        out.number(*count);
-    } else if constexpr (is_wall_time<T>::value) {
-        const auto count = to_nanoseconds(value.time_since_epoch());
-        if (!count) return out.raw("null");
-        char text[rfc3339_size];
-        const char* end = write_rfc3339(wall_time{std::chrono::nanoseconds{*count}}, text);
-        out.string({text, static_cast<std::size_t>(end - text)});
-    } else {
-        static_assert(std::same_as<T, uuid>);
-        char text[uuid::text_size];
-        value.write(text);
-        out.string({text, sizeof text});
-    }
-}
-
-/// Redacts only what could fit, so that a huge text costs nothing but its refusal.
-inline void write_redacted(json_writer& out, std::string_view text, const redactor& secrets) noexcept {
-    if (text.size() > out.limit()) return out.raw(text);  // too large, and the writer says so
-    try {
-        out.string(secrets.redact(text));
-    } catch (...) {
-        out.string("[redacted]");  // out of memory: better nothing than the raw text
-    }
-}
-
-}  // namespace candor::detail
-
-// ---- candor/event/packed.hpp
-
-namespace candor::detail {
-
-/// Reads packed values in the order in which they were packed.
-class packed_reader {
-public:
-    explicit packed_reader(std::string_view bytes) noexcept : rest_{bytes} {}
-
-    template <class T>
-    [[nodiscard]] T take() noexcept {
-        T value;
-        std::memcpy(&value, rest_.data(), sizeof value);
-        rest_.remove_prefix(sizeof value);
-        return value;
-    }
-
-    [[nodiscard]] std::string_view take_text() noexcept {
-        const auto size = take<std::uint32_t>();
-        const auto text = rest_.substr(0, size);
-        rest_.remove_prefix(size);
-        return text;
-    }
-
-private:
-    std::string_view rest_;
-};
-
-/// Whether a packed field may turn out to be left out because the event's own member function threw.
-template <class Member, class Event>
-inline constexpr bool may_throw = !std::is_nothrow_invocable_v<Member, const Event&>;
-
-template <field_class Class, class T>
-void write_packed_value(json_writer& out, packed_reader& in, const redactor& secrets) noexcept {
-    if constexpr (is_optional<T>::value) {
-        write_packed_value<Class, typename T::value_type>(out, in, secrets);
-    } else if constexpr (is_vector<T>::value) {
-        out.raw("[");
-        for (auto left = in.take<std::size_t>(); left > 0; --left) {
-            if (out.state() != json_writer::condition::good) return;
-            out.separate();
-            write_packed_value<Class, typename T::value_type>(out, in, secrets);
-        }
-        out.raw("]");
-    } else if constexpr (!text<T>) {
-        write_scalar(out, in.take<T>());
-    } else if constexpr (Class == field_class::free_text) {
-        write_redacted(out, in.take_text(), secrets);
-    } else {
-        write_scalar(out, in.take_text());
-    }
-}
-
-/// Writes an event's declared fields, and nothing else, as the members of an object without its braces, in the order of
-/// their declaration, from the values that `event_packer` packed. An empty optional is left out. What became of it is
-/// the writer's `state()`.
-template <event Event>
-void write_packed_properties(json_writer& out, std::string_view packed, const uuid& invocation,
-                             const redactor& secrets) noexcept {
-    packed_reader in{packed};
-    const auto write = [&]<class Member, field_class Class>(const field_declaration<Member, Class>& field) {
-        if (out.state() != json_writer::condition::good) return;
-        if constexpr (Class == field_class::invocation_id) {
-            out.key(field.name);
-            write_scalar(out, invocation);
-        } else {
-            using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
-            if constexpr (may_throw<Member, Event>) {
-                if (!in.take<bool>()) return;
-            }
-            if constexpr (is_optional<value>::value) {
-                if (!in.take<bool>()) return;
-            }
-            out.key(field.name);
-            write_packed_value<Class, value>(out, in, secrets);
-        }
-    };
-    constexpr auto declared = Event::fields();
-    std::apply([&](const auto&... field) { (write(field), ...); }, declared);
-}
-
-/// What there is to know of an event whose values are packed.
-struct event_type {
-    std::string_view name;
-    bool requires_account;
-    bool refreshes_account;
-    identity_fields identity;
-    void (*write_properties)(json_writer& out, std::string_view packed, const uuid& invocation,
-                             const redactor& secrets) noexcept;
-};
-
-template <event Event>
-inline constexpr event_type event_type_of{Event::event_name, requires_account<Event>(), refreshes_account<Event>(),
-                                          identity_of<Event>(), write_packed_properties<Event>};
-
-/// The values of an event's fields, copied one behind the other. Writing them as JSON takes several times as long, so
-/// the program's thread only copies, and the worker writes.
-class event_packer {
-public:
-    /// `limit` is what the properties may take as JSON. A packed value takes at most eight times its JSON.
-    explicit event_packer(std::size_t limit) noexcept : limit_{limit}, bytes_{8 * limit} {}
-
-    /// Packs an event; call it once. The answer is that of writing them with that limit: most events surely
-    /// fit, and one that may not is written on trial.
-    template <event Event>
-    json_writer::condition pack(const Event& event, const uuid& invocation, const redactor& secrets) noexcept {
-        constexpr auto declared = Event::fields();
-        std::apply([&](const auto&... field) { (pack_field(event, field), ...); }, declared);
-        if (too_large_) return json_writer::condition::too_large;
-        if (bytes_.state() != json_writer::condition::good) return bytes_.state();
-        if (most_ <= limit_) return json_writer::condition::good;
-        json_writer trial{limit_};
-        write_packed_properties<Event>(trial, bytes(), invocation, secrets);
-        return trial.state();
-    }
-
-    [[nodiscard]] std::string_view bytes() const noexcept { return bytes_.text(); }
-
-private:
-    /// More than any value but a text takes as JSON.
-    static constexpr std::size_t most_of_scalar_ = 48;
-    /// What a byte of a text takes at most: `\u0000`. Redaction lengthens a text by less.
-    static constexpr std::size_t most_of_byte_ = 6;
-
-    template <class Event, class Member, field_class Class>
-    void pack_field(const Event& event, const field_declaration<Member, Class>& field) noexcept {
-        most_ += field.name.size() + most_of_scalar_;
-        if constexpr (Class == field_class::invocation_id) {
-            return;
-        } else if constexpr (!may_throw<Member, Event>) {
-            pack_value(std::invoke(field.member, event));
-        } else {
-            try {
-                const auto& value = std::invoke(field.member, event);
-                pack_scalar(true);
-                pack_value(value);
-            } catch (...) {
-                pack_scalar(false);
-            }
-        }
-    }
-
-    template <class T>
-    void pack_value(const T& value) noexcept {
-        if constexpr (is_optional<T>::value) {
-            pack_scalar(value.has_value());
-            if (value) pack_value(*value);
-        } else if constexpr (is_vector<T>::value) {
-            pack_scalar(value.size());
-            for (const auto& element : value) {
-                if (bytes_.state() != json_writer::condition::good) return;
-                pack_value(static_cast<const typename T::value_type&>(element));  // of std::vector<bool> too
-            }
-        } else if constexpr (text<T>) {
-            if (value.size() > limit_) {
-                too_large_ = true;  // and is not read
-                return;
-            }
-            pack_scalar(static_cast<std::uint32_t>(value.size()));
-            bytes_.raw(value);
-            most_ += most_of_byte_ * value.size();
-        } else {
-            pack_scalar(value);
-        }
-    }
-
-    template <class T>
-    void pack_scalar(const T& value) noexcept {
-        bytes_.memory_of(value);
-        most_ += most_of_scalar_;
-    }
-
-    std::size_t limit_;
-    std::size_t most_ = 0;  ///< the most that all of it takes as JSON
-    bool too_large_ = false;
-    json_writer bytes_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/rudderstack/protocol.hpp
-
-namespace candor::rudderstack::detail {
-
-namespace common = candor::detail;
-
-/// What a record begins with. A message that the program built follows as text, without its times, which stand between
-/// head and tail. Of an event its packed values follow: the worker alone knows the account that the message needs.
-struct record_header {
-    std::int64_t original_timestamp = 0;        ///< nanoseconds since 1970
-    const common::event_type* event = nullptr;  ///< null where a text follows
-    uuid message_id{};                          ///< of an event
-    std::uint32_t head_size = 0;                ///< of a text
-
-    [[nodiscard]] std::string_view bytes() const noexcept {
-        return {reinterpret_cast<const char*>(this), sizeof *this};
-    }
-};
-static_assert(std::is_trivially_copyable_v<record_header>);
-
-/// What it takes to make messages of events.
-struct event_context {
-    late_identity identity;  ///< the worker's; the rest does not change
-    uuid invocation;
-    redactor secrets;
-    std::size_t message_bytes;
-};
-
-/// The bytes of an event's message that stand before its properties, whoever the user is.
-constexpr std::size_t event_head_size(std::string_view name) noexcept {
-    return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
-           name.size();
-}
-
-/// Standard base64 (RFC 4648, 4), for Basic authentication.
-inline std::string base64(std::string_view text) {
-    static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); i += 3) {
-        const auto at = [&](std::size_t j) {
-            return j < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[j])) : 0U;
-        };
-        const unsigned bits = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-        out += digits[bits >> 18];
-        out += digits[bits >> 12 & 63];
-        out += i + 1 < text.size() ? digits[bits >> 6 & 63] : '=';
-        out += i + 2 < text.size() ? digits[bits & 63] : '=';
-    }
-    return out;
-}
-
-/// Throws `configuration_error` unless `text` is a URL to which `/v1/batch` can be added.
-inline url checked_data_plane_url(std::string_view text) {
-    constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
-    auto parsed = parse_url(text);
-    if (!parsed) throw configuration_error{"data_plane_url", common::without_userinfo(text), allowed};
-    if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
-    return *std::move(parsed);
-}
-
-/// Throws `configuration_error`, which does not repeat the key, unless `key` can stand in a header.
-inline void check_write_key(std::string_view key) {
-    bool good = !key.empty();
-    for (const char c : key) good = good && c > 0x20 && c < 0x7f && c != ':';
-    if (!good)
-        throw configuration_error{"write_key", key.empty() ? "" : "***",
-                                  "printable ASCII without spaces and colons, not empty"};
-}
-
-/// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).
-class protocol {
-public:
-    static constexpr std::size_t envelope_size = sizeof("{\"batch\":[]}") - 1;
-    /// A comma and the longest `sentAt`.
-    static constexpr std::size_t message_overhead = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
-
-    /// `events` outlives the protocol; it may be null where no record is an event. Throws `configuration_error`.
-    protocol(const url& data_plane, std::string_view write_key, event_context* events)
-        : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
-          authorization_{"Basic " + base64(std::string{write_key} + ":")},
-          events_{events} {}
-
-    common::preparation prepare(std::string_view record, std::string& out) {
-        record_header header;
-        std::memcpy(&header, record.data(), sizeof header);
-        record.remove_prefix(sizeof header);
-        if (header.event != nullptr) return prepare_event(header, record, out);
-        const std::size_t start = out.size();
-        out += record.substr(0, header.head_size);
-        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
-        const std::size_t sent_at = out.size() - start;
-        out += record.substr(header.head_size);
-        return {sent_at, std::nullopt};
-    }
-
-    /// The Go client's headers, with the node fields of a server that has one node.
-    [[nodiscard]] http_request request() const {
-        return {.method = "POST",
-                .url = url_,
-                .headers = {{"Authorization", authorization_},
-                            {"Content-Type", "application/json"},
-                            {"RS-userAgent", "serverSDK"},
-                            {"RS-nodeCount", "1"},
-                            {"RS-targetNode", "0"}}};
-    }
-
-    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) const {
-        std::string stamp;
-        append_time(stamp, ",\"sentAt\":\"", sent_at);
-        out += "{\"batch\":[";
-        bool first = true;
-        for (const auto& m : range.messages) {
-            if (!std::exchange(first, false)) out += ',';
-            const std::string_view text = range.text(m);
-            out.append(text.substr(0, m.sent_at)).append(stamp).append(text.substr(m.sent_at));
-        }
-        out += "]}";
-    }
-
-    [[nodiscard]] static common::verdict judge(const http_response& response, wall_time now) {
-        using action = common::verdict::action;
-        if (response.error != transport_error::none) {
-            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
-        }
-        const int status = response.status;
-        if (status >= 200 && status < 300) return {.what = action::deliver};
-        const std::string says = "the data plane answers " + std::to_string(status);
-        if (status == 400) return {.what = action::split, .reason = drop_reason::rejected, .diagnostic = says};
-        if (status == 413) return {.what = action::split, .reason = drop_reason::too_large, .diagnostic = says};
-        if (status == 401 || status == 403 || status == 404) {
-            return {.what = action::drop,
-                    .reason = drop_reason::unauthorized,
-                    .diagnostic = says + ": it does not know the write key, or the source is disabled"};
-        }
-        // A redirect is not followed: it would take the key to another server. Most are a network's login page.
-        const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
-        if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        common::verdict again{.what = action::retry, .diagnostic = says};
-        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
-            again.wait = common::parse_retry_after(*told, now);
-        return again;
-    }
-
-private:
-    common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
-        const common::event_type& event = *header.event;
-        auto& [identity, invocation, secrets, message_bytes] = *events_;
-        identity.resolve(event.refreshes_account);
-        if (identity.internal()) return {0, drop_reason::internal};
-        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
-
-        const std::size_t start = out.size();
-        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", invocation);
-        out += '"';
-        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
-        out.append(",\"event\":\"").append(event.name).append("\"");
-        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
-        const std::size_t sent_at = out.size() - start;
-        out.append(",\"context\":{").append(library).append("},\"properties\":{");
-        json_writer properties{message_bytes};
-        event.write_properties(properties, packed, invocation, secrets);
-        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
-        out += properties.text();
-        identity.append_properties(event.identity, out, properties.size() == 0);
-        out += "},\"channel\":\"server\"}";
-        return {sent_at, std::nullopt};
-    }
-
-    static void append_id(std::string& out, std::string_view key, const uuid& id) {
-        char text[uuid::text_size];
-        id.write(text);
-        out.append(key).append(text, sizeof text);
-    }
-
-    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
-        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
-    }
-
-    static void append_time(std::string& out, std::string_view key, wall_time time) {
-        char text[common::rfc3339_size];
-        const char* end = common::write_rfc3339(time, text);
-        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
-    }
-
-    std::string url_;
-    std::string authorization_;
-    event_context* events_;
-};
-
-static_assert(common::protocol<protocol>);
-
-}  // namespace candor::rudderstack::detail
-
-// ---- candor/rudderstack/client.hpp
-
-namespace candor::rudderstack {
-
-struct client_options {
-    std::string write_key{};       ///< of the source
-    std::string data_plane_url{};  ///< `/v1/batch` is added to its path
-    std::chrono::milliseconds shutdown_timeout{2000};
-    delivery_options delivery{};
-    diagnostic_sink diagnostics{};  ///< called on the worker thread
-};
-
-namespace detail {
-
-template <transport Transport, clock Clock>
-using pipeline = common::pipeline<protocol, Transport, Clock>;
-
-/// The pipeline to a data plane. Throws `configuration_error` where the transport can never reach it.
-template <transport Transport, clock Clock>
-pipeline<Transport, Clock> make_pipeline(const url& data_plane, std::string_view write_key, event_context* events,
-                                         const delivery_options& options, const diagnostic_sink& diagnostics,
-                                         Transport& transport, Clock& clock) {
-    common::check_reach(transport, data_plane);
-    // Programs that started together must not come back together.
-    const auto random = uuid::random().bytes();
-    const auto seed =
-        std::uint32_t{random[0]} << 24 | std::uint32_t{random[1]} << 16 | std::uint32_t{random[2]} << 8 | random[3];
-    return {"rudderstack", options, diagnostics, seed, protocol{data_plane, write_key, events}, transport, clock};
-}
-
-/// Queues a record whose text could be written, or counts why it could not.
-template <class Pipeline>
-admission submit(Pipeline& delivery, const record_header& header, json_writer::condition state,
-                 std::string_view text) noexcept {
-    switch (state) {
-        case json_writer::condition::too_large:
-            return delivery.refuse(admission::too_large);
-        case json_writer::condition::too_deep:
-            return delivery.refuse(admission::too_deep);
-        case json_writer::condition::out_of_memory:
-            return delivery.refuse(admission::out_of_memory);
-        case json_writer::condition::good:
-            break;
-    }
-    return delivery.enqueue(std::array{header.bytes(), text});
-}
-
-}  // namespace detail
-
-/// Sends messages to a RudderStack data plane, in batches, from one worker thread that the first message starts.
-///
-/// Every member may be called from any thread. A destroyed client has delivered what it could within
-/// `shutdown_timeout`. In a child made by `fork()` it starts anew, with nothing of what waited in the parent.
-template <transport Transport, clock Clock>
-class basic_client {
-public:
-    /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
-    explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : session_{sessions(options)} {}
-
-    /// Uses a transport and a clock that outlive it.
-    basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock}, session_{sessions(options)} {}
-
-    basic_client(const basic_client&) = delete;
-    basic_client& operator=(const basic_client&) = delete;
-
-    /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
-    /// the answer, the message may be destroyed at once.
-    template <detail::message Message>
-    admission enqueue(const Message& message) noexcept {
-        session* const mine = session_.get();
-        if (mine == nullptr) return session_.is_retired() ? admission::closed : admission::out_of_memory;
-        auto& delivery = mine->delivery;
-        if (const auto refused = delivery.would_refuse()) return *refused;
-        if (!detail::is_complete(message)) return delivery.refuse(admission::invalid);
-        detail::json_writer text{mine->message_bytes};
-        try {
-            detail::write_head(text, message);
-        } catch (...) {
-            return delivery.refuse(admission::out_of_memory);
-        }
-        detail::record_header header;
-        header.head_size = static_cast<std::uint32_t>(text.size());
-        header.original_timestamp =
-            (message.timestamp ? *message.timestamp : policies_.clock().wall_now()).time_since_epoch().count();
-        detail::write_tail(text, message);
-        return detail::submit(delivery, header, text.state(), text.text());
-    }
-
-    /// Sends at once and waits. True when all that was enqueued before has been delivered; false when something was
-    /// given up, when `timeout` passes, or as soon as it is certain to. Do not call it from a callback: false.
-    bool flush(std::chrono::milliseconds timeout) noexcept {
-        session* const mine = session_.find();
-        return mine == nullptr || mine->delivery.flush(timeout);
-    }
-
-    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls of `enqueue` answer
-    /// `closed`.
-    void shutdown() noexcept {
-        session_.retire();
-        if (session* const mine = session_.find()) mine->shutdown();
-    }
-
-    /// Of this process.
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        const session* const mine = session_.find();
-        return mine == nullptr ? candor::statistics{} : mine->delivery.statistics();
-    }
-
-private:
-    /// What is of one process.
-    struct session {
-        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
-            : delivery{detail::make_pipeline(detail::checked_data_plane_url(options.data_plane_url), options.write_key,
-                                             nullptr, options.delivery, options.diagnostics, policies.transport(),
-                                             policies.clock())},
-              message_bytes{options.delivery.message_bytes},
-              shutdown_timeout{options.shutdown_timeout} {}
-
-        void shutdown() noexcept { delivery.shutdown(shutdown_timeout); }
-
-        detail::pipeline<Transport, Clock> delivery;
-        const std::size_t message_bytes;
-        const std::chrono::milliseconds shutdown_timeout;
-    };
-    using bounded_session = candor::detail::until_exit<session>;
-
-    std::function<std::unique_ptr<bounded_session>()> sessions(const client_options& options) {
-        candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
-        candor::detail::check(options.delivery);
-        detail::check_write_key(options.write_key);
-        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
-    }
-
-    candor::detail::policies<Transport, Clock> policies_;
-    candor::detail::per_process<bounded_session> session_;
-};
-
-}  // namespace candor::rudderstack
-
-// ---- candor/sentry/severity.hpp
-
-namespace candor::sentry {
-
-/// How bad something is, in Sentry's words.
-enum class severity { debug, info, warning, error, fatal };
-
-[[nodiscard]] constexpr std::string_view to_string(severity s) noexcept {
-    constexpr std::array<std::string_view, 5> names{"debug", "info", "warning", "error", "fatal"};
-    return names[static_cast<std::size_t>(s)];
-}
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/stack.hpp
-
-#ifdef _MSC_VER
-#include <version>
-#ifdef __cpp_lib_stacktrace
-#include <stacktrace>
-#endif
-#else
-#include <cxxabi.h>
-#include <unwind.h>
-#endif
-#if defined(__GLIBC__) || defined(__APPLE__)
-#include <execinfo.h>
-#endif
-#ifdef __linux__
-#include <elf.h>
-#include <link.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
-namespace candor::sentry {
-
-/// The most frames of a stack that are captured and sent.
-inline constexpr std::size_t most_frames = 50;
-
-/// A program or library in the memory of a process: by this a server finds its debug information.
-struct module_image {
-    std::string file{};         ///< path as the loader knows it
-    std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
-    std::string debug_id{};     ///< the build id in the form that Sentry goes by; empty without one
-    std::uint64_t address = 0;  ///< where it begins
-    std::uint64_t size = 0;     ///< bytes from there
-
-    friend bool operator==(const module_image&, const module_image&) = default;
-};
-
-namespace detail {
-
-/// A build id as Sentry names debug information (getsentry/symbolic, debug identifiers): the first 16 bytes as a UUID
-/// whose first three fields were little-endian numbers in a little-endian file. Empty where `build_id` is no hex.
-inline std::string debug_id_of(std::string_view build_id) {
-    std::array<std::uint8_t, 16> bytes{};
-    if (build_id.empty() || build_id.size() % 2 != 0) return {};
-    for (std::size_t i = 0; i < std::min(build_id.size() / 2, bytes.size()); ++i) {
-        const int high = candor::detail::hex_value(build_id[2 * i]);
-        const int low = candor::detail::hex_value(build_id[2 * i + 1]);
-        if (high < 0 || low < 0) return {};
-        bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
-    }
-    if constexpr (std::endian::native == std::endian::little) {
-        std::reverse(bytes.begin(), bytes.begin() + 4);
-        std::reverse(bytes.begin() + 4, bytes.begin() + 6);
-        std::reverse(bytes.begin() + 6, bytes.begin() + 8);
-    }
-    return uuid{bytes}.to_string();
-}
-
-#ifndef _MSC_VER
-/// Calls `visit(instruction pointer)` for each frame of the calling thread, newest first, until that returns false.
-/// After a first call anywhere in the process it takes no memory, which is what a signal handler needs. Its own frame
-/// is the caller's.
-template <class Visit>
-[[gnu::always_inline]] inline void walk_stack(Visit& visit) noexcept {
-    const auto step = [](_Unwind_Context* context, void* argument) -> _Unwind_Reason_Code {
-        const auto address = static_cast<std::uintptr_t>(_Unwind_GetIP(context));
-        return (*static_cast<Visit*>(argument))(address) ? _URC_NO_REASON : _URC_END_OF_STACK;
-    };
-    _Unwind_Backtrace(step, &visit);
-}
-#endif
-
-#ifdef __linux__
-/// The build id among the notes of a segment, in hex (the ELF specification, note section; GNU's type 3).
-inline std::string build_id_in(const char* notes, std::size_t size, std::size_t alignment) {
-    const auto padded = [&](std::size_t length) { return (length + alignment - 1) / alignment * alignment; };
-    ElfW(Nhdr) note;
-    while (size >= sizeof note) {
-        std::memcpy(&note, notes, sizeof note);
-        notes += sizeof note;
-        size -= sizeof note;
-        if (note.n_namesz > size || padded(note.n_namesz) > size) break;
-        const std::size_t name = padded(note.n_namesz);
-        if (note.n_descsz > size - name) break;
-        if (note.n_type == NT_GNU_BUILD_ID && std::string_view{notes, note.n_namesz} == std::string_view{"GNU", 4}) {
-            std::string out;
-            for (std::size_t i = 0; i < note.n_descsz; ++i)
-                out.append(&candor::detail::hex_pairs[std::size_t{2} * static_cast<std::uint8_t>(notes[name + i])], 2);
-            return out;
-        }
-        const std::size_t whole = std::min(name + padded(note.n_descsz), size);
-        notes += whole;
-        size -= whole;
-    }
-    return {};
-}
-
-/// What the loader says of one image. Nothing of a size where it holds no memory.
-inline module_image describe_image(const dl_phdr_info& info) {
-    module_image out;
-    const std::span headers{info.dlpi_phdr, info.dlpi_phnum};
-    ElfW(Addr) begin = 0, end = 0;
-    for (const auto& header : headers) {
-        if (header.p_type != PT_LOAD || header.p_memsz == 0) continue;
-        begin = end == 0 ? header.p_vaddr : std::min(begin, header.p_vaddr);
-        end = std::max(end, header.p_vaddr + header.p_memsz);
-    }
-    out.file = info.dlpi_name != nullptr ? info.dlpi_name : "";
-    out.address = info.dlpi_addr + begin;
-    out.size = end - begin;
-    for (const auto& header : headers) {
-        if (header.p_type != PT_NOTE || !out.build_id.empty()) continue;
-        // A tool may have left notes in the file that no segment loads: nothing to be read in memory.
-        const bool is_loaded = std::any_of(headers.begin(), headers.end(), [&](const auto& load) {
-            return load.p_type == PT_LOAD && (load.p_flags & PF_R) != 0 && header.p_vaddr >= load.p_vaddr &&
-                   header.p_memsz <= load.p_filesz && header.p_vaddr - load.p_vaddr <= load.p_filesz - header.p_memsz;
-        });
-        if (is_loaded)
-            out.build_id = build_id_in(reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr), header.p_memsz,
-                                       header.p_align == 8 ? 8 : 4);
-    }
-    out.debug_id = debug_id_of(out.build_id);
-    return out;
-}
-#endif
-
-}  // namespace detail
-
-/// Writes the return addresses of the calling thread's stack to `out`, newest first, without this function's own frame
-/// and the `skip` newest after it, and returns how many: at most `most_frames`. By the unwinder of the C++ runtime
-/// (`<unwind.h>`), about 5 us for 20 frames; with MSVC by `<stacktrace>` in C++23, else none there. Takes no memory
-/// after its first call. Any thread.
-#ifndef _MSC_VER
-[[gnu::noinline]]
-#endif
-inline std::size_t
-capture_stack(std::span<void*> out, std::size_t skip = 0) noexcept {
-    const std::size_t most = std::min(out.size(), most_frames);
-    std::size_t count = 0;
-#ifndef _MSC_VER
-    std::size_t passed = 0;
-    auto visit = [&](std::uintptr_t address) {
-        // The first frame is this function's.
-        if (passed++ <= skip) return true;
-        if (count == most || address == 0) return false;  // above the first function there is nothing
-        out[count++] = reinterpret_cast<void*>(address);
-        return true;
-    };
-    detail::walk_stack(visit);
-#elif defined(__cpp_lib_stacktrace)
-    try {
-        for (const auto& entry : std::stacktrace::current(skip + 1, most)) out[count++] = entry.native_handle();
-    } catch (const std::exception&) {  // no memory
-    }
-#else
-    static_cast<void>(most);
-    static_cast<void>(skip);
-#endif
-    return count;
-}
-
-/// The program and the libraries that are loaded now, the program first. Linux; elsewhere none. Takes the loader's
-/// lock: not for signal handlers. Throws `std::bad_alloc`. Any thread.
-inline std::vector<module_image> loaded_modules() {
-    std::vector<module_image> out;
-#ifdef __linux__
-    const auto add = [](dl_phdr_info* info, std::size_t, void* argument) -> int {
-        auto& modules = *static_cast<std::vector<module_image>*>(argument);
-        try {
-            auto image = detail::describe_image(*info);
-            if (image.size != 0) modules.push_back(std::move(image));
-            return 0;
-        } catch (const std::bad_alloc&) {  // must not pass through the loader, which is C
-            return 1;
-        }
-    };
-    if (::dl_iterate_phdr(add, &out) != 0) throw std::bad_alloc{};
-    if (!out.empty() && out.front().file.empty()) {  // the program has no name there
-        char path[4096];
-        const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
-        if (length > 0) out.front().file.assign(path, static_cast<std::size_t>(length));
-    }
-#endif
-    return out;
-}
-
-namespace detail {
-
-/// The type or function that a mangled name stands for, or the name itself where it is none.
-inline std::string demangled(const char* mangled) {
-#ifndef _MSC_VER
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
-                                                           &std::free};
-    if (status == 0 && name) return name.get();
-#endif
-    return mangled;
-}
-
-/// The function that a return address lies in, demangled; empty where it is not known. Only the symbols that the loader
-/// knows are: those of shared libraries, and of a program linked with -rdynamic. glibc and macOS; elsewhere none.
-/// Slow, and takes memory: for the worker.
-inline std::string symbol_name(const void* return_address) {
-#if defined(__GLIBC__) || defined(__APPLE__)
-    // The call stands before the address, which may already belong to the next function.
-    void* const call = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(return_address) - 1);
-    const std::unique_ptr<char*, decltype(&std::free)> lines{::backtrace_symbols(&call, 1), &std::free};
-    if (!lines) return {};
-    std::string_view text{*lines};
-#ifdef __APPLE__
-    const auto end = text.rfind(" + ");  // 0   program   0x0000000100003f5c _ZN1a1bEv + 28
-    if (end == std::string_view::npos) return {};
-    const auto begin = text.rfind(' ', end - 1) + 1;
-#else
-    const auto begin = text.rfind('(') + 1;  // program(_ZN1a1bEv+0x1c) [0x55d0c5d0a1e9]
-    const auto end = text.find_first_of("+)", begin);
-    if (begin == 0 || end == std::string_view::npos) return {};
-#endif
-    return demangled(std::string{text.substr(begin, end - begin)}.c_str());
-#else
-    static_cast<void>(return_address);
-    return {};
-#endif
-}
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/capture.hpp
-
-#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
-#include <cxxabi.h>
-#endif
-
-namespace candor::sentry {
-
-namespace detail {
-
-/// An address in the function that calls it, shortly before what that does next. Null where the compiler does not say.
-#if defined(__GNUC__)
-[[gnu::noinline]] inline const void* here() noexcept { return __builtin_return_address(0); }
-#else
-inline const void* here() noexcept { return nullptr; }
-#endif
-
-}  // namespace detail
-
-/// Where in the program something was captured. `std::source_location` in all but name, which not every supported
-/// compiler has, and an address: by it the frames of candor's own functions, inlined or not, are told from the
-/// caller's.
-struct source_location {
-    const char* file = "";
-    const char* function = "";
-    std::uint32_t line = 0;
-    const void* address = nullptr;
-
-    /// Of the caller, where it stands as a default argument.
-    [[nodiscard]] static source_location current(const char* file = __builtin_FILE(),
-                                                 const char* function = __builtin_FUNCTION(),
-                                                 std::uint32_t line = __builtin_LINE(),
-                                                 const void* address = detail::here()) noexcept {
-        return {file, function, line, address};
-    }
-};
-
-namespace detail {
-
-inline constexpr int most_exceptions = 10;  ///< of a chain; what lies deeper is left out
-/// Bytes of one text that are copied. Much more than is sent, so that a secret is never cut before it is recognised.
-inline constexpr std::size_t most_captured_text = 64 * 1024;
-
-/// The name of a type as the compiler writes it, for programs without RTTI.
-template <class T>
-constexpr std::string_view static_type_name() noexcept {
-#if defined(_MSC_VER)
-    std::string_view name = __FUNCSIG__;
-    constexpr std::string_view before = "static_type_name<", after = ">(void)";
-#else
-    std::string_view name = __PRETTY_FUNCTION__;
-    constexpr std::string_view before = "T = ", after = "]";
-#endif
-    name.remove_prefix(std::min(name.find(before) + before.size(), name.size()));
-    name = name.substr(0, name.rfind(after));
-    return name.substr(0, name.find(';'));  // GCC says what std::string_view is, too
-}
-
-/// The name of an exception's type, without the wrapper that `std::throw_with_nested` puts around it.
-inline std::string exception_type(const std::string& mangled) {
-    std::string name = demangled(mangled.c_str());
-    for (const std::string_view wrapper : {"std::_Nested_exception<", "std::__1::__nested<", "std::__nested<"}) {
-        if (!name.starts_with(wrapper) || !name.ends_with('>')) continue;
-        name.pop_back();
-        name.erase(0, wrapper.size());
-        while (name.ends_with(' ')) name.pop_back();
-    }
-    return name;
-}
-
-/// Calls `found(type, text)` for an exception and then for each one nested in it, the outermost first. Where the
-/// program has RTTI, the type is the linker's name of the dynamic type, else it is `static_type`.
-template <class Found>
-void each_exception(const std::exception& outer, std::string_view static_type, const Found& found,
-                    int most = most_exceptions);
-
-template <class Found>
-void each_exception(const std::exception_ptr& outer, const Found& found, int most = most_exceptions) {
-    if (!outer || most == 0) return;
-    try {
-        std::rethrow_exception(outer);
-    } catch (const std::exception& e) {
-        each_exception(e, "std::exception", found, most);
-    } catch (...) {
-#if defined(__GLIBCXX__) || defined(_LIBCPP_VERSION)
-        const std::type_info* type = abi::__cxa_current_exception_type();
-        found(type != nullptr ? std::string_view{type->name()} : std::string_view{"foreign exception"}, {});
-#else
-        found("unknown exception", {});
-#endif
-    }
-}
-
-template <class Found>
-void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
-                    int most) {
-    const char* text = outer.what();
-    const std::string_view says = text == nullptr ? std::string_view{} : text;
-#if defined(__cpp_rtti) || defined(_CPPRTTI)
-    found(typeid(outer).name(), says);
-    if (const auto* nested = dynamic_cast<const std::nested_exception*>(&outer); nested != nullptr)
-        each_exception(nested->nested_ptr(), found, most - 1);
-#else
-    found(static_type, says);
-#endif
-}
-
-/// The frames from the capturing function on: of all return addresses its own lies closest behind `where.address`. All
-/// of them where that is not known.
-inline std::span<void* const> callers(std::span<void* const> stack, const source_location& where) noexcept {
-    if (where.address == nullptr) return stack;
-    const auto distance = [&](const void* address) {
-        return reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(where.address);
-    };
-    const auto own = std::min_element(stack.begin(), stack.end(),
-                                      [&](const void* a, const void* b) { return distance(a) < distance(b); });
-    return stack.subspan(own == stack.end() ? 0 : static_cast<std::size_t>(own - stack.begin()));
-}
-
-/// What the record of a capture begins with. The thread that captures packs it; the worker reads it and makes the
-/// event, so that names are demangled and texts redacted there. Behind it stand the addresses of the stack, then for
-/// each exception, the outermost first, its type and its text; of a message, an empty type and the text.
-struct capture_header {
-    uuid id{};
-    std::int64_t timestamp = 0;  ///< nanoseconds since 1970
-    source_location where{};
-    const char* mechanism = "generic";  ///< what noticed the error
-    severity level = severity::error;
-    bool handled = true;
-    bool is_event = false;  ///< the JSON of an event follows and nothing else
-    std::uint32_t frames = 0;
-};
-static_assert(std::is_trivially_copyable_v<capture_header>);
-
-inline void pack(const void* data, std::size_t size, std::string& out) {
-    if (size != 0) out.append(static_cast<const char*>(data), size);
-}
-
-/// A long text ends with a whole word, so that no part of a secret is left that would not be recognised.
-inline void pack_text(std::string_view text, std::string& out) {
-    if (text.size() > most_captured_text) {
-        text = text.substr(0, most_captured_text);
-        if (const auto space = text.find_last_of(" \t\r\n"); space != std::string_view::npos)
-            text = text.substr(0, space);
-    }
-    const auto size = static_cast<std::uint32_t>(text.size());
-    pack(&size, sizeof size, out);
-    out += text;
-}
-
-/// Reads what was packed by this process a moment ago.
-class capture_reader {
-public:
-    explicit capture_reader(std::string_view record) noexcept : rest_{record} {}
-
-    template <class T>
-    [[nodiscard]] T value() noexcept {
-        T out;
-        std::memcpy(&out, rest_.data(), sizeof out);
-        rest_.remove_prefix(sizeof out);
-        return out;
-    }
-
-    [[nodiscard]] std::string_view text() noexcept {
-        const auto size = value<std::uint32_t>();
-        const auto out = rest_.substr(0, size);
-        rest_.remove_prefix(size);
-        return out;
-    }
-
-    [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
-
-private:
-    std::string_view rest_;
-};
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/breadcrumbs.hpp
-
-namespace candor::sentry {
-
-/// Something that happened before an error.
-struct breadcrumb {
-    wall_time time{};
-    std::string level{};     ///< `debug`, `info`, `warning`, `error` or `fatal`
-    std::string category{};  ///< what it belongs to: `http`, `ui.click`
-    std::string message{};
-
-    friend bool operator==(const breadcrumb&, const breadcrumb&) = default;
-};
-
-namespace detail {
-
-/// The beginning of `text` of at most `most` bytes that does not end within a character of UTF-8.
-constexpr std::string_view cut_text(std::string_view text, std::size_t most) noexcept {
-    if (text.size() <= most) return text;
-    std::size_t end = most;
-    // A character has at most three bytes after its first; more than that is no UTF-8, and cut anywhere.
-    while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    return text.substr(0, (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80 ? most : end);
-}
-
-/// A breadcrumb in fixed memory: time, the sizes of the texts, the texts. It stands so in a crash record, too.
-struct breadcrumb_image {
-    using word = std::size_t;  // lock-free on every machine
-    static constexpr std::size_t size = 248;
-    static constexpr std::size_t head = sizeof(std::int64_t) + 3;
-    static constexpr std::size_t most_level = 16;
-    static constexpr std::size_t most_category = 32;
-
-    alignas(word) std::array<char, size> bytes{};
-
-    void write(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
-        const std::int64_t count = time.time_since_epoch().count();
-        std::memcpy(bytes.data(), &count, sizeof count);
-        std::size_t at = head;
-        const auto put = [&](std::size_t index, std::string_view text) {
-            bytes[sizeof count + index] = static_cast<char>(static_cast<unsigned char>(text.size()));
-            std::copy(text.begin(), text.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
-            at += text.size();
-        };
-        put(0, cut_text(level, most_level));
-        put(1, cut_text(category, most_category));
-        put(2, cut_text(message, size - at));
-    }
-
-    /// How many of the bytes are used.
-    [[nodiscard]] std::size_t used() const noexcept {
-        std::size_t out = head;
-        for (std::size_t i = sizeof(std::int64_t); i < head; ++i) out += static_cast<unsigned char>(bytes[i]);
-        return std::min(out, size);
-    }
-};
-
-/// Reads one breadcrumb from the beginning of `bytes` and takes it away. Nothing where they end within it.
-inline std::optional<breadcrumb> read_breadcrumb(std::string_view& bytes) {
-    if (bytes.size() < breadcrumb_image::head) return std::nullopt;
-    std::int64_t count = 0;
-    std::memcpy(&count, bytes.data(), sizeof count);
-    std::array<std::size_t, 3> sizes{};
-    std::size_t whole = breadcrumb_image::head;
-    for (std::size_t i = 0; i < sizes.size(); ++i)
-        whole += sizes[i] = static_cast<unsigned char>(bytes[sizeof count + i]);
-    if (bytes.size() < whole) return std::nullopt;
-    auto texts = bytes.substr(breadcrumb_image::head, whole - breadcrumb_image::head);
-    bytes.remove_prefix(whole);
-    breadcrumb out{.time = wall_time{std::chrono::nanoseconds{count}}};
-    std::size_t i = 0;
-    for (std::string* text : {&out.level, &out.category, &out.message}) {
-        *text = texts.substr(0, sizes[i]);
-        texts.remove_prefix(sizes[i++]);
-    }
-    return out;
-}
-
-/// A place for one breadcrumb after the other, each with a number. One writer at a time, any number of readers.
-class breadcrumb_slot {
-public:
-    using word = breadcrumb_image::word;
-
-    /// Makes the caller the writer. False where there is one already, or a later breadcrumb has been written.
-    bool claim(word number) noexcept {
-        word state = state_.load(std::memory_order_relaxed);
-        return state % 2 == 0 && state <= writing(number) &&
-               state_.compare_exchange_strong(state, writing(number), std::memory_order_acquire);
-    }
-
-    /// For the writer.
-    void write(word number, const breadcrumb_image& image) noexcept {
-        for (std::size_t i = 0; i < words_.size(); ++i) {
-            word value = 0;
-            std::memcpy(&value, image.bytes.data() + i * sizeof value, sizeof value);
-            // Each one releases: who reads it, sees that the place was being written.
-            words_[i].store(value, std::memory_order_release);
-        }
-        state_.store(written(number), std::memory_order_release);
-    }
-
-    /// False where the breadcrumb of this number is not there as a whole.
-    bool read(word number, breadcrumb_image& image) const noexcept {
-        if (state_.load(std::memory_order_acquire) != written(number)) return false;
-        for (std::size_t i = 0; i < words_.size(); ++i) {
-            const word value = words_[i].load(std::memory_order_acquire);
-            std::memcpy(image.bytes.data() + i * sizeof value, &value, sizeof value);
-        }
-        return state_.load(std::memory_order_relaxed) == written(number);
-    }
-
-private:
-    static_assert(std::atomic<word>::is_always_lock_free && breadcrumb_image::size % sizeof(word) == 0);
-
-    static constexpr word writing(word number) noexcept { return 2 * number + 1; }
-    static constexpr word written(word number) noexcept { return 2 * number + 2; }
-
-    std::atomic<word> state_{0};  ///< 0: never used
-    std::array<std::atomic<word>, breadcrumb_image::size / sizeof(word)> words_{};
-};
-
-}  // namespace detail
-
-/// The newest breadcrumbs, in fixed memory. No locks and no allocation but in `snapshot`: any thread may add and read
-/// at any time, in a signal handler and after a fork too. What happens to be written while it is read is left out, and
-/// so is one that comes while another thread, a whole round behind, still writes to the same place.
-class breadcrumb_ring {
-public:
-    static constexpr std::size_t capacity = 32;
-
-    /// Adds one in place of the oldest. A level is cut at 16 bytes, a category at 32, a message so that all three have
-    /// 237. The texts go into a crash record as they are: they have been redacted before.
-    void add(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
-        detail::breadcrumb_image image;
-        image.write(time, level, category, message);
-
-        const auto number = next_.fetch_add(1, std::memory_order_relaxed);
-        auto& slot = slots_[number % capacity];
-        if (slot.claim(number)) slot.write(number, image);
-    }
-
-    /// Those that are there, oldest first. Throws `std::bad_alloc`.
-    [[nodiscard]] std::vector<breadcrumb> snapshot() const {
-        std::vector<breadcrumb> out;
-        each([&](const detail::breadcrumb_image& image) {
-            std::string_view bytes{image.bytes.data(), image.bytes.size()};
-            if (auto read = detail::read_breadcrumb(bytes)) out.push_back(*std::move(read));
-        });
-        return out;
-    }
-
-    /// Calls `visit(const detail::breadcrumb_image&)` for each, oldest first, with a copy that is whole.
-    template <class Visit>
-    void each(Visit visit) const {
-        const auto end = next_.load(std::memory_order_acquire);
-        detail::breadcrumb_image image;
-        for (auto number = end < capacity ? 0 : end - capacity; number != end; ++number)
-            if (slots_[number % capacity].read(number, image)) visit(std::as_const(image));
-    }
-
-private:
-    std::atomic<detail::breadcrumb_slot::word> next_{0};
-    std::array<detail::breadcrumb_slot, capacity> slots_{};
-};
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/client_report.hpp
-
-namespace candor::sentry::detail {
-
-/// Why an event never reached the server, in the words of Sentry's client reports (getsentry/sentry-docs, SDK
-/// telemetry, client reports).
-enum class discard_reason {
-    queue_overflow,
-    ratelimit_backoff,
-    sample_rate,
-    before_send,
-    send_error,
-    internal_sdk_error
-};
-
-inline constexpr std::size_t discard_reason_count = 6;
-
-[[nodiscard]] constexpr std::string_view to_string(discard_reason r) noexcept {
-    constexpr std::array<std::string_view, discard_reason_count> names{
-        "queue_overflow", "ratelimit_backoff", "sample_rate", "before_send", "send_error", "internal_sdk_error"};
-    return names[static_cast<std::size_t>(r)];
-}
-
-/// How many events were discarded and not reported yet. Any thread.
-class discards {
-public:
-    using counts = std::array<std::uint64_t, discard_reason_count>;
-
-    void add(discard_reason why, std::uint64_t count = 1) noexcept {
-        counts_[static_cast<std::size_t>(why)].fetch_add(count, std::memory_order_relaxed);
-    }
-
-    /// What is to be reported now; it is no longer here.
-    [[nodiscard]] counts take() noexcept {
-        counts out{};
-        for (std::size_t i = 0; i < out.size(); ++i) out[i] = counts_[i].exchange(0, std::memory_order_relaxed);
-        return out;
-    }
-
-    /// The report did not arrive.
-    void restore(const counts& taken) noexcept {
-        for (std::size_t i = 0; i < taken.size(); ++i) add(static_cast<discard_reason>(i), taken[i]);
-    }
-
-private:
-    std::array<std::atomic<std::uint64_t>, discard_reason_count> counts_{};
-};
-
-/// A `client_report` item's payload; empty where there is nothing to report.
-inline std::string client_report(const discards::counts& counts, wall_time now) {
-    std::string events;
-    for (std::size_t i = 0; i < counts.size(); ++i) {
-        if (counts[i] == 0) continue;
-        if (!events.empty()) events += ',';
-        events.append(R"({"reason":")").append(to_string(static_cast<discard_reason>(i)));
-        events.append(R"(","category":"error","quantity":)").append(std::to_string(counts[i])).append("}");
-    }
-    if (events.empty()) return {};
-    return R"({"timestamp":")" + candor::detail::to_rfc3339(now) + R"(","discarded_events":[)" + events + "]}";
-}
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/sentry/dsn.hpp
-
-namespace candor::sentry {
-
-/// Where errors go and on whose behalf: `{scheme}://{public key}[:{secret}]@{host}[:{port}]{path}/{project}`
-/// (getsentry/sentry-docs, SDK foundations, transport).
-struct dsn {
-    std::string public_key{};
-    std::string project{};  ///< usually digits, but a string
-    url server{};           ///< without user part; its path is what stands before the project
-
-    /// Where envelopes are posted.
-    [[nodiscard]] std::string envelope_url() const {
-        return server.origin() + server.path + "/api/" + project + "/envelope/";
-    }
-};
-
-/// Reads a DSN. The secret of old servers is passed over. Nothing where the text is no http or https URL with a public
-/// key, a host and a project. Pure; any thread.
-inline std::optional<dsn> parse_dsn(std::string_view text) {
-    const auto is_name = [](std::string_view name) {
-        return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                   c == '.';
-        });
-    };
-    auto server = parse_url(text);
-    if (!server) return std::nullopt;
-    dsn out;
-    out.public_key = server->userinfo.substr(0, server->userinfo.find(':'));
-    const auto slash = server->path.rfind('/');
-    if (slash == std::string::npos) return std::nullopt;
-    out.project = server->path.substr(slash + 1);
-    if (!is_name(out.public_key) || !is_name(out.project)) return std::nullopt;
-    server->path.resize(slash);
-    while (!server->path.empty() && server->path.back() == '/') server->path.pop_back();
-    server->userinfo.clear();
-    out.server = *std::move(server);
-    return out;
-}
-
-namespace detail {
-
-/// Throws `configuration_error`, which does not repeat the keys, where `text` is no DSN.
-inline dsn checked_dsn(std::string_view field, std::string_view text) {
-    if (auto read = parse_dsn(text)) return *std::move(read);
-    throw configuration_error{field, candor::detail::without_userinfo(text),
-                              "https://PUBLIC_KEY@HOST/PROJECT, or http, with port and path where needed"};
-}
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/event.hpp
-
-namespace candor::sentry {
-
-/// One call of a stack.
-struct frame {
-    std::uint64_t instruction_addr = 0;  ///< 0 where only the source is known
-    std::string function{};
-    std::string package{};   ///< the program or library, without its directory
-    std::string filename{};  ///< of the source, without its directory
-    std::uint32_t line = 0;
-};
-
-/// One exception of a chain, or one crash.
-struct exception {
-    std::string type{};
-    std::string value{};
-    std::string mechanism = "generic";
-    bool handled = true;
-    std::map<std::string, std::string> mechanism_data{};
-    std::vector<frame> frames{};  ///< the newest first
-};
-
-/// What is said of one error (getsentry/sentry-docs, SDK data model, event payloads). `before_send` may change all of
-/// it but its id and time. Every text passes the redactor when it is written.
-struct event {
-    uuid id{};
-    wall_time timestamp{};
-    severity level = severity::error;
-    std::string release{};                  ///< `name@version`
-    std::string message{};                  ///< empty where an exception says it all
-    std::vector<exception> exceptions{};    ///< the innermost cause first
-    std::vector<breadcrumb> breadcrumbs{};  ///< the oldest first
-    std::map<std::string, std::string> tags{};
-    std::map<std::string, std::map<std::string, std::string>> contexts{};
-    std::vector<module_image> modules{};  ///< those that frames lie in
-};
-
-namespace detail {
-
-/// An address as Sentry writes it.
-inline std::string hexadecimal(std::uint64_t value) {
-    char digits[16];
-    return "0x" + std::string(digits, std::to_chars(digits, digits + sizeof digits, value, 16).ptr);
-}
-
-/// The frame of an address, and its module added to those of the event.
-inline frame make_frame(std::uint64_t address, std::string function, const std::vector<module_image>& loaded,
-                        std::vector<module_image>& used) {
-    frame out{.instruction_addr = address, .function = std::move(function)};
-    const auto holds = [address](const module_image& m) { return address - m.address < m.size; };
-    const auto found = std::find_if(loaded.begin(), loaded.end(), holds);
-    if (found == loaded.end()) return out;
-    out.package = found->file;
-    if (std::none_of(used.begin(), used.end(), holds)) used.push_back(*found);
-    return out;
-}
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/envelope.hpp
-
-namespace candor::sentry::detail {
-
-namespace common = candor::detail;
-using common::json_writer;
-
-inline constexpr std::size_t largest_event = 1024 * 1024;
-inline constexpr std::size_t longest_text = 8192;  ///< characters of a message and of an exception's value
-inline constexpr std::size_t longest_tag = 200;    ///< characters
-inline constexpr std::size_t id_size = 32;
-
-inline constexpr std::string_view sdk = R"({"name":"candor","version":")" CANDOR_VERSION_STRING R"("})";
-
-/// `text` up to its first so many characters of UTF-8.
-inline std::string_view first_characters(std::string_view text, std::size_t characters) noexcept {
-    if (text.size() <= characters) return text;
-    std::size_t seen = 0;
-    for (std::size_t i = 0; i < text.size(); ++i)
-        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 && seen++ == characters) return text.substr(0, i);
-    return text;
-}
-
-/// The name behind a path's directories: those say where somebody builds or keeps programs.
-inline std::string_view file_name(std::string_view path) noexcept {
-    const auto separator = path.find_last_of("/\\");
-    return separator == std::string_view::npos ? path : path.substr(separator + 1);
-}
-
-/// An id as Sentry writes it: 32 digits.
-inline std::string id_text(const uuid& id) {
-    std::string out = id.to_string();
-    std::erase(out, '-');
-    return out;
-}
-
-/// Writes an event as JSON, every text redacted, then cut to what Sentry takes. For one event.
-class event_writer {
-public:
-    event_writer(json_writer& out, const redactor& secrets) : out_{out}, secrets_{secrets} {}
-
-    void write(const event& e) {
-        out_.raw("{");
-        member("event_id", id_text(e.id));
-        member("timestamp", common::to_rfc3339(e.timestamp));
-        member("platform", "native");
-        member("level", to_string(e.level));
-        text("release", e.release, longest_tag);
-        member("server_name", "oss");  // on purpose: where it is missing, a server puts what it can find out
-        if (!e.message.empty()) {
-            open("message", "{");
-            text("formatted", e.message, longest_text);
-            out_.raw("}");
-        }
-        if (!e.exceptions.empty()) {
-            open("exception", R"({"values":[)");
-            for (const auto& x : e.exceptions) write(x);
-            out_.raw("]}");
-        }
-        if (!e.breadcrumbs.empty()) {
-            open("breadcrumbs", R"({"values":[)");
-            for (const auto& b : e.breadcrumbs) write(b);
-            out_.raw("]}");
-        }
-        if (!e.tags.empty()) write("tags", e.tags, longest_tag);
-        if (!e.contexts.empty()) {
-            open("contexts", "{");
-            for (const auto& [name, context] : e.contexts) write(name, context, longest_text);
-            out_.raw("}");
-        }
-        if (!e.modules.empty()) {
-            open("debug_meta", R"({"images":[)");
-            for (const auto& m : e.modules) write(m);
-            out_.raw("]}");
-        }
-        out_.key("sdk");
-        out_.raw(sdk);
-        out_.raw("}");
-    }
-
-private:
-    void write(const exception& x) {
-        out_.separate();
-        out_.raw("{");
-        text("type", x.type, longest_text);
-        text("value", x.value, longest_text);
-        open("mechanism", "{");
-        text("type", x.mechanism, longest_tag);
-        out_.key("handled");
-        out_.boolean(x.handled);
-        if (!x.mechanism_data.empty()) write("data", x.mechanism_data, longest_tag);
-        out_.raw("}");
-        if (!x.frames.empty()) {
-            open("stacktrace", R"({"frames":[)");
-            const auto end = x.frames.begin() + static_cast<std::ptrdiff_t>(std::min(x.frames.size(), most_frames));
-            for (auto f = end; f != x.frames.begin();) write(*--f);  // the oldest first
-            out_.raw("]}");
-        }
-        out_.raw("}");
-    }
-
-    void write(const frame& f) {
-        out_.separate();
-        out_.raw("{");
-        if (f.instruction_addr != 0) member("instruction_addr", hexadecimal(f.instruction_addr));
-        if (!f.function.empty()) text("function", f.function, longest_text);
-        if (!f.package.empty()) text("package", file_name(f.package), longest_text);
-        if (!f.filename.empty()) text("filename", file_name(f.filename), longest_text);
-        if (f.line != 0) {
-            out_.key("lineno");
-            out_.number(f.line);
-        }
-        out_.raw("}");
-    }
-
-    void write(const breadcrumb& b) {
-        out_.separate();
-        out_.raw("{");
-        member("timestamp", common::to_rfc3339(b.time));
-        text("level", b.level, longest_tag);
-        if (!b.category.empty()) text("category", b.category, longest_tag);
-        text("message", b.message, longest_text);
-        out_.raw("}");
-    }
-
-    void write(const module_image& m) {
-        out_.separate();
-        out_.raw("{");
-        member("type", "elf");
-        text("code_file", file_name(m.file), longest_text);
-        if (!m.build_id.empty()) member("code_id", m.build_id);
-        if (!m.debug_id.empty()) member("debug_id", m.debug_id);
-        member("image_addr", hexadecimal(m.address));
-        out_.key("image_size");
-        out_.number(m.size);
-        out_.raw("}");
-    }
-
-    void write(std::string_view name, const std::map<std::string, std::string>& texts, std::size_t longest) {
-        open(name, "{");
-        for (const auto& [key, value] : texts) text(key, value, longest);
-        out_.raw("}");
-    }
-
-    void open(std::string_view name, std::string_view bracket) {
-        key(name);
-        out_.raw(bracket);
-    }
-
-    /// A name may come from the program.
-    void key(std::string_view name) {
-        out_.separate();
-        out_.string(name);
-        out_.raw(":");
-    }
-
-    void member(std::string_view name, std::string_view value) {
-        out_.key(name);
-        out_.string(value);
-    }
-
-    void text(std::string_view name, std::string_view value, std::size_t longest) {
-        scratch_.clear();
-        secrets_.append_redacted(value, scratch_);
-        key(name);
-        out_.string(first_characters(scratch_, longest));
-    }
-
-    json_writer& out_;
-    const redactor& secrets_;
-    std::string scratch_;
-};
-
-/// Appends the event's JSON to `out`. One that would be larger than `limit` bytes is written without breadcrumbs; where
-/// that is not enough, also without tags and contexts of the program's making; then without stacks and modules. False,
-/// with `out` as it was, where even that does not fit.
-inline bool append_event(event e, const redactor& secrets, std::size_t limit, std::string& out) {
-    for (int trimmed = 0;; ++trimmed) {
-        json_writer json{limit};
-        event_writer{json, secrets}.write(e);
-        if (json.state() == json_writer::condition::good) {
-            out += json.text();
-            return true;
-        }
-        switch (trimmed) {
-            case 0:
-                e.breadcrumbs.clear();
-                break;
-            case 1:
-                e.tags.clear();
-                e.contexts.clear();
-                break;
-            case 2:
-                e.modules.clear();
-                for (auto& x : e.exceptions) x.frames.clear();
-                break;
-            default:
-                return false;
-        }
-    }
-}
-
-/// The id in an event's JSON, which stands first there.
-inline std::string_view event_id_of(std::string_view event_json) noexcept {
-    constexpr std::string_view before = R"({"event_id":")";
-    return event_json.substr(std::min(before.size(), event_json.size()), id_size);
-}
-
-/// Appends an envelope's header, which has the time of sending, and never a stored copy.
-inline void append_envelope_header(std::string_view event_id, wall_time sent_at, std::string& out) {
-    char time[common::rfc3339_size];
-    const char* end = common::write_rfc3339(sent_at, time);
-    out.append(R"({"event_id":")").append(event_id).append(R"(","sent_at":")");
-    out.append(time, static_cast<std::size_t>(end - time)).append(R"(","sdk":)").append(sdk).append("}\n");
-}
-
-/// Appends an item with its header.
-inline void append_item(std::string_view type, std::string_view payload, std::string& out) {
-    out.append(R"({"type":")").append(type).append(R"(","length":)").append(std::to_string(payload.size()));
-    out.append("}\n").append(payload).append("\n");
-}
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/sentry/rate_limit.hpp
-
-namespace candor::sentry::detail {
-
-/// Cuts `text` at the first `separator`: returns what stands before it, without surrounding spaces, and leaves the
-/// rest.
-inline std::string_view next_part(std::string_view& text, char separator) noexcept {
-    const auto end = std::min(text.find(separator), text.size());
-    auto part = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    while (!part.empty() && (part.front() == ' ' || part.front() == '\t')) part.remove_prefix(1);
-    while (!part.empty() && (part.back() == ' ' || part.back() == '\t')) part.remove_suffix(1);
-    return part;
-}
-
-/// Seconds with or without a fraction, rounded up to milliseconds and clamped to 24 hours. Nothing for anything else,
-/// a negative number included.
-inline std::optional<std::chrono::milliseconds> parse_seconds(std::string_view text) {
-    const auto point = std::min(text.find('.'), text.size());
-    const auto whole = text.substr(0, point);
-    const auto fraction = text.substr(std::min(point + 1, text.size()));
-    const auto is_digits = [](std::string_view part) {
-        return part.find_first_not_of("0123456789") == std::string_view::npos;
-    };
-    if (whole.empty() || !is_digits(whole) || !is_digits(fraction)) return std::nullopt;
-    const std::chrono::milliseconds most = candor::detail::longest_retry_after;
-    long long seconds = 0;
-    if (std::from_chars(whole.data(), whole.data() + whole.size(), seconds).ec != std::errc{}) return most;
-    if (seconds >= most / std::chrono::seconds{1}) return most;
-    std::chrono::milliseconds out = std::chrono::seconds{seconds};
-    int scale = 100;
-    for (const char digit : fraction.substr(0, 3)) {
-        out += std::chrono::milliseconds{(digit - '0') * scale};
-        scale /= 10;
-    }
-    if (fraction.size() > 3 && fraction.find_first_not_of('0', 3) != std::string_view::npos)
-        out += std::chrono::milliseconds{1};
-    return std::min(out, most);
-}
-
-/// How long an answer forbids to send errors, or nothing where it does not (getsentry/sentry-docs, SDK foundations,
-/// rate limiting): the longest of the limits of `X-Sentry-Rate-Limits` that mean errors or all categories, whatever the
-/// status; with status 429 and no such header Retry-After, or else a minute. A limit that is no number of seconds says
-/// nothing.
-inline std::optional<std::chrono::milliseconds> rate_limit_for_errors(const http_response& response, wall_time now) {
-    std::optional<std::chrono::milliseconds> longest;
-    bool is_told = false;  // by a limit that could be read, of whatever category
-    for (const auto& header : response.headers) {
-        if (!candor::detail::equal_ignoring_case(header.name, "X-Sentry-Rate-Limits")) continue;
-        for (std::string_view limits = header.value; !limits.empty();) {
-            auto limit = next_part(limits, ',');
-            const auto wait = parse_seconds(next_part(limit, ':'));
-            if (!wait) continue;
-            is_told = true;
-            auto categories = next_part(limit, ':');
-            bool concerns_errors = categories.empty();
-            while (!categories.empty()) concerns_errors |= next_part(categories, ';') == "error";
-            if (concerns_errors) longest = std::max(longest.value_or(std::chrono::milliseconds{0}), *wait);
-        }
-    }
-    if (is_told || response.status != 429) return longest;
-    constexpr std::chrono::minutes unsaid{1};
-    const std::string* told = response.header("Retry-After");
-    if (told == nullptr) return unsaid;
-    if (const auto seconds = parse_seconds(*told)) return seconds;
-    return candor::detail::parse_retry_after(*told, now).value_or(unsaid);
-}
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/sentry/protocol.hpp
-
-namespace candor::sentry {
-
-/// Sees each event before it is sent. It may change it; false means that the event is not sent. Called on the worker
-/// thread. Where it throws, the event is sent as it was.
-using before_send_hook = std::function<bool(event&)>;
-
-namespace detail {
-
-/// What it takes to make an event of a capture. It does not change, but for the counts.
-struct event_context {
-    std::string release{};
-    std::map<std::string, std::string> tags{};
-    std::map<std::string, std::map<std::string, std::string>> contexts{};
-    redactor secrets{};
-    before_send_hook before_send{};
-    breadcrumb_ring breadcrumbs{};
-    discards discarded{};
-};
-
-/// What the program says of itself, and facts that hold for every run of this build.
-inline std::map<std::string, std::map<std::string, std::string>> build_contexts(
-    std::map<std::string, std::string> application) {
-#if defined(_WIN32)
-    const char* os = "Windows";
-#elif defined(__APPLE__)
-    const char* os = "macOS";
-#elif defined(__linux__)
-    const char* os = "Linux";
-#else
-    const char* os = "Unix";
-#endif
-#if defined(__x86_64__) || defined(_M_X64)
-    const char* arch = "x86_64";
-#elif defined(__aarch64__) || defined(_M_ARM64)
-    const char* arch = "arm64";
-#else
-    const char* arch = sizeof(void*) == 8 ? "64 bits" : "32 bits";
-#endif
-#if defined(__VERSION__)
-    const char* compiler = __VERSION__;
-#else
-    const char* compiler = "";
-#endif
-    std::map<std::string, std::map<std::string, std::string>> out{
-        {"os", {{"name", os}}},
-        {"device", {{"arch", arch}}},
-        {"runtime", {{"name", "C++"}, {"version", std::to_string(__cplusplus)}, {"compiler", compiler}}}};
-    if (!application.empty()) out.emplace("app", std::move(application));
-    return out;
-}
-
-/// Turns what a capture packed into an event. Throws only `std::bad_alloc`.
-inline event make_event(std::string_view record, const event_context& context) {
-    capture_reader reader{record};
-    const auto header = reader.value<capture_header>();
-    event out{.id = header.id,
-              .timestamp = wall_time{std::chrono::nanoseconds{header.timestamp}},
-              .level = header.level,
-              .release = context.release,
-              .tags = context.tags,
-              .contexts = context.contexts};
-
-    std::vector<frame> frames;
-    const auto modules = header.frames == 0 ? std::vector<module_image>{} : loaded_modules();
-    for (std::uint32_t i = 0; i < header.frames; ++i) {
-        void* const address = reader.value<void*>();
-        if (address == nullptr) continue;  // where the stack begins
-        frames.push_back(
-            make_frame(reinterpret_cast<std::uintptr_t>(address), symbol_name(address), modules, out.modules));
-    }
-    if (header.where.line != 0) {
-        if (frames.empty()) frames.emplace_back();  // a platform without stacks
-        frames.front().function = header.where.function;
-        frames.front().filename = header.where.file;
-        frames.front().line = header.where.line;
-    }
-
-    while (!reader.at_end()) {
-        const std::string type{reader.text()};
-        const auto text = reader.text();
-        if (type.empty()) {
-            out.message = text;
-        } else {
-            out.exceptions.push_back({.type = exception_type(type),
-                                      .value = std::string{text},
-                                      .mechanism = header.mechanism,
-                                      .handled = header.handled});
-        }
-    }
-    if (!out.exceptions.empty()) {
-        out.exceptions.front().frames = std::move(frames);  // where the outermost was captured
-        std::reverse(out.exceptions.begin(), out.exceptions.end());
-    }
-    for (auto& b : context.breadcrumbs.snapshot())
-        if (b.time <= out.timestamp) out.breadcrumbs.push_back(std::move(b));
-    return out;
-}
-
-/// Asks the program whether the event may go, and lets it edit it.
-inline bool may_go(event& e, event_context& context) {
-    if (!context.before_send) return true;
-    event edited = e;
-    try {
-        if (!context.before_send(edited)) {
-            context.discarded.add(discard_reason::before_send);
-            return false;
-        }
-    } catch (...) {  // the event goes as it was
-        return true;
-    }
-    edited.id = e.id;
-    edited.timestamp = e.timestamp;
-    e = std::move(edited);
-    return true;
-}
-
-/// Sentry's `POST /api/{project}/envelope/` on the pipeline, an event a request.
-template <clock Clock>
-class protocol {
-public:
-    static constexpr std::size_t envelope_size = 2048;  ///< both headers and a client report
-    static constexpr std::size_t message_overhead = 0;
-
-    /// `context` and `clock` outlive it.
-    protocol(const dsn& destination, event_context& context, Clock& clock)
-        : url_{destination.envelope_url()},
-          authorization_{"Sentry sentry_version=7, sentry_client=candor/" CANDOR_VERSION_STRING ", sentry_key=" +
-                         destination.public_key},
-          context_{&context},
-          clock_{&clock} {}
-
-    common::preparation prepare(std::string_view record, std::string& out) {
-        if (holds_back()) {
-            context_->discarded.add(discard_reason::ratelimit_backoff);
-            return {0, drop_reason::rate_limited};
-        }
-        const auto header = capture_reader{record}.value<capture_header>();
-        if (header.is_event) {
-            out += record.substr(sizeof header);
-            return {};
-        }
-        event e = make_event(record, *context_);
-        if (!may_go(e, *context_)) return {0, drop_reason::vetoed};
-        if (!append_event(std::move(e), context_->secrets, largest_event, out)) {
-            context_->discarded.add(discard_reason::internal_sdk_error);
-            return {0, drop_reason::failed};
-        }
-        return {};
-    }
-
-    /// The server takes nothing for now.
-    [[nodiscard]] bool holds_back() const noexcept { return clock_->now() < limited_until_; }
-
-    [[nodiscard]] http_request request() const {
-        return {.method = "POST",
-                .url = url_,
-                .headers = {{"Content-Type", "application/x-sentry-envelope"}, {"X-Sentry-Auth", authorization_}}};
-    }
-
-    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) {
-        const std::string_view event = range.text(range.messages.front());
-        append_envelope_header(event_id_of(event), sent_at, out);
-        append_item("event", event, out);
-        reported_ = context_->discarded.take();
-        if (const auto report = client_report(reported_, sent_at); !report.empty())
-            append_item("client_report", report, out);
-    }
-
-    [[nodiscard]] common::verdict judge(const http_response& response, wall_time now) {
-        using action = common::verdict::action;
-        const int status = response.status;
-        const bool arrived = response.error == transport_error::none && status >= 200 && status < 300;
-        if (!arrived) context_->discarded.restore(std::exchange(reported_, {}));
-        if (response.error != transport_error::none)
-            return {.what = action::retry, .diagnostic = "the server cannot be reached: " + response.message};
-        if (const auto limit = rate_limit_for_errors(response, now))
-            limited_until_ = std::max(limited_until_, common::after(clock_->now(), *limit));
-        if (arrived) return {.what = action::deliver};
-
-        const std::string says = "the server answers " + std::to_string(status);
-        if (status == 429) return {.what = action::drop, .reason = drop_reason::rate_limited, .diagnostic = says};
-        context_->discarded.add(discard_reason::send_error);
-        common::verdict given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        if (status == 413) given_up.reason = drop_reason::too_large;
-        if (status == 401 || status == 403 || status == 404) {
-            given_up.reason = drop_reason::unauthorized;
-            given_up.diagnostic += ": it does not know the DSN, or the project is disabled";
-        }
-        return given_up;
-    }
-
-private:
-    std::string url_;
-    std::string authorization_;
-    event_context* context_;
-    Clock* clock_;
-    steady_time limited_until_ = steady_time::min();
-    discards::counts reported_{};
-};
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/reporter.hpp
-
-namespace candor::sentry::detail {
-
-struct reporter_settings {
-    dsn destination{};
-    std::string release{};
-    std::map<std::string, std::string> application{};  ///< the context `app`
-    std::map<std::string, std::string> tags{};
-    double sample_rate = 1;
-    before_send_hook before_send{};
-    redactor secrets{};
-    spool_options spool{};
-    diagnostic_sink diagnostics{};
-};
-
-/// Captures errors and sends them: what the client and the facade share. Its policies outlive it. Any thread.
-template <transport Transport, clock Clock>
-class reporter {
-public:
-    using pipeline = common::pipeline<protocol<Clock>, Transport, Clock>;
-
-    /// Throws `configuration_error` for a setting that cannot work.
-    reporter(reporter_settings settings, Transport& transport, Clock& clock)
-        : sample_rate_{checked_rate(settings.sample_rate)},
-          clock_{clock},
-          context_{.release = std::move(settings.release),
-                   .tags = std::move(settings.tags),
-                   .contexts = build_contexts(std::move(settings.application)),
-                   .secrets = std::move(settings.secrets),
-                   .before_send = std::move(settings.before_send)},
-          delivery_{make_delivery(settings, transport)} {}
-
-    template <class Exception>
-    admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
-        const std::exception_ptr current = std::current_exception();
-        if (current && is_repeated(current, &exception)) return delivery_.refuse(admission::duplicate);
-        return submit({.where = where}, true, [&](std::string& record) {
-            each_exception(static_cast<const std::exception&>(exception), static_type, packer(record));
-        });
-    }
-
-    admission capture(const std::exception_ptr& exception, source_location where) noexcept {
-        if (!exception) return delivery_.refuse(admission::invalid);
-        if (is_repeated(exception, nullptr)) return delivery_.refuse(admission::duplicate);
-        return submit({.where = where}, true, [&](std::string& record) { each_exception(exception, packer(record)); });
-    }
-
-    admission capture_message(severity level, std::string_view text) noexcept {
-        return submit({.level = level}, false, [&](std::string& record) { packer(record)({}, text); });
-    }
-
-    /// The program ends because nobody caught this, which may be null.
-    admission capture_termination(const std::exception_ptr& exception, source_location where) noexcept {
-        return submit({.where = where, .mechanism = "terminate", .level = severity::fatal, .handled = false}, true,
-                      [&](std::string& record) {
-                          if (exception) {
-                              each_exception(exception, packer(record));
-                          } else {
-                              packer(record)("std::terminate", "called without an exception");
-                          }
-                      });
-    }
-
-    /// An event that is made already, but for what holds for all of them.
-    admission capture_event(event e) noexcept {
-        try {
-            e.release = e.release.empty() ? context_.release : e.release;
-            e.tags = context_.tags;
-            e.contexts = context_.contexts;
-            if (!may_go(e, context_)) return delivery_.refuse(admission::sampled);
-            const capture_header header{.is_event = true};
-            std::string record;
-            pack(&header, sizeof header, record);
-            if (!append_event(std::move(e), context_.secrets, largest_event, record))
-                return delivery_.refuse(admission::too_large);
-            return count(delivery_.enqueue(std::array{std::string_view{record}}));
-        } catch (...) {
-            return count(delivery_.refuse(admission::out_of_memory));
-        }
-    }
-
-    void add_breadcrumb(std::string_view category, std::string_view message, severity level) noexcept {
-        try {
-            context_.breadcrumbs.add(clock_.wall_now(), to_string(level), context_.secrets.redact(category),
-                                     context_.secrets.redact(message));
-        } catch (...) {  // no memory: the next error goes without this breadcrumb
-        }
-    }
-
-    [[nodiscard]] const std::string& release() const noexcept { return context_.release; }
-    [[nodiscard]] const breadcrumb_ring& breadcrumbs() const noexcept { return context_.breadcrumbs; }
-    [[nodiscard]] pipeline& delivery() noexcept { return delivery_; }
-    [[nodiscard]] const pipeline& delivery() const noexcept { return delivery_; }
-
-private:
-    /// Most captures take less, and an allocator has so much at hand (glibc's for a thread: up to 1032 bytes).
-    static constexpr std::size_t usual_record_ = 1000;
-
-    static auto packer(std::string& record) {
-        return [&record](std::string_view type, std::string_view text) {
-            pack_text(type, record);
-            pack_text(text, record);
-        };
-    }
-
-    /// Packs a record and queues it, or counts why not.
-    template <class Pack>
-    admission submit(capture_header header, bool with_stack, const Pack& pack_texts) noexcept {
-        if (const auto refused = delivery_.would_refuse()) return count(*refused);
-        try {
-            header.id = uuid::random();
-            header.timestamp = clock_.wall_now().time_since_epoch().count();
-            if (is_sampled_out(header.id)) {
-                context_.discarded.add(discard_reason::sample_rate);
-                return delivery_.refuse(admission::sampled);
-            }
-            std::array<void*, most_frames> stack;
-            std::span<void* const> frames;
-            if (with_stack) frames = callers(std::span{stack}.first(capture_stack(stack)), header.where);
-            header.frames = static_cast<std::uint32_t>(frames.size());
-            std::string record;
-            record.reserve(usual_record_);
-            pack(&header, sizeof header, record);
-            pack(frames.data(), frames.size_bytes(), record);
-            pack_texts(record);
-            return count(delivery_.enqueue(std::array{std::string_view{record}}));
-        } catch (...) {
-            return count(delivery_.refuse(admission::out_of_memory));
-        }
-    }
-
-    admission count(admission answer) noexcept {
-        if (answer == admission::full) context_.discarded.add(discard_reason::queue_overflow);
-        if (answer == admission::out_of_memory) context_.discarded.add(discard_reason::internal_sdk_error);
-        return answer;
-    }
-
-    /// Whether this is the exception that was captured last. It is kept alive until the next one, so that no other can
-    /// have its address.
-    bool is_repeated(const std::exception_ptr& exception, const void* object) noexcept {
-        const std::lock_guard guard{last_mutex_};
-        if (exception == last_ && (object == nullptr || last_object_ == nullptr || object == last_object_)) return true;
-        last_ = exception;
-        last_object_ = object;
-        return false;
-    }
-
-    /// Decided by the event's id, which is random.
-    [[nodiscard]] bool is_sampled_out(const uuid& id) const noexcept {
-        const auto& bytes = id.bytes();
-        const auto drawn =
-            std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 | bytes[3];
-        return drawn >= sample_rate_ * 4294967296.0;
-    }
-
-    static double checked_rate(double rate) {
-        if (!(rate >= 0 && rate <= 1)) throw configuration_error{"sample_rate", std::to_string(rate), "0 to 1"};
-        return rate;
-    }
-
-    pipeline make_delivery(const reporter_settings& settings, Transport& transport) {
-        common::check_reach(transport, settings.destination.server);
-        // An error is sent at once and by itself: it may be the last thing that the program does.
-        const delivery_options options{.batch_messages = 1,
-                                       .batch_bytes = largest_event + protocol<Clock>::envelope_size,
-                                       .message_bytes = largest_event,
-                                       .queue_messages = 100,
-                                       .spool = settings.spool};
-        const auto random = uuid::random().bytes();
-        return {"sentry",
-                options,
-                settings.diagnostics,
-                static_cast<std::uint32_t>(random[0] << 8 | random[1]),
-                protocol<Clock>{settings.destination, context_, clock_},
-                transport,
-                clock_};
-    }
-
-    const double sample_rate_;
-    Clock& clock_;
-    event_context context_;
-    std::mutex last_mutex_;
-    std::exception_ptr last_;
-    const void* last_object_ = nullptr;
-    pipeline delivery_;
-};
-
-}  // namespace candor::sentry::detail
-
 // ---- candor/sentry/client.hpp
 
 namespace candor::sentry {
@@ -10458,1783 +12798,6 @@ private:
 };
 
 }  // namespace candor::sentry
-
-// ---- candor/sentry/crash_file.hpp
-
-#ifdef _WIN32
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN  // <winsock2.h> may come after it
-#endif
-#include <windows.h>
-#else
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
-namespace candor::sentry::detail {
-
-/// `crash-<event id>`
-inline std::string record_name(uuid event_id) { return "crash-" + event_id.to_string(); }
-
-inline bool is_record_name(std::string_view name) noexcept {
-    return name.starts_with("crash-") && uuid::parse(name.substr(6)).has_value();
-}
-
-#ifdef _WIN32
-
-inline std::error_code last_error() noexcept { return {static_cast<int>(::GetLastError()), std::system_category()}; }
-
-/// A record on disk, open and held: no other process opens it meanwhile.
-class record_file {
-public:
-    record_file() = default;
-    record_file(record_file&& other) noexcept : handle_{std::exchange(other.handle_, INVALID_HANDLE_VALUE)} {}
-    record_file& operator=(record_file&& other) noexcept {
-        std::swap(handle_, other.handle_);
-        return *this;
-    }
-    ~record_file() {
-        if (is_open()) ::CloseHandle(handle_);
-    }
-
-    /// A new one of `size` bytes that begins with `start`.
-    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
-                              std::error_code& error) {
-        record_file out;
-        std::filesystem::create_directories(path.parent_path(), error);
-        if (error) return out;
-        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | GENERIC_WRITE | DELETE, 0, nullptr, CREATE_NEW,
-                                    FILE_ATTRIBUTE_NORMAL, nullptr);
-        std::string content{start};
-        content.resize(size, '\0');
-        if (!out.is_open() || !out.write(0, content.data(), content.size())) error = last_error();
-        if (error && out.is_open()) out.remove();
-        return out;
-    }
-
-    /// One that an ended process left; closed where it is in use or no plain file.
-    static record_file claim(const std::filesystem::path& path) {
-        record_file out;
-        out.handle_ = ::CreateFileW(path.c_str(), GENERIC_READ | DELETE, 0, nullptr, OPEN_EXISTING,
-                                    FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT, nullptr);
-        BY_HANDLE_FILE_INFORMATION facts;
-        const bool is_plain =
-            out.is_open() && ::GetFileInformationByHandle(out.handle_, &facts) &&
-            (facts.dwFileAttributes & (FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT)) == 0 &&
-            facts.nNumberOfLinks == 1;
-        return is_plain ? std::move(out) : record_file{};
-    }
-
-    [[nodiscard]] bool is_open() const noexcept { return handle_ != INVALID_HANDLE_VALUE; }
-
-    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
-        OVERLAPPED place{};
-        place.Offset = static_cast<DWORD>(at);
-        DWORD done = 0;
-        return ::WriteFile(handle_, bytes, static_cast<DWORD>(size), &done, &place) != 0 && done == size;
-    }
-
-    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
-    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
-        std::string out(limit, '\0');
-        std::size_t size = 0;
-        while (size < limit) {
-            DWORD got = 0;
-            if (!::ReadFile(handle_, out.data() + size, static_cast<DWORD>(limit - size), &got, nullptr))
-                return std::nullopt;
-            if (got == 0) break;
-            size += got;
-        }
-        out.resize(size);
-        return out;
-    }
-
-    /// Removes and closes it.
-    void remove() noexcept {
-        FILE_DISPOSITION_INFO disposition{TRUE};
-        ::SetFileInformationByHandle(handle_, FileDispositionInfo, &disposition, sizeof disposition);
-        ::CloseHandle(std::exchange(handle_, INVALID_HANDLE_VALUE));
-    }
-
-private:
-    HANDLE handle_ = INVALID_HANDLE_VALUE;
-};
-
-#else
-
-/// A record on disk, open and locked: another process that finds it locked knows that its owner lives.
-class record_file {
-public:
-    record_file() = default;
-    record_file(record_file&& other) noexcept { swap(other); }
-    record_file& operator=(record_file&& other) noexcept {
-        swap(other);
-        return *this;
-    }
-    ~record_file() { close(); }
-
-    /// A new one of `size` bytes that begins with `start`. Its space is taken, so that a full disk does not stop a
-    /// write there (but on a file system that writes to a new place each time). Makes the directory (0700) where there
-    /// is none; one that others may write to is refused. EWOULDBLOCK where another process took it for an old one.
-    static record_file create(const std::filesystem::path& path, std::string_view start, std::size_t size,
-                              std::error_code& error) {
-        record_file out;
-        const auto failed = [&](int number) {
-            error.assign(number, std::generic_category());
-            if (out.is_open()) out.remove();
-            return record_file{};
-        };
-        const auto directory = path.parent_path();
-        struct stat found {};
-        if (::stat(directory.c_str(), &found) != 0) {
-            std::filesystem::create_directories(directory.parent_path(), error);
-            if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return failed(errno);
-            error.clear();
-            if (::stat(directory.c_str(), &found) != 0) return failed(errno);
-        }
-        if (!S_ISDIR(found.st_mode)) return failed(ENOTDIR);
-        if (found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) return failed(EPERM);
-        // A file that outgrows the limit brings a signal which ends the program.
-        struct rlimit limit {};
-        if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size)
-            return failed(EFBIG);
-
-        out.path_ = path.string();
-        out.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (out.file_ >= 0 && out.file_ <= STDERR_FILENO) {  // a program without standard streams still writes to them
-            const int low = std::exchange(out.file_, ::fcntl(out.file_, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-            const int problem = errno;
-            ::close(low);
-            errno = problem;
-        }
-        if (!out.is_open()) return failed(errno);
-        if (::fstat(out.file_, &found) != 0) return failed(errno);
-        out.device_ = found.st_dev;
-        out.inode_ = found.st_ino;
-        if (::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0) return failed(errno);
-        if (found.st_nlink == 0) return failed(EWOULDBLOCK);  // a process that looks for records was faster, removed it
-        // Zeros rather than posix_fallocate: they take the space as well, and a short run's never reach the disk, where
-        // to give allocated blocks back takes milliseconds.
-        std::string content{start};
-        content.resize(size, '\0');
-        if (!out.write(0, content.data(), content.size())) return failed(errno);
-        return out;
-    }
-
-    /// One that an ended process of this user left; closed where it is in use or anything but that.
-    static record_file claim(const std::filesystem::path& path) {
-        record_file out;
-        out.path_ = path.string();
-        out.file_ = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
-        struct stat found {};
-        if (!out.is_open() || ::fstat(out.file_, &found) != 0) return {};
-        out.device_ = found.st_dev;
-        out.inode_ = found.st_ino;
-        // In this order: the links are counted when nobody else can remove the file any more.
-        if (!S_ISREG(found.st_mode) || ::flock(out.file_, LOCK_EX | LOCK_NB) != 0 || ::fstat(out.file_, &found) != 0 ||
-            found.st_nlink != 1 || found.st_uid != ::geteuid() || (found.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-            return {};
-        }
-        return out;
-    }
-
-    [[nodiscard]] bool is_open() const noexcept { return file_ >= 0; }
-
-    /// Whether the descriptor still is this file's: a program may close what it does not know, and open another.
-    [[nodiscard]] bool is_intact() const noexcept {
-        struct stat found {};
-        return is_open() && ::fstat(file_, &found) == 0 && found.st_dev == device_ && found.st_ino == inode_;
-    }
-
-    /// For signal handlers too.
-    bool write(std::size_t at, const char* bytes, std::size_t size) const noexcept {
-        while (size > 0) {
-            const ssize_t done = ::pwrite(file_, bytes, size, static_cast<off_t>(at));
-            if (done < 0 && errno == EINTR) continue;
-            if (done <= 0) return false;
-            at += static_cast<std::size_t>(done);
-            bytes += done;
-            size -= static_cast<std::size_t>(done);
-        }
-        return true;
-    }
-
-    /// What is there, at most `limit` bytes. Nothing where it cannot be read.
-    [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
-        std::string out(limit, '\0');
-        std::size_t size = 0;
-        while (size < limit) {
-            const ssize_t got = ::pread(file_, out.data() + size, limit - size, static_cast<off_t>(size));
-            if (got < 0 && errno == EINTR) continue;
-            if (got < 0) return std::nullopt;
-            if (got == 0) break;
-            size += static_cast<std::size_t>(got);
-        }
-        out.resize(size);
-        return out;
-    }
-
-    /// Removes and closes it.
-    void remove() noexcept {
-        struct stat found {};
-        if (is_intact() && ::lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
-            ::unlink(path_.c_str());
-        close();
-    }
-
-    /// Closes it and leaves it where it is. In a child of fork() too: the parent's lock stays.
-    void close() noexcept {
-        if (is_intact()) ::close(file_);
-        file_ = -1;
-    }
-
-private:
-    void swap(record_file& other) noexcept {
-        std::swap(file_, other.file_);
-        std::swap(device_, other.device_);
-        std::swap(inode_, other.inode_);
-        path_.swap(other.path_);
-    }
-
-    int file_ = -1;
-    dev_t device_ = 0;
-    ino_t inode_ = 0;
-    std::string path_;
-};
-
-#endif
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/sentry/crash_record.hpp
-
-namespace candor::sentry {
-
-/// What a program left behind when it crashed.
-struct crash_record {
-    uuid event_id{};  ///< made when the handler was installed: one crash is one event, however often it is sent
-    std::string release{};
-    wall_time started{};                    ///< when the handler was installed
-    wall_time time{};                       ///< of the crash; the same as `started` where that was not written any more
-    int signal = 0;                         ///< SIGSEGV and so on; 0 where it was not written any more
-    int code = 0;                           ///< `si_code`; on Windows the exception's code
-    std::uint64_t fault_address = 0;        ///< what could not be accessed or executed; 0 for a signal that was sent
-    std::uint64_t instruction = 0;          ///< where the thread was; 0 where the platform does not say
-    std::uint64_t thread = 0;               ///< the system's id of the thread
-    std::vector<std::uint64_t> frames{};    ///< newest first: `instruction`, then return addresses
-    std::vector<module_image> modules{};    ///< loaded when the handler was installed
-    std::vector<breadcrumb> breadcrumbs{};  ///< oldest first
-    bool complete = false;                  ///< false where the handler did not come to its end or the file is damaged
-};
-
-namespace detail {
-
-/// A crash record is a file of sections, one after the other, of which the first is written when the handler is
-/// installed and the others when the program crashes; zeros follow, whose space is taken beforehand. Numbers are the
-/// machine's own: the file does not leave it. A section is this head and `size` bytes.
-struct section_head {
-    std::uint32_t kind = 0;
-    std::uint32_t size = 0;
-    std::uint64_t checksum = 0;  ///< of kind, size and the bytes
-};
-
-enum class section_kind : std::uint32_t { start = 0x31646e63, crash, frames, breadcrumbs, end };
-
-/// The section `crash`.
-struct crash_facts {
-    std::int64_t time = 0;
-    std::uint64_t fault_address = 0;
-    std::uint64_t instruction = 0;
-    std::uint64_t thread = 0;
-    std::int32_t signal = 0;
-    std::int32_t code = 0;
-};
-
-inline constexpr std::size_t most_modules = 512;
-inline constexpr std::size_t most_module_text = 1024;
-inline constexpr std::size_t largest_start = 192 * 1024;
-
-/// What the sections that are written in a crash take at most.
-inline constexpr std::size_t largest_crash = 4 * sizeof(section_head) + sizeof(crash_facts) +
-                                             most_frames * sizeof(std::uint64_t) +
-                                             breadcrumb_ring::capacity * breadcrumb_image::size;
-
-/// No record is larger.
-inline constexpr std::size_t largest_record = sizeof(section_head) + largest_start + largest_crash;
-
-/// FNV-1a: finds every changed byte, and needs no table in a signal handler.
-inline std::uint64_t checksum_of(const section_head& head, const char* bytes) noexcept {
-    std::uint64_t out = 0xcbf29ce484222325;
-    const auto add = [&out](std::uint64_t byte) { out = (out ^ byte) * 0x100000001b3; };
-    for (int shift = 0; shift < 32; shift += 8) add(head.kind >> shift & 0xff);
-    for (int shift = 0; shift < 32; shift += 8) add(head.size >> shift & 0xff);
-    for (std::size_t i = 0; i < head.size; ++i) add(static_cast<unsigned char>(bytes[i]));
-    return out;
-}
-
-/// Writes the head before the `size` bytes of a section that stand after it. For signal handlers too.
-inline void seal_section(char* section, section_kind kind, std::size_t size) noexcept {
-    section_head head{static_cast<std::uint32_t>(kind), static_cast<std::uint32_t>(size), 0};
-    head.checksum = checksum_of(head, section + sizeof head);
-    std::memcpy(section, &head, sizeof head);
-}
-
-/// The section `start`, with what is known before any crash. Modules that are too many are left out.
-inline std::string start_section(uuid event_id, wall_time started, std::string_view release,
-                                 const std::vector<module_image>& modules) {
-    std::string out(sizeof(section_head), '\0');
-    const auto put = [&out](auto number) {
-        const auto value = static_cast<std::uint64_t>(number);
-        out.append(reinterpret_cast<const char*>(&value), sizeof value);
-    };
-    const auto put_text = [&](std::string_view text) {
-        text = cut_text(text, most_module_text);
-        put(text.size());
-        out.append(text);
-    };
-    const auto& id = event_id.bytes();
-    out.append(reinterpret_cast<const char*>(id.data()), id.size());
-    put(started.time_since_epoch().count());
-    put_text(release);
-    std::size_t left = most_modules;
-    for (const auto& module : modules) {
-        if (left-- == 0 || out.size() + 2 * most_module_text + 4 * sizeof(std::uint64_t) > largest_start) break;
-        put(module.address);
-        put(module.size);
-        put_text(module.build_id);
-        put_text(module.file);
-    }
-    seal_section(out.data(), section_kind::start, out.size() - sizeof(section_head));
-    return out;
-}
-
-/// Takes numbers and texts from bytes that may say anything. Once something is missing all that follows is.
-class record_reader {
-public:
-    explicit record_reader(std::string_view bytes) noexcept : left_{bytes} {}
-
-    [[nodiscard]] bool is_good() const noexcept { return good_; }
-    [[nodiscard]] bool is_empty() const noexcept { return left_.empty(); }
-
-    template <class T>
-    T get() noexcept {
-        T out{};
-        const auto bytes = get_bytes(sizeof out);
-        if (good_) std::memcpy(&out, bytes.data(), sizeof out);
-        return out;
-    }
-
-    std::string_view get_text() noexcept {
-        const auto size = get<std::uint64_t>();
-        return get_bytes(size > left_.size() ? left_.size() + 1 : static_cast<std::size_t>(size));
-    }
-
-    std::string_view get_bytes(std::size_t size) noexcept {
-        good_ = good_ && size <= left_.size();
-        if (!good_) return {};
-        const auto out = left_.substr(0, size);
-        left_.remove_prefix(size);
-        return out;
-    }
-
-private:
-    std::string_view left_;
-    bool good_ = true;
-};
-
-/// Reads what stands in one section into `record`; false where that is not what the kind has.
-inline bool read_section(std::uint32_t kind, std::string_view bytes, crash_record& record) {
-    record_reader reader{bytes};
-    switch (static_cast<section_kind>(kind)) {
-        case section_kind::start: {
-            record.event_id = uuid{reader.get<std::array<std::uint8_t, 16>>()};
-            record.time = record.started = wall_time{std::chrono::nanoseconds{reader.get<std::int64_t>()}};
-            record.release = reader.get_text();
-            while (reader.is_good() && !reader.is_empty() && record.modules.size() < most_modules) {
-                module_image module;
-                module.address = reader.get<std::uint64_t>();
-                module.size = reader.get<std::uint64_t>();
-                module.build_id = reader.get_text();
-                module.file = reader.get_text();
-                module.debug_id = debug_id_of(module.build_id);
-                if (reader.is_good()) record.modules.push_back(std::move(module));
-            }
-            break;
-        }
-        case section_kind::crash: {
-            const auto facts = reader.get<crash_facts>();
-            if (!reader.is_good()) return false;
-            record.time = wall_time{std::chrono::nanoseconds{facts.time}};
-            record.signal = facts.signal;
-            record.code = facts.code;
-            record.fault_address = facts.fault_address;
-            record.instruction = facts.instruction;
-            record.thread = facts.thread;
-            break;
-        }
-        case section_kind::frames:
-            while (reader.is_good() && !reader.is_empty() && record.frames.size() < most_frames) {
-                const auto frame = reader.get<std::uint64_t>();
-                if (reader.is_good()) record.frames.push_back(frame);
-            }
-            break;
-        case section_kind::breadcrumbs:
-            while (!bytes.empty() && record.breadcrumbs.size() < breadcrumb_ring::capacity) {
-                auto read = read_breadcrumb(bytes);
-                if (!read) return false;
-                record.breadcrumbs.push_back(*std::move(read));
-            }
-            return bytes.empty();
-        case section_kind::end:
-            record.complete = true;
-            break;
-        default:
-            return false;
-    }
-    return reader.is_good() && reader.is_empty();
-}
-
-/// What a file that may be a crash record turns out to be.
-enum class record_state {
-    unused,   ///< the program ended without a crash, or was killed
-    crashed,  ///< as far as it was written
-    damaged,  ///< not even the start can be read
-};
-
-/// Reads a crash record. Whatever stands in `bytes`, takes time and memory in proportion to them. Throws
-/// `std::bad_alloc`.
-inline record_state parse_crash_record(std::string_view bytes, crash_record& record) {
-    record = {};
-    const auto is_zero = [](std::string_view part) { return part.find_first_not_of('\0') == std::string_view::npos; };
-    if (is_zero(bytes)) return record_state::unused;  // killed before the start was written
-    if (bytes.size() > largest_record) return record_state::damaged;
-    bool is_first = true;
-    bool is_whole = true;
-    while (!is_zero(bytes)) {
-        record_reader reader{bytes};
-        const auto head = reader.get<section_head>();
-        const auto content = reader.get_bytes(head.size);
-        const bool is_there = reader.is_good();
-        const bool is_good = is_there && checksum_of(head, content.data()) == head.checksum &&
-                             (head.kind == static_cast<std::uint32_t>(section_kind::start)) == is_first &&
-                             read_section(head.kind, content, record);
-        if (is_first && !is_good) return record_state::damaged;
-        is_whole = is_whole && is_good;
-        if (!is_there) break;
-        bytes.remove_prefix(sizeof head + head.size);  // a section that is damaged is passed over
-        if (std::exchange(is_first, false) && is_zero(bytes)) return record_state::unused;
-    }
-    record.complete = record.complete && is_whole && record.signal != 0;
-    return record_state::crashed;
-}
-
-}  // namespace detail
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/crash_writer.hpp
-
-namespace candor::sentry::detail {
-
-/// Writes the sections of a crash, from fixed memory and with nothing but a system call for each: for signal handlers.
-/// It is never destroyed, and its members may be abandoned at any instruction.
-struct crash_writer {
-    record_file* file = nullptr;
-    const breadcrumb_ring* breadcrumbs = nullptr;
-    std::size_t at = 0;  ///< where the next section goes
-    crash_facts facts{};
-    volatile std::sig_atomic_t frame_count = 0;
-    std::array<std::uint64_t, most_frames> frames{};
-    std::array<char, largest_crash> section{};
-
-    /// False where there is no room for more.
-    bool add_frame(std::uint64_t address) noexcept {
-        const auto count = static_cast<std::size_t>(frame_count);
-        if (count == frames.size()) return false;
-        frames[count] = address;
-        frame_count = static_cast<std::sig_atomic_t>(count + 1);
-        return true;
-    }
-
-    void write_facts() noexcept {
-        std::memcpy(content(), &facts, sizeof facts);
-        append(section_kind::crash, sizeof facts);
-    }
-
-    void write_frames() noexcept {
-        const std::size_t size = static_cast<std::size_t>(frame_count) * sizeof frames[0];
-        std::memcpy(content(), frames.data(), size);
-        append(section_kind::frames, size);
-    }
-
-    void write_breadcrumbs() noexcept {
-        if (breadcrumbs == nullptr) return;
-        std::size_t size = 0;
-        breadcrumbs->each([&](const breadcrumb_image& image) {
-            std::memcpy(content() + size, image.bytes.data(), image.used());
-            size += image.used();
-        });
-        append(section_kind::breadcrumbs, size);
-    }
-
-    void write_end() noexcept { append(section_kind::end, 0); }
-
-private:
-    char* content() noexcept { return section.data() + sizeof(section_head); }
-
-    void append(section_kind kind, std::size_t size) noexcept {
-        seal_section(section.data(), kind, size);
-        if (file->write(at, section.data(), sizeof(section_head) + size)) at += sizeof(section_head) + size;
-    }
-};
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/sentry/terminate.hpp
-
-namespace candor::sentry {
-
-namespace detail {
-
-using termination_report = std::function<void(std::exception_ptr)>;
-
-/// What std::terminate needs, which knows no object.
-struct termination {
-    enum class phase { quiet, reporting, reported };
-
-    std::atomic<const termination_report*> report{nullptr};  ///< of the handler that is installed
-    std::terminate_handler previous = nullptr;
-    std::atomic<phase> now{phase::quiet};
-    std::atomic<bool> is_told{false};  ///< the report was made: the SIGABRT that follows is the same failure
-};
-
-inline constinit termination the_termination;
-
-/// Whether this thread makes the report.
-inline bool& is_reporting_termination() noexcept {
-    static constinit thread_local bool value = false;
-    return value;
-}
-
-[[noreturn]] inline void on_terminate() noexcept {
-    auto& shared = the_termination;
-    using phase = termination::phase;
-    auto expected = phase::quiet;
-    if (is_reporting_termination()) {
-        // The report itself has ended so: it is not made again, nor waited for.
-    } else if (shared.now.compare_exchange_strong(expected, phase::reporting)) {
-        is_reporting_termination() = true;
-        if (const auto* report = shared.report.load()) {
-            try {
-                (*report)(std::current_exception());
-                shared.is_told = true;
-            } catch (...) {  // the crash handler, where there is one, sees the SIGABRT that follows
-            }
-        }
-        shared.now = phase::reported;
-        shared.now.notify_all();
-    } else {
-        shared.now.wait(phase::reporting);  // the previous handler would end the process under it
-    }
-    if (shared.previous != nullptr) shared.previous();
-    std::abort();
-}
-
-}  // namespace detail
-
-/// While it lives, what ends the program by std::terminate is reported first: an exception that nobody catches, or one
-/// that leaves a function which is noexcept.
-///
-/// The report is made once, on the thread that terminates, with that thread's exception or null; others that terminate
-/// meanwhile wait for it. What it throws is contained. Then the handler that stood before is called. One handler a
-/// process: where one is installed another does nothing. With MSVC it is for the thread that makes it alone.
-class terminate_handler {
-public:
-    /// `report` must come to an end: what it does is all that keeps the program from ending. Throws `std::bad_alloc`.
-    explicit terminate_handler(std::function<void(std::exception_ptr)> report) : report_{std::move(report)} {
-        const detail::termination_report* none = nullptr;
-        if (!report_ || !detail::the_termination.report.compare_exchange_strong(none, &report_)) return;
-        if (const auto before = std::get_terminate(); before != &detail::on_terminate)
-            detail::the_termination.previous = before;
-        std::set_terminate(&detail::on_terminate);
-    }
-
-    /// The handler that stood before is there again, unless the program has set another one since.
-    ~terminate_handler() {
-        auto& shared = detail::the_termination;
-        if (!is_installed()) return;
-        if (std::get_terminate() == &detail::on_terminate) std::set_terminate(shared.previous);
-        const detail::termination_report* mine = &report_;
-        shared.report.compare_exchange_strong(mine, nullptr);
-        // A thread that terminates may be using the report.
-        if (!detail::is_reporting_termination()) shared.now.wait(detail::termination::phase::reporting);
-    }
-
-    terminate_handler(const terminate_handler&) = delete;
-    terminate_handler& operator=(const terminate_handler&) = delete;
-
-    /// Whether this is the one of the process.
-    [[nodiscard]] bool is_installed() const noexcept { return detail::the_termination.report.load() == &report_; }
-
-private:
-    detail::termination_report report_;
-};
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/crash_signals.hpp
-
-#ifndef _WIN32
-
-#include <array>
-#include <atomic>
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-
-#include <poll.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <sys/time.h>
-#include <sys/types.h>
-#include <time.h>
-#include <unistd.h>
-#ifdef __APPLE__
-#include <sys/ucontext.h>  // the other one is deprecated there
-#else
-#include <ucontext.h>
-#endif
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
-
-namespace candor::sentry::detail {
-
-inline constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-
-/// What the signal handlers need, which know no object. What is no atomic is set before `process`, or belongs to the
-/// thread that writes.
-struct crash_state {
-    std::atomic<pid_t> owner{0};           ///< the process whose handler this is; 0: there is none
-    std::atomic<pid_t> process{0};         ///< the same while it is installed
-    std::atomic<std::uint64_t> thread{0};  ///< which crashed first, and writes; 0: none has
-    std::atomic<bool> is_written{false};
-    std::array<struct sigaction, crash_signals.size()> previous{};
-    crash_writer writer;
-
-    const void* context = nullptr;  ///< where the signal interrupted the thread
-    struct itimerval timer_before {};
-    struct sigaction alarm_before {};
-    sigjmp_buf retreat{};
-    volatile sig_atomic_t can_retreat = 0;
-    volatile sig_atomic_t was_cut = 0;  ///< a step has been given up
-    volatile sig_atomic_t step = 0;
-};
-
-inline constinit crash_state the_crash;
-
-inline std::uint64_t this_thread() noexcept {
-#ifdef __linux__
-    return static_cast<std::uint64_t>(::syscall(SYS_gettid));
-#else
-    return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(::pthread_self()));
-#endif
-}
-
-/// Where a thread was when a signal came.
-struct machine_state {
-    bool is_known = false;
-    std::uint64_t instruction = 0;
-    std::uint64_t stack = 0;   ///< where a call that has just been made left its return address; 0: in a register
-    std::uint64_t caller = 0;  ///< that register
-};
-
-inline machine_state machine_state_of(const void* context) noexcept {
-    machine_state out;
-    if (context == nullptr) return out;
-    out.is_known = true;
-    [[maybe_unused]] const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
-#if defined(__linux__) && defined(__x86_64__)
-    out.instruction = static_cast<std::uint64_t>(machine.gregs[REG_RIP]);
-    out.stack = static_cast<std::uint64_t>(machine.gregs[REG_RSP]);
-#elif defined(__linux__) && defined(__aarch64__)
-    out.instruction = machine.pc;
-    out.caller = machine.regs[30];
-#elif defined(__APPLE__) && defined(__x86_64__)
-    out.instruction = machine->__ss.__rip;
-    out.stack = machine->__ss.__rsp;
-#elif defined(__APPLE__) && defined(__aarch64__)
-    out.instruction = __darwin_arm_thread_state64_get_pc(machine->__ss);
-    out.caller = __darwin_arm_thread_state64_get_lr(machine->__ss);
-#else
-    out.is_known = false;
-#endif
-    return out;
-}
-
-/// Whether a signal was sent, by abort() or kill(), and so does not come from an instruction that would fail again.
-inline bool was_sent(const siginfo_t& info) noexcept {
-#ifdef BUS_MCEERR_AO
-    if (info.si_signo == SIGBUS && info.si_code == BUS_MCEERR_AO) return true;
-#endif
-    return info.si_code <= 0 || info.si_code == SI_USER || info.si_code == SI_QUEUE;  // positive outside of Linux
-}
-
-inline crash_facts facts_of(const siginfo_t& info, const void* context) noexcept {
-    struct timespec now {};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    crash_facts out;
-    out.time = std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-    if (!was_sent(info)) out.fault_address = reinterpret_cast<std::uintptr_t>(info.si_addr);
-    out.instruction = machine_state_of(context).instruction;
-    out.thread = this_thread();
-    out.signal = info.si_signo;
-    out.code = info.si_code;
-    return out;
-}
-
-// The steps of writing a record.
-
-inline void write_facts() noexcept { the_crash.writer.write_facts(); }
-
-inline void gather_frames() noexcept {
-    auto& writer = the_crash.writer;
-    const auto& facts = writer.facts;
-    const auto machine = machine_state_of(the_crash.context);
-    if (machine.is_known) writer.add_frame(machine.instruction);
-    if (machine.is_known && facts.signal == SIGSEGV && facts.code > 0 && facts.fault_address == machine.instruction) {
-        // A wrong pointer was called. No frame leads from there to the caller, but the call left its address.
-        std::uint64_t caller = machine.caller;
-        if (machine.stack != 0) std::memcpy(&caller, reinterpret_cast<const void*>(machine.stack), sizeof caller);
-        writer.add_frame(caller);
-        return;
-    }
-    // The walk begins here, in the handler: what counts comes after the instruction that the signal interrupted.
-    bool is_reached = !machine.is_known;
-    auto visit = [&](std::uintptr_t address) {
-        if (is_reached) return address != 0 && writer.add_frame(address);  // nothing above the first function
-        is_reached = address == machine.instruction;
-        return true;
-    };
-    walk_stack(visit);
-}
-
-inline void write_frames() noexcept { the_crash.writer.write_frames(); }
-inline void write_breadcrumbs() noexcept { the_crash.writer.write_breadcrumbs(); }
-
-inline void write_end() noexcept {
-    if (the_crash.was_cut == 0) the_crash.writer.write_end();
-}
-
-/// Lets the signals through by which a step is given up. A fault whose signal is blocked ends the process at once.
-inline void unblock_crash_signals() noexcept {
-    sigset_t needed;
-    ::sigemptyset(&needed);
-    ::sigaddset(&needed, SIGALRM);
-    for (const int signal : crash_signals) ::sigaddset(&needed, signal);
-    ::pthread_sigmask(SIG_UNBLOCK, &needed, nullptr);
-}
-
-/// Takes the steps one by one. A step that itself crashes or hangs, because the stack or the memory is broken, is given
-/// up for the next one. Has no variables of its own: signal handlers jump back to it.
-inline void write_crash() noexcept {
-    static constexpr std::array steps{&write_facts, &gather_frames, &write_frames, &write_breadcrumbs, &write_end};
-    if (sigsetjmp(the_crash.retreat, 0) != 0) the_crash.was_cut = 1;
-    the_crash.can_retreat = 1;
-    unblock_crash_signals();  // again after a retreat, which comes from a handler
-    while (the_crash.step < static_cast<sig_atomic_t>(steps.size())) {
-        the_crash.step = the_crash.step + 1;
-        steps[static_cast<std::size_t>(the_crash.step - 1)]();
-    }
-    the_crash.can_retreat = 0;
-}
-
-/// On the thread that writes, gives up the step that it is in.
-inline void give_up_step() noexcept {
-    if (the_crash.can_retreat == 0) return;
-    the_crash.can_retreat = 0;
-    siglongjmp(the_crash.retreat, 1);
-}
-
-/// A step takes too long. The system gives the signal of the timer to any thread.
-inline void on_crash_alarm(int) noexcept {
-    const int error = errno;
-    const auto writer = the_crash.thread.load();
-    if (writer == this_thread()) {
-        give_up_step();
-    } else if (!the_crash.is_written) {
-#ifdef __linux__
-        ::syscall(SYS_tgkill, ::getpid(), static_cast<pid_t>(writer), SIGALRM);
-#else
-        ::pthread_kill(reinterpret_cast<pthread_t>(static_cast<std::uintptr_t>(writer)), SIGALRM);
-#endif
-    }
-    errno = error;
-}
-
-/// From now on a step that does not come to its end is given up. All of them end within a second.
-inline void set_crash_alarm() noexcept {
-    struct sigaction action {};
-    action.sa_handler = &on_crash_alarm;
-    action.sa_flags = SA_ONSTACK | SA_RESTART;
-    ::sigaction(SIGALRM, &action, &the_crash.alarm_before);
-    const struct itimerval timer {
-        {0, 100'000}, { 0, 300'000 }
-    };
-    ::setitimer(ITIMER_REAL, &timer, &the_crash.timer_before);
-}
-
-inline void unset_crash_alarm() noexcept {
-    ::setitimer(ITIMER_REAL, &the_crash.timer_before, nullptr);
-    ::sigaction(SIGALRM, &the_crash.alarm_before, nullptr);
-}
-
-/// Waits until another thread has written its record, and then a little more for that thread to end the process.
-inline void wait_for_other_crash() noexcept {
-    for (int i = 0; i < 200 && !the_crash.is_written; ++i) ::poll(nullptr, 0, 5);
-    ::poll(nullptr, 0, 100);
-}
-
-/// What stood there before for a signal; null where it is none of a crash.
-inline const struct sigaction* previous_of(int signal) noexcept {
-    for (std::size_t i = 0; i < crash_signals.size(); ++i)
-        if (crash_signals[i] == signal) return &the_crash.previous[i];
-    return nullptr;
-}
-
-/// Puts the previous handler back and sees to it that the signal comes once more when this one returns: with the
-/// interrupted thread as it was, for whatever stood there before, the end of the process in most programs. The other
-/// signals stay: a thread that crashes by one of them now waits, and does not end the process by it.
-inline void hand_on(int signal, siginfo_t* info) noexcept {
-    if (const auto* previous = previous_of(signal)) ::sigaction(signal, previous, nullptr);
-#ifdef __linux__
-    if (info != nullptr && !was_sent(*info)) return;  // the instruction fails again
-#endif
-    sigset_t this_one;
-    ::sigemptyset(&this_one);
-    ::sigaddset(&this_one, signal);
-    ::pthread_sigmask(SIG_BLOCK, &this_one, nullptr);  // until this handler returns
-#ifdef __linux__
-    // With all that it said the first time, the sender included.
-    if (info != nullptr && ::syscall(SYS_rt_tgsigqueueinfo, ::getpid(), ::syscall(SYS_gettid), signal, info) == 0)
-        return;
-#endif
-    static_cast<void>(info);
-    ::raise(signal);
-}
-
-/// Whether a signal changes nothing without candor either: sent by another process, and ignored until candor came.
-inline bool was_ignored(int signal, const siginfo_t& info) noexcept {
-    if (!was_sent(info) || info.si_pid == ::getpid()) return false;
-    const auto* before = previous_of(signal);
-    return before != nullptr && (before->sa_flags & SA_SIGINFO) == 0 && before->sa_handler == SIG_IGN;
-}
-
-inline void on_crash(int signal, siginfo_t* info, void* context) noexcept {
-    const int error = errno;
-    const auto thread = this_thread();
-    auto& crash = the_crash;
-    if (crash.thread == thread) give_up_step();  // does not return where there is one
-    const bool is_report = signal == SIGABRT && the_termination.is_told;
-    if (info != nullptr && crash.process == ::getpid() && !is_report && crash.writer.file->is_intact()) {
-        if (was_ignored(signal, *info)) return;
-        std::uint64_t nobody = 0;
-        if (crash.thread.compare_exchange_strong(nobody, thread)) {
-            crash.context = context;
-            crash.writer.facts = facts_of(*info, context);
-            set_crash_alarm();
-            write_crash();
-            unset_crash_alarm();
-            crash.is_written = true;
-        } else if (nobody != thread) {
-            wait_for_other_crash();
-        }
-    }
-    hand_on(signal, info);
-    errno = error;
-}
-
-/// Notes what stands there now and takes the signals of crashes.
-inline void take_crash_signals() noexcept {
-    struct sigaction action {};
-    action.sa_sigaction = &on_crash;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    ::sigfillset(&action.sa_mask);
-    ::sigdelset(&action.sa_mask, SIGALRM);
-    for (const int signal : crash_signals) ::sigdelset(&action.sa_mask, signal);
-    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
-        struct sigaction before {};
-        ::sigaction(crash_signals[i], nullptr, &before);
-        const bool is_ours = (before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction == &on_crash;
-        if (!is_ours) the_crash.previous[i] = before;
-        ::sigaction(crash_signals[i], &action, nullptr);
-    }
-}
-
-/// Puts back what stood there before, unless the program has set something else since.
-inline void release_crash_signals() noexcept {
-    for (std::size_t i = 0; i < crash_signals.size(); ++i) {
-        struct sigaction now {};
-        ::sigaction(crash_signals[i], nullptr, &now);
-        if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == &on_crash)
-            ::sigaction(crash_signals[i], &the_crash.previous[i], nullptr);
-    }
-}
-
-}  // namespace candor::sentry::detail
-
-#endif
-
-// ---- candor/sentry/crash.hpp
-
-#ifndef _WIN32
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
-namespace candor::sentry {
-
-/// What a crash handler is told.
-struct crash_options {
-    std::filesystem::path directory{};  ///< for the records; made (0700) where there is none
-    std::string release{};
-    const breadcrumb_ring* breadcrumbs = nullptr;  ///< outlives the handler; null: none are recorded
-};
-
-namespace detail {
-
-#ifdef _WIN32
-
-/// What the filter needs, which knows no object.
-struct crash_state {
-    std::atomic<bool> is_installed{false};
-    std::atomic<bool> is_taken{false};  ///< a thread writes
-    LPTOP_LEVEL_EXCEPTION_FILTER previous = nullptr;
-    crash_writer writer;
-};
-
-inline constinit crash_state the_crash;
-
-/// The signal that another platform has for an exception.
-inline int signal_of(DWORD exception) noexcept {
-    switch (exception) {
-        case EXCEPTION_ACCESS_VIOLATION:
-        case EXCEPTION_ARRAY_BOUNDS_EXCEEDED:
-        case EXCEPTION_DATATYPE_MISALIGNMENT:
-        case EXCEPTION_GUARD_PAGE:
-        case EXCEPTION_IN_PAGE_ERROR:
-        case EXCEPTION_STACK_OVERFLOW:
-            return SIGSEGV;
-        case EXCEPTION_ILLEGAL_INSTRUCTION:
-        case EXCEPTION_PRIV_INSTRUCTION:
-            return SIGILL;
-        case EXCEPTION_FLT_DENORMAL_OPERAND:
-        case EXCEPTION_FLT_DIVIDE_BY_ZERO:
-        case EXCEPTION_FLT_INEXACT_RESULT:
-        case EXCEPTION_FLT_INVALID_OPERATION:
-        case EXCEPTION_FLT_OVERFLOW:
-        case EXCEPTION_FLT_STACK_CHECK:
-        case EXCEPTION_FLT_UNDERFLOW:
-        case EXCEPTION_INT_DIVIDE_BY_ZERO:
-        case EXCEPTION_INT_OVERFLOW:
-            return SIGFPE;
-        default:
-            return SIGABRT;
-    }
-}
-
-inline LONG WINAPI on_crash(EXCEPTION_POINTERS* pointers) {
-    auto& crash = the_crash;
-    if (crash.is_installed && !crash.is_taken.exchange(true)) {
-        auto& writer = crash.writer;
-        const auto& exception = *pointers->ExceptionRecord;
-        FILETIME now;
-        ::GetSystemTimeAsFileTime(&now);  // hundreds of nanoseconds since 1601
-        const auto count = static_cast<std::int64_t>(now.dwHighDateTime) << 32 | now.dwLowDateTime;
-        writer.facts.time = (count - 116'444'736'000'000'000) * 100;
-        writer.facts.signal = signal_of(exception.ExceptionCode);
-        writer.facts.code = static_cast<std::int32_t>(exception.ExceptionCode);
-        if (exception.ExceptionCode == EXCEPTION_ACCESS_VIOLATION && exception.NumberParameters >= 2)
-            writer.facts.fault_address = exception.ExceptionInformation[1];
-        writer.facts.instruction = reinterpret_cast<std::uintptr_t>(exception.ExceptionAddress);
-        writer.facts.thread = ::GetCurrentThreadId();
-        writer.write_facts();
-        // The filter runs on the stack of the thread that crashed, above the frames of the system.
-        void* addresses[most_frames];
-        const auto found = ::CaptureStackBackTrace(0, static_cast<DWORD>(most_frames), addresses, nullptr);
-        const auto first = std::find(addresses, addresses + found, exception.ExceptionAddress);
-        writer.add_frame(writer.facts.instruction);
-        for (auto at = first; at != addresses + found; ++at)
-            if (at != first) writer.add_frame(reinterpret_cast<std::uintptr_t>(*at));
-        writer.write_frames();
-        writer.write_breadcrumbs();
-        writer.write_end();
-    }
-    return crash.previous != nullptr ? crash.previous(pointers) : EXCEPTION_CONTINUE_SEARCH;
-}
-
-/// The part of the stack that an overflow leaves to the filter.
-inline void prepare_stack() noexcept {
-    ULONG size = 64 * 1024;
-    ::SetThreadStackGuarantee(&size);
-}
-
-#else
-
-/// A stack of its own for the signal handlers of the thread that makes it: the one that has overflowed is of no use.
-/// A thread that already has one keeps it.
-class signal_stack {
-public:
-    signal_stack() noexcept {
-        stack_t before{};
-        if (::sigaltstack(nullptr, &before) != 0 || (before.ss_flags & SS_DISABLE) == 0) return;
-        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-        std::size_t size = 64 * 1024;
-#ifdef _SC_SIGSTKSZ
-        // Processors with wide registers save more of them than any constant says.
-        if (const long least = ::sysconf(_SC_SIGSTKSZ); least > 0) size += static_cast<std::size_t>(least);
-#endif
-        size_ = (size + page - 1) / page * page + page;
-        void* const memory = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) return;
-        memory_ = static_cast<char*>(memory);
-        ::mprotect(memory_, page, PROT_NONE);  // it grows down: past its end is a fault, not somebody's memory
-        stack_t mine{};
-        mine.ss_sp = memory_ + page;
-        mine.ss_size = size_ - page;
-        if (::sigaltstack(&mine, nullptr) != 0) release();
-    }
-
-    /// On another thread than it was made, the memory stays: the first one may still use it.
-    ~signal_stack() {
-        stack_t now{};
-        if (memory_ == nullptr || ::sigaltstack(nullptr, &now) != 0 || now.ss_sp < memory_ ||
-            now.ss_sp >= memory_ + size_)
-            return;
-        now.ss_flags = SS_DISABLE;
-        if (::sigaltstack(&now, nullptr) == 0) release();
-    }
-
-    signal_stack(const signal_stack&) = delete;
-    signal_stack& operator=(const signal_stack&) = delete;
-
-private:
-    void release() noexcept {
-        ::munmap(memory_, size_);
-        memory_ = nullptr;
-    }
-
-    char* memory_ = nullptr;
-    std::size_t size_ = 0;
-};
-
-/// For children of fork(): the record is the parent's.
-inline void leave_crash_to_parent() noexcept {
-    the_crash.process = 0;
-    if (the_crash.writer.file != nullptr) the_crash.writer.file->close();
-}
-
-#endif
-
-}  // namespace detail
-
-/// While it lives, a crash of the program leaves a record for `recover_crashes` of the next start.
-///
-/// The signals SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT are taken (on Windows: the unhandled-exception filter, which
-/// does not see abort()). The record is a file made beforehand, its space too. When the program crashes the handler
-/// writes what happened, the stack and the breadcrumbs to it, and hands on to what stood there before, which ends the
-/// program by the same signal, with the same core dump, as without it; within a second whatever is broken. A signal
-/// that was sent by another process and ignored before stays ignored. A fault that the previous handler repairs is
-/// reported too, at the next start, and those after it are not.
-///
-/// In the handler everything is async-signal-safe but the walk along the stack, for which there is nothing of the kind:
-/// the unwinder reads memory that may be broken, and before glibc 2.35 takes the loader's lock. The facts are therefore
-/// written first, and a walk that crashes or hangs is given up.
-///
-/// The thread that makes it gets a signal stack, unless it has one, so that a stack overflow is recorded as well; other
-/// threads need their own for that (sigaltstack). Makers of daemons: make it after the last fork(). A child has none
-/// and leaves the parent's alone; it may make its own. One a process: where there is one already another does nothing.
-/// The breadcrumbs must have been redacted, and the record has the paths of the loaded modules: it is for the user
-/// alone (0600) until the next start.
-class crash_handler {
-public:
-    /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws
-    /// `std::bad_alloc`.
-    explicit crash_handler(const crash_options& options) { install(options); }
-
-    /// All is as before: the record is removed, unless there was a crash.
-    ~crash_handler();
-
-    crash_handler(const crash_handler&) = delete;
-    crash_handler& operator=(const crash_handler&) = delete;
-
-    /// Why it is not installed, for a person; empty where it is.
-    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
-
-    /// What the event of a crash will be called.
-    [[nodiscard]] uuid event_id() const noexcept { return event_id_; }
-
-private:
-    void install(const crash_options& options);
-
-    /// Makes the file; the record goes on behind the start of it. False where there is a problem.
-    bool prepare(const crash_options& options) {
-        std::error_code error;
-        const auto directory = std::filesystem::absolute(options.directory, error);
-        try {
-            const auto modules = loaded_modules();
-            for (int attempts = 3; attempts > 0 && !error; --attempts) {
-                event_id_ = uuid::random();
-                const auto start =
-                    detail::start_section(event_id_, system_clock{}.wall_now(), options.release, modules);
-                file_ = detail::record_file::create(directory / detail::record_name(event_id_), start,
-                                                    start.size() + detail::largest_crash, error);
-                if (!error) {
-                    auto& writer = detail::the_crash.writer;
-                    writer.file = &file_;
-                    writer.breadcrumbs = options.breadcrumbs;
-                    writer.at = start.size();
-                    writer.frame_count = 0;
-                    return true;
-                }
-                if (error == std::errc::operation_would_block) error.clear();
-            }
-        } catch (const std::system_error& exception) {  // no randomness
-            error = exception.code();
-        }
-        problem_ = "no crash is recorded in " + options.directory.string() + ": " +
-                   (error ? error.message() : "other processes remove the file");
-        return false;
-    }
-
-    uuid event_id_;
-    std::string problem_;
-    detail::record_file file_;
-#ifndef _WIN32
-    std::optional<detail::signal_stack> stack_;
-    pid_t process_ = 0;  ///< 0: not installed
-#endif
-};
-
-#ifdef _WIN32
-
-inline void crash_handler::install(const crash_options& options) {
-    auto& crash = detail::the_crash;
-    if (crash.is_installed.exchange(true)) {
-        problem_ = "another crash handler is installed in this process";
-    } else if (!prepare(options)) {
-        crash.is_installed = false;
-    } else {
-        detail::prepare_stack();
-        crash.is_taken = false;
-        crash.previous = ::SetUnhandledExceptionFilter(&detail::on_crash);
-    }
-}
-
-inline crash_handler::~crash_handler() {
-    if (!problem_.empty()) return;
-    auto& crash = detail::the_crash;
-    // There is no way to ask for the filter but to set one.
-    const auto now = ::SetUnhandledExceptionFilter(crash.previous);
-    if (now != &detail::on_crash) ::SetUnhandledExceptionFilter(now);
-    if (!crash.is_taken.exchange(true)) file_.remove();
-    crash.is_installed = false;
-}
-
-#else
-
-inline void crash_handler::install(const crash_options& options) {
-    auto& crash = detail::the_crash;
-    const pid_t process = ::getpid();
-    auto owner = crash.owner.load();
-    if (owner == process || !crash.owner.compare_exchange_strong(owner, process)) {
-        problem_ = "another crash handler is installed in this process";
-        return;
-    }
-    struct give_back {
-        bool is_due = true;
-        ~give_back() {
-            if (is_due) detail::the_crash.owner = 0;
-        }
-    } owned;
-    static const bool is_told_of_forks = ::pthread_atfork(nullptr, nullptr, &detail::leave_crash_to_parent) == 0;
-    static_cast<void>(is_told_of_forks);  // else a child holds the record until it ends, and still does not write it
-    if (!prepare(options)) return;
-    void* frames[4];
-    capture_stack(frames);  // the first walk takes memory
-    stack_.emplace();
-    crash.thread = 0;
-    crash.is_written = false;
-    crash.can_retreat = 0;
-    crash.was_cut = 0;
-    crash.step = 0;
-    process_ = process;
-    owned.is_due = false;
-    crash.process = process;
-    detail::take_crash_signals();
-}
-
-inline crash_handler::~crash_handler() {
-    if (process_ == 0 || process_ != ::getpid()) return;  // in a child, closing the file is all there is to do
-    auto& crash = detail::the_crash;
-    crash.process = 0;
-    // The program may come to its end while another thread crashes: that is a crash.
-    for (int i = 0; i < 200 && crash.thread != 0 && !crash.is_written; ++i) ::poll(nullptr, 0, 5);
-    detail::release_crash_signals();
-    if (crash.thread == 0) file_.remove();
-    crash.writer.file = nullptr;
-    crash.owner = 0;
-}
-
-#endif
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/crash_recovery.hpp
-
-namespace candor::sentry {
-
-/// What `recover_crashes` found.
-struct recovered_crashes {
-    std::size_t reported = 0;  ///< given to `report`, which took them
-    std::size_t kept = 0;      ///< given to `report`, which did not take them: they are there the next time
-    std::size_t damaged = 0;   ///< not even the start could be read; removed
-
-    friend bool operator==(const recovered_crashes&, const recovered_crashes&) = default;
-};
-
-/// How many files one call of `recover_crashes` takes up. What is left waits for the next one.
-inline constexpr std::size_t most_recovered = 16;
-
-/// Calls `report(const crash_record&)` for each crash that an ended process of this user left in `directory`, and
-/// removes the record once that has returned true; records of processes that ended without a crash are removed in
-/// silence. The records of living processes, and what is no plain file of the user, stay untouched. Each record is one
-/// process's at a time, so that one crash is reported once however many start together; a process that is killed
-/// between report and removal has it reported again under the same event id. What `report` throws goes to the caller,
-/// the record stays. Throws `std::bad_alloc` otherwise. Any thread.
-template <class Report>
-recovered_crashes recover_crashes(const std::filesystem::path& directory, Report report) {
-    recovered_crashes out;
-    std::error_code error;
-    std::size_t left = most_recovered;
-    for (std::filesystem::directory_iterator entry{directory, error}, end; !error && entry != end && left > 0;
-         entry.increment(error)) {
-#ifdef _WIN32
-        const auto native = entry->path().filename().native();
-        std::string name;  // a record's name is ASCII
-        for (const wchar_t c : native) name += c < 128 ? static_cast<char>(c) : '?';
-#else
-        const auto name = entry->path().filename().native();
-#endif
-        if (!detail::is_record_name(name)) continue;
-        auto file = detail::record_file::claim(entry->path());
-        if (!file.is_open()) continue;
-        const auto content = file.read(detail::largest_record + 1);
-        if (!content) continue;
-        --left;
-        crash_record record;
-        switch (detail::parse_crash_record(*content, record)) {
-            case detail::record_state::unused:
-                file.remove();
-                break;
-            case detail::record_state::damaged:
-                file.remove();
-                ++out.damaged;
-                break;
-            case detail::record_state::crashed:
-                if (report(std::as_const(record))) {
-                    file.remove();
-                    ++out.reported;
-                } else {
-                    ++out.kept;
-                }
-                break;
-        }
-    }
-    return out;
-}
-
-}  // namespace candor::sentry
-
-// ---- candor/sentry/crash_event.hpp
-
-namespace candor::sentry::detail {
-
-/// A signal's name and what it means.
-inline std::pair<std::string_view, std::string_view> signal_words(int signal) noexcept {
-    switch (signal) {
-        case SIGSEGV:
-            return {"SIGSEGV", "Segmentation fault"};
-        case SIGFPE:
-            return {"SIGFPE", "Arithmetic exception"};
-        case SIGILL:
-            return {"SIGILL", "Illegal instruction"};
-        case SIGABRT:
-            return {"SIGABRT", "Aborted"};
-#ifdef SIGBUS
-        case SIGBUS:
-            return {"SIGBUS", "Bus error"};
-#endif
-        default:
-            return {"Crash", "The record of the crash is not complete"};
-    }
-}
-
-/// The event of a crash that an earlier run left a record of. Where this run has loaded the same build of a module, its
-/// exported functions are named; a server finds the others by the modules' debug ids.
-inline event crash_event(const crash_record& crash) {
-    const auto [name, words] = signal_words(crash.signal);
-    exception what{
-        .type = std::string{name}, .value = std::string{words}, .mechanism = "signalhandler", .handled = false};
-    what.mechanism_data.emplace("record", crash.complete ? "complete" : "incomplete");
-    if (crash.signal != 0) {
-        what.mechanism_data.emplace("signal", std::to_string(crash.signal));
-        what.mechanism_data.emplace("code", std::to_string(crash.code));
-    }
-    if (crash.fault_address != 0) what.value += " at " + hexadecimal(crash.fault_address);
-
-    event out{.id = crash.event_id,
-              .timestamp = crash.time,
-              .level = severity::fatal,
-              .release = crash.release,
-              .breadcrumbs = crash.breadcrumbs};
-    const auto now = loaded_modules();
-    for (const auto address : crash.frames) {
-        frame f = make_frame(address, {}, crash.modules, out.modules);
-        const auto then = std::find_if(crash.modules.begin(), crash.modules.end(), [&](const module_image& m) {
-            return address - m.address < m.size && !m.build_id.empty();
-        });
-        if (then != crash.modules.end()) {
-            const auto same = std::find_if(now.begin(), now.end(),
-                                           [&](const module_image& m) { return m.build_id == then->build_id; });
-            if (same != now.end()) {
-                // The newest is where the thread was, the others are where it would have returned to.
-                const std::uint64_t behind = what.frames.empty() ? 1 : 0;
-                f.function = symbol_name(reinterpret_cast<const void*>(
-                    static_cast<std::uintptr_t>(address + behind - then->address + same->address)));
-            }
-        }
-        what.frames.push_back(std::move(f));
-    }
-    out.exceptions.push_back(std::move(what));
-    return out;
-}
-
-}  // namespace candor::sentry::detail
-
-// ---- candor/telemetry.hpp
-
-namespace candor {
-
-/// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
-struct telemetry_options {
-    candor::product product{};
-    candor::level level = level::all;      ///< from `resolve_level`
-    std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
-    std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
-    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread.
-                                           ///< Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
-                                           ///< product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
-                                           ///< tokens in use
-    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
-    sentry::before_send_hook before_send{};
-    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
-    bool capture_uncaught = false;
-    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
-    bool capture_crashes = false;
-    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
-    std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
-    delivery_options delivery{};
-    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
-    diagnostic_sink diagnostics{};
-};
-
-/// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
-///
-/// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
-/// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
-///
-/// A child made by `fork()` may use its parent's object, whatever the parent's threads did at that moment: it has a
-/// queue, a worker and connections of its own from its first event on, the same invocation id, and nothing of what
-/// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
-/// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
-/// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
-template <transport Transport, clock Clock, environment Environment = process_environment>
-class basic_telemetry {
-public:
-    /// Makes its own policies. Throws `configuration_error` for an option that the program got wrong; what is wrong in
-    /// the environment turns that destination off instead, with a diagnostic.
-    explicit basic_telemetry(const telemetry_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> && std::default_initializable<Environment> {
-        start(options, Environment{});
-    }
-
-    /// Uses a transport and a clock that outlive it; the environment is read now and not kept.
-    basic_telemetry(const telemetry_options& options, Transport& transport, Clock& clock,
-                    const Environment& environment = {}) {
-        start(options, environment, transport, clock);
-    }
-
-    basic_telemetry(const basic_telemetry&) = delete;
-    basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() { shutdown(); }
-
-    /// Records an event. Never blocks on I/O; the event may be destroyed at once.
-    template <event Event>
-    admission track(const Event& event) noexcept {
-        if (!analytics_) return disabled();
-        auto* const mine = session_->get();
-        if (mine == nullptr) return without_session();
-        auto& [events, delivery] = *mine->analytics;
-        if (const auto refused = delivery.would_refuse()) return *refused;
-        rudderstack::detail::record_header header{
-            .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
-            .event = &detail::event_type_of<Event>};
-        try {
-            header.message_id = uuid::random();
-        } catch (...) {
-            return delivery.refuse(admission::out_of_memory);
-        }
-        const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
-        detail::event_packer packed{events.message_bytes - std::min(events.message_bytes, head_size)};
-        const auto state = packed.pack(event, events.invocation, events.secrets);
-        return rudderstack::detail::submit(delivery, header, state, packed.bytes());
-    }
-
-    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
-    /// more on its way up, is answered `duplicate`. Never blocks on I/O; the exception may be destroyed at once.
-    template <std::derived_from<std::exception> Exception>
-    admission capture(const Exception& exception,
-                      sentry::source_location where = sentry::source_location::current()) noexcept {
-        return submit_error([&](reporter& errors) {
-            return errors.capture(exception, sentry::detail::static_type_name<Exception>(), where);
-        });
-    }
-
-    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
-    admission capture(const std::exception_ptr& exception,
-                      sentry::source_location where = sentry::source_location::current()) noexcept {
-        return submit_error([&](reporter& errors) { return errors.capture(exception, where); });
-    }
-
-    /// Reports a text as an error of that severity.
-    admission capture_message(sentry::severity level, std::string_view text) noexcept {
-        return submit_error([&](reporter& errors) { return errors.capture_message(level, text); });
-    }
-
-    /// Notes what happened on the way to an error: the last of these go with each error.
-    void add_breadcrumb(std::string_view category, std::string_view message,
-                        sentry::severity level = sentry::severity::info) noexcept {
-        if (!errors_) return;
-        if (auto* const mine = session_->get()) mine->errors->add_breadcrumb(category, message, level);
-    }
-
-    /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
-    /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
-    bool flush(std::chrono::milliseconds timeout) noexcept {
-        auto* const mine = find_session();
-        if (mine == nullptr) return true;
-        const auto deadline = detail::after(policies_->clock().now(), timeout);
-        const bool delivered = !mine->analytics || mine->analytics->delivery.flush(timeout);
-        return (!mine->errors || mine->errors->delivery().flush(deadline - policies_->clock().now())) && delivered;
-    }
-
-    /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
-    /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
-    /// `std::quick_exit`, where the object still lives then.
-    void shutdown() noexcept {
-        if (session_) session_->retire();
-        if (auto* const mine = find_session()) mine->shutdown();
-    }
-
-    /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
-    /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
-    /// request (50 ms).
-    void revoke() noexcept {
-        if (session_) session_->retire();
-        if (auto* const mine = find_session()) {
-            const std::lock_guard one_at_a_time{mine->revoking};
-            mine->revoke();
-            crashes_.reset();  // with its record
-        }
-        purge(level::none);
-    }
-
-    /// Whether analytics events have a destination.
-    [[nodiscard]] bool sends_events() const noexcept { return analytics_.has_value(); }
-
-    /// Whether errors have a destination.
-    [[nodiscard]] bool sends_errors() const noexcept { return errors_.has_value(); }
-
-    /// The UUID of this run of the program; nil where nothing is sent.
-    [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->invocation : uuid{}; }
-
-    /// Of this process.
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        candor::statistics out;
-        if (const auto* const mine = find_session()) {
-            if (mine->analytics) out += mine->analytics->delivery.statistics();
-            if (mine->errors) out += mine->errors->delivery().statistics();
-        }
-        out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
-        return out;
-    }
-
-private:
-    using reporter = sentry::detail::reporter<Transport, Clock>;
-
-    /// Where events go, and on whose behalf.
-    struct analytics_settings {
-        url data_plane{};
-        std::string write_key{};
-        uuid invocation{};
-        bool in_cloud = false;
-        account_source account{};
-        internal_team_filter internal_team{};
-        redactor secrets{};
-        delivery_options delivery{};
-        diagnostic_sink diagnostics{};
-    };
-
-    /// All that exists only where events are sent.
-    struct analytics {
-        analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
-            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                     .invocation = of.invocation,
-                     .secrets = of.secrets,
-                     .message_bytes = of.delivery.message_bytes},
-              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
-                                                          of.diagnostics, policies.transport(), policies.clock())} {}
-
-        rudderstack::detail::event_context events;
-        rudderstack::detail::pipeline<Transport, Clock> delivery;
-    };
-
-    /// What is of one process.
-    struct session {
-        explicit session(const basic_telemetry& of) : shutdown_timeout{of.shutdown_timeout_} {
-            if (of.analytics_) analytics.emplace(*of.analytics_, *of.policies_);
-            if (of.errors_) errors.emplace(*of.errors_, of.policies_->transport(), of.policies_->clock());
-        }
-
-        void shutdown() noexcept {
-            if (analytics) analytics->delivery.close(shutdown_timeout);
-            if (errors) errors->delivery().shutdown(shutdown_timeout);
-            if (analytics) analytics->delivery.shutdown(shutdown_timeout);
-        }
-
-        void revoke() noexcept {
-            if (analytics) analytics->delivery.revoke();
-            if (errors) errors->delivery().revoke();
-            if (analytics) analytics->delivery.shutdown(std::chrono::nanoseconds{0});
-            if (errors) errors->delivery().shutdown(std::chrono::nanoseconds{0});
-        }
-
-        const std::chrono::milliseconds shutdown_timeout;
-        std::optional<basic_telemetry::analytics> analytics;
-        std::optional<reporter> errors;
-        std::mutex revoking;
-    };
-    using bounded_session = detail::until_exit<session>;
-
-    [[nodiscard]] session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
-
-    template <class Capture>
-    admission submit_error(const Capture& capture) noexcept {
-        if (!errors_) return disabled();
-        auto* const mine = session_->get();
-        return mine == nullptr ? without_session() : capture(*mine->errors);
-    }
-
-    admission disabled() noexcept {
-        disabled_.fetch_add(1, std::memory_order_relaxed);
-        return admission::disabled;
-    }
-
-    /// In a child.
-    [[nodiscard]] admission without_session() const noexcept {
-        return session_->is_retired() ? admission::closed : admission::out_of_memory;
-    }
-
-    /// The variable of the product with that name after its prefix.
-    static std::optional<std::string> variable(const product& of, const Environment& variables, const char* suffix) {
-        if (of.env_prefix.empty()) return std::nullopt;
-        return variables.get(of.variable(suffix).c_str());
-    }
-
-    /// The same where it overrides an option: an empty one counts as unset.
-    static std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
-        auto value = variable(of, variables, suffix);
-        if (value && value->empty()) value.reset();
-        return value;
-    }
-
-    template <class... Lent>
-    void start(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        check(options);
-        shutdown_timeout_ = options.shutdown_timeout;
-        directory_ = telemetry_directory(variables, options.product.name);
-        spool_ = options.delivery.spool;
-        if (spool_.directory.empty() && directory_) spool_.directory = *directory_;
-        purge(options.level);
-        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
-        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
-        if (!analytics_ && !errors_) return;
-        session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
-        if (errors_ && options.capture_crashes) start_crash_handler(options);
-        if (errors_ && options.capture_uncaught) {
-            terminations_.emplace([this](const std::exception_ptr& exception) {
-                if (auto* const mine = session_->get())
-                    mine->errors->capture_termination(exception, sentry::source_location{});
-                shutdown();
-            });
-        }
-    }
-
-    /// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
-    /// have none.
-    static std::optional<std::filesystem::path> telemetry_directory(const Environment& variables,
-                                                                    std::string_view product_name) {
-        const auto state = state_directory(variables, product_name);
-        if (!state) return std::nullopt;
-        const auto home = home_directory(variables);
-        std::error_code ignored;
-        const bool is_homeless =
-            home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
-        if (is_homeless) return std::nullopt;
-        return *state / "telemetry";
-    }
-
-    /// Removes what earlier runs left and the level does not allow.
-    void purge(level allowed) noexcept {
-        std::error_code ignored;
-        if (std::filesystem::is_directory(spool_.directory, ignored)) {
-            if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
-            if (!candor::sends_errors(allowed)) detail::purge_spool(spool_.directory, "sentry");
-        }
-        if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
-            return;
-        try {
-            sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
-        } catch (...) {  // no memory: they stay until the next start
-        }
-    }
-
-    template <class... Lent>
-    detail::policies<Transport, Clock>& policies(Lent&... lent) {
-        if (!policies_) policies_.emplace(lent...);
-        return *policies_;
-    }
-
-    template <class... Lent>
-    void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto data_plane = override_of(options.product, variables, "RUDDERSTACK_DATA_PLANE_URL");
-        const auto write_key = override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
-        if (!data_plane && (options.product.is_development() || options.data_plane_url.empty())) return;
-
-        try {
-            analytics_settings to{
-                .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.value_or(options.data_plane_url)),
-                .write_key = write_key.value_or(options.write_key),
-                .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
-                .in_cloud = variable(options.product, variables, "CLOUD").has_value(),
-                .account = options.account,
-                .internal_team = options.internal_team
-                                     ? options.internal_team
-                                     : internal_team_from_config(variables, options.product.name, options.diagnostics),
-                .secrets = redactor::make(variables, options.secrets),
-                .delivery = options.delivery,
-                .diagnostics = options.diagnostics};
-            rudderstack::detail::check_write_key(to.write_key);
-            to.delivery.spool = spool_;
-            detail::check_reach(policies(lent...).transport(), to.data_plane);
-            analytics_ = std::move(to);
-        } catch (const configuration_error& error) {
-            // The options alone were found good, so without a variable it is their
-            // combination that is the program's.
-            if (!data_plane && !write_key) throw;
-            detail::report(options.diagnostics,
-                           "analytics are off: a variable of the environment set " + std::string{error.what()});
-        }
-    }
-
-    template <class... Lent>
-    void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto dsn = override_of(options.product, variables, "SENTRY_DSN");
-        if (!dsn && (options.product.is_development() || options.sentry_dsn.empty())) return;
-        try {
-            sentry::detail::reporter_settings to{
-                .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.value_or(options.sentry_dsn)),
-                .release = options.product.name + "@" + options.product.version,
-                .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
-                .before_send = options.before_send,
-                .secrets = redactor::make(variables, options.secrets),
-                .spool = spool_,
-                .diagnostics = options.diagnostics};
-            detail::check_reach(policies(lent...).transport(), to.destination.server);
-            errors_ = std::move(to);
-        } catch (const configuration_error& error) {
-            if (!dsn) throw;
-            detail::report(options.diagnostics,
-                           "errors are not sent: a variable of the environment set " + std::string{error.what()});
-        }
-    }
-
-    /// Reports what earlier runs left, and leaves a record if this one crashes.
-    void start_crash_handler(const telemetry_options& options) {
-        if (!directory_)
-            return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
-        auto& errors = *session_->find()->errors;
-        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
-            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
-            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
-        });
-        crashes_.emplace(sentry::crash_options{
-            .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
-        if (!crashes_->problem().empty())
-            detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
-    }
-
-    /// Throws for what is wrong whatever the environment says.
-    static void check(const telemetry_options& options) {
-        if (!detail::is_file_name(options.product.name))
-            throw configuration_error{"product.name", options.product.name, "a name that a directory can have"};
-        detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
-        detail::check(options.delivery);
-        if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
-        if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
-        if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
-    }
-
-    std::atomic<std::uint64_t> disabled_{0};
-    std::chrono::milliseconds shutdown_timeout_{};
-    std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
-    spool_options spool_;
-    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
-    std::optional<analytics_settings> analytics_;                  ///< where events are sent
-    std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
-    std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
-    std::optional<sentry::crash_handler> crashes_;
-    std::optional<sentry::terminate_handler> terminations_;
-};
-
-}  // namespace candor
 
 // ---- candor/testing.hpp
 

@@ -300,4 +300,34 @@ TEST_CASE("each source has a name") {
     CHECK(to_string(level_source::default_value) == "default");
 }
 
+TEST_CASE("asked for all sources, each says what it says, in the order of precedence, and the first one decides") {
+    const temporary_directory dir;
+    dir.write("acme/telemetry.json", R"({"level":"errors"})");
+    const candor::testing::fixed_environment environment{{{"XDG_CONFIG_HOME", dir.string()},
+                                                          {"ACME_TELEMETRY_LEVEL", "stats"},
+                                                          {"ACME_NO_TELEMETRY", "1"},
+                                                          {"DO_NOT_TRACK", "0"}}};
+    const candor::product acme{.name = "acme", .version = "1.0.0", .env_prefix = "ACME"};
+    const char* argv[] = {"acme"};
+    const auto answers = candor::ask_all_level_sources(acme, 1, argv, environment);
+    std::string told;
+    for (const auto& answer : answers) {
+        told += std::string{to_string(answer.source)} + (answer.decides ? "!" : "") + ": ";
+        told += answer.said ? std::string{to_string(answer.said->level)} + ", " + answer.said->reason : "-";
+        told += "\n";
+    }
+    CHECK(told ==
+          "flag: -\n"
+          "variable!: stats, ACME_TELEMETRY_LEVEL=stats\n"
+          "legacy variable: none, ACME_NO_TELEMETRY=1\n"
+          "DO_NOT_TRACK: -\n"
+          "saved choice: errors, the choice saved in " +
+              (dir.path() / "acme/telemetry.json").string() + "\ndefault: all, the default, no choice was made\n");
+    const char* with_flag[] = {"acme", "--telemetry-level=loud"};
+    const auto wrong = candor::ask_all_level_sources(acme, 2, with_flag, environment);
+    CHECK(wrong[0].decides);
+    CHECK_FALSE(wrong[1].decides);
+    CHECK(wrong[0].said->error);
+}
+
 }  // namespace resolver_test

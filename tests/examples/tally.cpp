@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <candor/candor.hpp>
@@ -31,6 +32,8 @@ const candor::product product{.name = "tally", .version = "1.0.0", .env_prefix =
 constexpr std::string_view help =
     "usage: tally sync [OPTION]... DIR   count the rows of every file under DIR\n"
     "       tally login                  log in as TALLY_USER_ID of the team TALLY_TEAM_ID\n"
+    "       tally telemetry [WORD]       what tally reports, and your choice: status, on, off, level L, preview,\n"
+    "                                    catalog, purge\n"
     "       tally --help | --version\n"
     "\n"
     "  --exclude=NAME          leave out files and directories of that name\n"
@@ -51,7 +54,7 @@ constexpr std::string_view help =
     "tally reports that it ran, how many rows, errors and warnings it counted and how long that took, and where it\n"
     "failed or crashed: never a name or a path of a file. The report goes to the data plane at\n"
     "TALLY_RUDDERSTACK_DATA_PLANE_URL, failures to the server of TALLY_SENTRY_DSN, and nowhere without them.\n"
-    "TALLY_TELEMETRY_LEVEL=none or DO_NOT_TRACK=1 turns it off.\n"
+    "`tally telemetry off`, TALLY_TELEMETRY_LEVEL=none or DO_NOT_TRACK=1 turns it off.\n"
     "\n"
     "Exit status: 0 done, 1 not done or not all of it, 2 wrong usage. A file that cannot be read is an error of a "
     "sync\n"
@@ -155,6 +158,23 @@ std::optional<candor::account> account() {
     const char* team = std::getenv("TALLY_TEAM_ID");
     if (user == nullptr || team == nullptr) return std::nullopt;
     return candor::account{.user_id = user, .team_id = team};
+}
+
+/// Every event that tally sends.
+using events = candor::event_list<candor::login_succeeded, candor::init_started, candor::init_completed,
+                                  candor::sync_started, candor::sync_completed>;
+
+candor::telemetry_options telemetry_options(candor::level level, candor::diagnostic_sink diagnostics = {}) {
+    return {.product = product,
+            .level = level,
+            .write_key = "tally-example-key",
+            .data_plane_url = "",  // TALLY_RUDDERSTACK_DATA_PLANE_URL, or nothing is sent
+            .sentry_dsn = "",      // TALLY_SENTRY_DSN, or no failure is reported
+            .account = account,
+            .capture_uncaught = true,
+            .capture_crashes = true,
+            .shutdown_timeout = std::chrono::milliseconds{500},
+            .diagnostics = std::move(diagnostics)};
 }
 
 int run_login(candor::telemetry& telemetry) {
@@ -281,18 +301,7 @@ int run(const command_line& options, const candor::resolution& consent, const ch
     candor::diagnostic_sink diagnostics;
     if (options.verbose)
         diagnostics = [](std::string_view text) { std::cerr << "tally: telemetry: " + std::string{text} + '\n'; };
-    candor::telemetry telemetry{{
-        .product = product,
-        .level = consent.level,
-        .write_key = "tally-example-key",
-        .data_plane_url = "",  // TALLY_RUDDERSTACK_DATA_PLANE_URL, or nothing is sent
-        .sentry_dsn = "",      // TALLY_SENTRY_DSN, or no failure is reported
-        .account = account,
-        .capture_uncaught = true,
-        .capture_crashes = true,
-        .shutdown_timeout = std::chrono::milliseconds{500},
-        .diagnostics = diagnostics,
-    }};
+    candor::telemetry telemetry{telemetry_options(consent.level, diagnostics)};
     if (options.verbose) {
         std::cerr << "tally: telemetry level " << to_string(consent.level) << ": " << consent.reason << '\n';
         if (!telemetry.sends_events()) std::cerr << "tally: telemetry: no events are sent\n";
@@ -333,6 +342,9 @@ int main(int argc, char** argv) {
 #ifndef _WIN32
     if (argc == 4 && std::string_view{argv[1]} == "worker") return run_worker(argv[2], argv[3]);
 #endif
+    if (argc > 1 && std::string_view{argv[1]} == "telemetry")
+        return candor::telemetry_command(telemetry_options(candor::level::all), events{}, argc - 1, argv + 1, std::cout,
+                                         std::cerr);
     const auto options = parse(argc, argv);
     if (!options.complaint.empty()) {
         std::cerr << "tally: " << options.complaint << "; see tally --help\n";

@@ -249,12 +249,13 @@ inline contents read_directory(const std::filesystem::path& directory, const std
                                const jobs_options& options) {
     contents found;
     const auto files = list_directory(directory, excluded, found);
-    candor::otlp::receiver receiver{{
-        .metrics_file = options.metrics_file,
-        .write_interval = options.metrics_interval,
-        .table = {.max_rows = std::max<std::size_t>(files.size(), 1), .max_name_bytes = 65536},
-        .diagnostics = options.diagnostics,
-    }};
+    candor::otlp::receiver_options to;
+    to.metrics_file = options.metrics_file;
+    to.write_interval = options.metrics_interval;
+    to.table.max_rows = std::max<std::size_t>(files.size(), 1);
+    to.table.max_name_bytes = 65536;
+    to.diagnostics = options.diagnostics;
+    candor::otlp::receiver receiver{std::move(to)};
     auto workers = start_workers(files, options, receiver.endpoint());
     std::function<void()> progress;
     if (options.progress) progress = [&] { options.progress(receiver.table().totals(), files.size()); };

@@ -1,6 +1,7 @@
 #ifndef CANDOR_CONSENT_RESOLVER_HPP
 #define CANDOR_CONSENT_RESOLVER_HPP
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -106,45 +107,73 @@ inline resolution level_from(level_source source, const std::string& name, std::
     return out;
 }
 
-/// The first source that says anything.
+/// All sources, in the order of precedence.
+inline constexpr std::array level_sources{
+    level_source::flag,         level_source::variable,     level_source::legacy_variable,
+    level_source::do_not_track, level_source::saved_choice, level_source::default_value};
+
+/// What one source says; nothing where it says nothing. The default always says something.
 template <environment Environment>
-resolution decide_level(const product& program, const flag_value& flag, const Environment& environment) {
-    if (flag.incomplete) {
-        const std::string name{level_flag};
-        return {.level = level::none,
-                .source = level_source::flag,
-                .reason = name + " has no value",
-                .error = name + " has no value; allowed: " + std::string{allowed_levels}};
+std::optional<resolution> ask_level_source(level_source source, const product& program, const flag_value& flag,
+                                           const Environment& environment) {
+    const bool has_prefix = !program.env_prefix.empty();
+    switch (source) {
+        case level_source::flag: {
+            const std::string name{level_flag};
+            if (flag.incomplete)
+                return resolution{.level = level::none,
+                                  .source = source,
+                                  .reason = name + " has no value",
+                                  .error = name + " has no value; allowed: " + std::string{allowed_levels}};
+            if (flag.value) return level_from(source, name, *flag.value);
+            break;
+        }
+        case level_source::variable: {
+            if (!has_prefix) break;
+            const auto name = program.variable("TELEMETRY_LEVEL");
+            if (const auto value = non_empty(environment, name)) return level_from(source, name, *value);
+            break;
+        }
+        case level_source::legacy_variable: {
+            if (!has_prefix) break;
+            const auto name = program.variable("NO_TELEMETRY");
+            if (const auto value = non_empty(environment, name))
+                return resolution{.level = level::none,
+                                  .source = source,
+                                  .reason = name + "=" + printable(*value),
+                                  .warnings = {name + " is deprecated; use " +
+                                               program.variable("TELEMETRY_LEVEL=none") + " instead"}};
+            break;
+        }
+        case level_source::do_not_track:
+            if (const auto value = non_empty(environment, "DO_NOT_TRACK"); value && *value != "0")
+                return resolution{
+                    .level = level::none, .source = source, .reason = "DO_NOT_TRACK=" + printable(*value)};
+            break;
+        case level_source::saved_choice:
+            if (auto saved = read_choice(environment, program.name)) {
+                resolution out{.level = saved->level,
+                               .source = source,
+                               .reason = "the choice saved in " + printable_path(saved->file)};
+                if (saved->warning) out.warnings.push_back(std::move(*saved->warning));
+                return out;
+            }
+            break;
+        case level_source::default_value:
+            return resolution{.level = level::all, .source = source, .reason = "the default, no choice was made"};
     }
-    if (flag.value) return level_from(level_source::flag, std::string{level_flag}, *flag.value);
-
-    if (!program.env_prefix.empty()) {
-        const auto name = program.variable("TELEMETRY_LEVEL");
-        if (const auto value = non_empty(environment, name)) return level_from(level_source::variable, name, *value);
-        const auto legacy = program.variable("NO_TELEMETRY");
-        if (const auto value = non_empty(environment, legacy))
-            return {.level = level::none,
-                    .source = level_source::legacy_variable,
-                    .reason = legacy + "=" + printable(*value),
-                    .warnings = {legacy + " is deprecated; use " + name + "=none instead"}};
-    }
-    if (const auto value = non_empty(environment, "DO_NOT_TRACK"); value && *value != "0")
-        return {
-            .level = level::none, .source = level_source::do_not_track, .reason = "DO_NOT_TRACK=" + printable(*value)};
-
-    if (auto saved = read_choice(environment, program.name)) {
-        resolution out{.level = saved->level,
-                       .source = level_source::saved_choice,
-                       .reason = "the choice saved in " + printable_path(saved->file)};
-        if (saved->warning) out.warnings.push_back(std::move(*saved->warning));
-        return out;
-    }
-    return {.level = level::all, .source = level_source::default_value, .reason = "the default, no choice was made"};
+    return std::nullopt;
 }
 
 template <environment Environment>
 resolution resolve_level(const product& program, const flag_value& flag, const Environment& environment) {
-    auto out = decide_level(program, flag, environment);
+    resolution out;
+    for (const auto source : level_sources) {
+        if (auto said = ask_level_source(source, program, flag, environment)) {
+            out = *std::move(said);
+            break;
+        }
+    }
     if (program.is_development()) {
         out.development = true;
         out.reason += "; this is a development build, which sends nothing by itself";
@@ -189,6 +218,30 @@ template <environment Environment>
 /// The same, with the variables of this process.
 [[nodiscard]] inline resolution resolve_level(const product& program, std::optional<std::string_view> flag) {
     return resolve_level(program, flag, process_environment{});
+}
+
+/// What one source says of the level, for a person who wants to know.
+struct level_answer {
+    level_source source = level_source::default_value;
+    /// What is said and where, and what is wrong with it; nothing where the source says nothing.
+    std::optional<resolution> said{};
+    bool decides = false;  ///< the first one that says anything
+};
+
+/// Every source of `resolve_level` in the order of precedence, those below the one that decides too.
+template <environment Environment>
+[[nodiscard]] std::vector<level_answer> ask_all_level_sources(const product& program, int argc, const char* const* argv,
+                                                              const Environment& environment) {
+    const auto flag = detail::find_level_flag(argc, argv);
+    std::vector<level_answer> out;
+    bool is_decided = false;
+    for (const auto source : detail::level_sources) {
+        level_answer answer{.source = source, .said = detail::ask_level_source(source, program, flag, environment)};
+        answer.decides = answer.said && !is_decided;
+        is_decided = is_decided || answer.said;
+        out.push_back(std::move(answer));
+    }
+    return out;
 }
 
 }  // namespace candor

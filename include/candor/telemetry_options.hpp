@@ -1,0 +1,134 @@
+#ifndef CANDOR_TELEMETRY_OPTIONS_HPP
+#define CANDOR_TELEMETRY_OPTIONS_HPP
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <candor/consent/level.hpp>
+#include <candor/delivery/options.hpp>
+#include <candor/identity/account.hpp>
+#include <candor/identity/internal_team.hpp>
+#include <candor/identity/uuid.hpp>
+#include <candor/policy/diagnostic.hpp>
+#include <candor/policy/environment.hpp>
+#include <candor/policy/error.hpp>
+#include <candor/policy/file_system.hpp>
+#include <candor/policy/product.hpp>
+#include <candor/rudderstack/protocol.hpp>
+#include <candor/sentry/dsn.hpp>
+#include <candor/sentry/protocol.hpp>
+
+namespace candor {
+
+/// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
+struct telemetry_options {
+    candor::product product{};
+    candor::level level = level::all;      ///< from `resolve_level`
+    std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
+    std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
+    std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
+    account_source account{};              ///< on whose behalf; called on the worker thread.
+                                           ///< Empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
+                                           ///< product's configuration file
+    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
+                                           ///< tokens in use
+    /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
+    sentry::before_send_hook before_send{};
+    /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
+    bool capture_uncaught = false;
+    /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
+    bool capture_crashes = false;
+    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
+    std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
+    delivery_options delivery{};
+    /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
+    diagnostic_sink diagnostics{};
+};
+
+namespace detail {
+
+/// Throws for what is wrong whatever the environment says.
+inline void check(const telemetry_options& options) {
+    if (!is_file_name(options.product.name))
+        throw configuration_error{"product.name", options.product.name, "a name that a directory can have"};
+    check_not_negative("shutdown_timeout", options.shutdown_timeout);
+    check(options.delivery);
+    if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
+    if (!options.write_key.empty()) rudderstack::detail::check_write_key(options.write_key);
+    if (!options.sentry_dsn.empty()) sentry::detail::checked_dsn("sentry_dsn", options.sentry_dsn);
+}
+
+/// The variable of the product with that name after its prefix.
+template <environment Environment>
+std::optional<std::string> variable_of(const product& of, const Environment& variables, const char* suffix) {
+    if (of.env_prefix.empty()) return std::nullopt;
+    return variables.get(of.variable(suffix).c_str());
+}
+
+/// The same where it overrides an option: an empty one counts as unset.
+template <environment Environment>
+std::optional<std::string> override_of(const product& of, const Environment& variables, const char* suffix) {
+    auto value = variable_of(of, variables, suffix);
+    if (value && value->empty()) value.reset();
+    return value;
+}
+
+/// Where something is sent, as it was written; nowhere where it is empty.
+struct endpoint_text {
+    std::string text{};
+    bool is_override = false;  ///< it stands in the environment
+};
+
+/// A development build has only what stands in the environment.
+template <environment Environment>
+endpoint_text endpoint_of(const product& of, const std::string& option, const Environment& variables,
+                          const char* suffix) {
+    if (auto value = override_of(of, variables, suffix)) return {*std::move(value), true};
+    return {of.is_development() ? std::string{} : option, false};
+}
+
+template <environment Environment>
+endpoint_text data_plane_of(const telemetry_options& options, const Environment& variables) {
+    return endpoint_of(options.product, options.data_plane_url, variables, "RUDDERSTACK_DATA_PLANE_URL");
+}
+
+template <environment Environment>
+endpoint_text sentry_dsn_of(const telemetry_options& options, const Environment& variables) {
+    return endpoint_of(options.product, options.sentry_dsn, variables, "SENTRY_DSN");
+}
+
+/// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
+/// have none.
+template <environment Environment>
+std::optional<std::filesystem::path> telemetry_directory(const Environment& variables, std::string_view product_name) {
+    const auto state = state_directory(variables, product_name);
+    if (!state) return std::nullopt;
+    const auto home = home_directory(variables);
+    std::error_code ignored;
+    const bool is_homeless =
+        home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+    if (is_homeless) return std::nullopt;
+    return *state / "telemetry";
+}
+
+/// The spool of a program: in its telemetry directory, unless it says another.
+template <environment Environment>
+spool_options spool_of(const telemetry_options& options, const Environment& variables) {
+    spool_options out = options.delivery.spool;
+    if (!out.directory.empty()) return out;
+    if (auto directory = telemetry_directory(variables, options.product.name)) out.directory = *std::move(directory);
+    return out;
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+#endif

@@ -1,0 +1,320 @@
+#include <candor/command.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <candor/event/init.hpp>
+#include <candor/event/sync.hpp>
+#include <candor/testing.hpp>
+
+#include <support/temporary_directory.hpp>
+
+#include <doctest/doctest.h>
+
+namespace command_test {
+
+using candor::testing::fixed_environment;
+using candor::testing::manual_clock;
+using candor::testing::recording_transport;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct pinged {
+    static constexpr std::string_view event_name = "pinged";
+    std::string text = "a text";
+    static constexpr auto fields() { return std::tuple{candor::field("text", &pinged::text, "What was said")}; }
+};
+
+using events = candor::event_list<candor::init_started, candor::sync_started, pinged>;
+
+/// A user at a terminal.
+struct user {
+    temporary_directory home{};
+    std::map<std::string, std::string> variables{{"HOME", home.string()}};
+    candor::telemetry_options options{.product = {.name = "acme", .version = "1.4.0", .env_prefix = "ACME"},
+                                      .write_key = "topsecretkey",
+                                      .data_plane_url = "https://plane.example/base",
+                                      .sentry_dsn = "https://topsecretkey@errors.example/7",
+                                      .invocation_id = candor::uuid{}};
+
+    struct answer {
+        int status = 0;
+        std::string out{};
+        std::string errors{};
+        [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(out); }
+    };
+
+    [[nodiscard]] answer run(const std::vector<std::string>& words) const {
+        std::vector<const char*> argv{"telemetry"};
+        for (const auto& word : words) argv.push_back(word.c_str());
+        argv.push_back(nullptr);
+        std::ostringstream out, errors;
+        manual_clock clock;
+        const int status = candor::telemetry_command(options, events{}, static_cast<int>(argv.size()) - 1, argv.data(),
+                                                     out, errors, clock, fixed_environment{variables});
+        return {status, out.str(), errors.str()};
+    }
+
+    [[nodiscard]] std::filesystem::path choice() const { return home.path() / ".config/acme/telemetry.json"; }
+    [[nodiscard]] std::filesystem::path spool() const { return home.path() / ".local/state/acme/telemetry"; }
+
+    /// A run without a network leaves an event and an error.
+    void leave() const {
+        recording_transport transport;
+        manual_clock clock;
+        for (int i = 0; i < 8; ++i) transport.fail(candor::transport_error::unreachable);
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            options, transport, clock, fixed_environment{variables}};
+        telemetry.track(pinged{});
+        telemetry.capture_message(candor::sentry::severity::error, "failed");
+    }
+};
+
+/// The text with every random id in the same form.
+std::string without_ids(std::string text) {
+    for (std::size_t at = 0; (at = text.find("Id\":\"", at)) != text.npos;) {
+        at += 5;
+        const auto end = text.find('"', at);
+        text.replace(at, end - at, "ID");
+    }
+    for (std::size_t at = 0; (at = text.find("event_id\":\"", at)) != text.npos;) {
+        at += 11;
+        const auto end = text.find('"', at);
+        text.replace(at, end - at, "ID");
+    }
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("status says what each source says, for every one of them and both ways of telling") {
+    struct example {
+        std::vector<std::pair<std::string, std::string>> variables;
+        std::vector<std::string> words;
+        std::string saved;
+        std::string source;
+        std::string level;
+    };
+    std::vector<example> all{{{}, {}, "", "default", "all"}};
+    for (const std::string level : {"none", "errors", "stats", "all"}) {
+        all.push_back({{}, {"--telemetry-level", level}, "", "flag", level});
+        all.push_back({{}, {"--telemetry-level=" + level}, R"({"level":"none"})", "flag", level});
+        all.push_back({{{"ACME_TELEMETRY_LEVEL", level}}, {}, R"({"level":"none"})", "variable", level});
+        all.push_back({{}, {}, R"({"level":")" + level + "\"}", "saved choice", level});
+    }
+    all.push_back({{{"ACME_NO_TELEMETRY", "1"}}, {}, "", "legacy variable", "none"});
+    all.push_back({{{"DO_NOT_TRACK", "1"}}, {}, "", "DO_NOT_TRACK", "none"});
+    all.push_back({{{"DO_NOT_TRACK", "0"}}, {}, "", "default", "all"});
+    all.push_back({{}, {}, "garbled", "saved choice", "none"});
+    for (const auto& each : all) {
+        user someone;
+        for (const auto& variable : each.variables) someone.variables.insert(variable);
+        if (!each.saved.empty()) someone.home.write(".config/acme/telemetry.json", each.saved);
+        auto words = each.words;
+        words.insert(words.begin(), "status");
+        const auto text = someone.run(words);
+        CAPTURE(text.out);
+        CHECK(text.status == 0);
+        CHECK(text.errors.empty());
+        CHECK(text.out.starts_with("Telemetry of acme 1.4.0: " + each.level + ", by "));
+        CHECK(text.out.find("\n  > " + each.source) != std::string::npos);
+        words.push_back("--json");
+        const auto json = someone.run(words).json();
+        CHECK(json.at("level") == each.level);
+        CHECK(json.at("source") == each.source);
+        REQUIRE(json.at("sources").size() == 6);
+        const std::array<std::string_view, 6> order{"flag",         "variable",     "legacy variable",
+                                                    "DO_NOT_TRACK", "saved choice", "default"};
+        int deciding = 0;
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            const auto& source = json.at("sources")[i];
+            CHECK(source.at("source") == order[i]);
+            if (!source.at("decides").get<bool>()) continue;
+            ++deciding;
+            CHECK(source.at("source") == each.source);
+            CHECK(source.at("level") == each.level);
+        }
+        CHECK(deciding == 1);
+        const bool events_go = each.level == "stats" || each.level == "all";
+        const bool errors_go = each.level == "errors" || each.level == "all";
+        CHECK(json.at("sends").at("analytics") == events_go);
+        CHECK(json.at("sends").at("errors") == errors_go);
+        CHECK(json.at("endpoint") == "https://plane.example");
+        CHECK(json.at("spooled") == 0);
+        CHECK((text.out + json.dump()).find("topsecretkey") == std::string::npos);
+        // Asking leaves nothing behind.
+        CHECK_FALSE(std::filesystem::exists(someone.home.path() / ".local"));
+    }
+}
+
+TEST_CASE("status as a person reads it") {
+    user someone;
+    someone.variables["ACME_NO_TELEMETRY"] = "yes";
+    CHECK(someone.run({}).out ==
+          "Telemetry of acme 1.4.0: none, by ACME_NO_TELEMETRY=yes.\n"
+          "\n"
+          "Warning: ACME_NO_TELEMETRY is deprecated; use ACME_TELEMETRY_LEVEL=none instead.\n"
+          "\n"
+          "Who was asked, in this order; the first that says anything decides:\n"
+          "    flag             nothing\n"
+          "    variable         nothing\n"
+          "  > legacy variable  none, ACME_NO_TELEMETRY=yes\n"
+          "    DO_NOT_TRACK     nothing\n"
+          "    saved choice     nothing\n"
+          "    default          all, the default, no choice was made\n"
+          "\n"
+          "Events: not sent, the level forbids it.\n"
+          "Errors: not sent, the level forbids it.\n"
+          "Waiting to be sent: 0.\n");
+}
+
+TEST_CASE("status of a program that has nowhere to send to, of a development build, and with a wrong variable") {
+    user someone;
+    someone.options.data_plane_url = someone.options.sentry_dsn = "";
+    auto json = someone.run({"--json"}).json();
+    CHECK(json.at("endpoint").is_null());
+    CHECK(json.at("sends").at("analytics") == false);
+    CHECK(someone.run({}).out.find("Events: not sent, there is no place to send them to.") != std::string::npos);
+    user developer;
+    developer.options.product.version = "development";
+    CHECK(developer.run({}).out.find("Errors: not sent, this is a development build.") != std::string::npos);
+    CHECK(developer.run({"--json"}).json().at("development") == true);
+    developer.variables["ACME_RUDDERSTACK_DATA_PLANE_URL"] = "http://127.0.0.1:1";
+    CHECK(developer.run({"--json"}).json().at("endpoint") == "http://127.0.0.1:1");
+    user mistaken;
+    mistaken.variables["ACME_TELEMETRY_LEVEL"] = "loud";
+    const auto answer = mistaken.run({"status", "--json"});
+    CHECK(answer.status == 2);
+    CHECK(answer.json().at("level") == "none");
+    CHECK(answer.json().at("error").get<std::string>().find("loud") != std::string::npos);
+    mistaken.variables = {{"HOME", mistaken.home.string()}, {"ACME_SENTRY_DSN", "http://topsecretkey@"}};
+    CHECK(mistaken.run({}).out.find("Error: sentry_dsn is ") != std::string::npos);
+    CHECK(mistaken.run({}).out.find("topsecretkey") == std::string::npos);
+}
+
+TEST_CASE("on, off and level save the choice, say what goes before it, and what is forbidden is removed") {
+    user someone;
+    someone.leave();
+    CHECK(someone.run({"--json"}).json().at("spooled") == 2);
+    auto answer = someone.run({"level", "errors"});
+    CHECK(answer.status == 0);
+    CHECK(answer.out == "Saved: errors, in " + someone.choice().string() + ".\n");
+    auto json = someone.run({"--json"}).json();
+    CHECK(json.at("level") == "errors");
+    CHECK(json.at("spooled") == 1);
+    answer = someone.run({"off"});
+    CHECK(answer.status == 0);
+    json = someone.run({"--json"}).json();
+    CHECK(json.at("level") == "none");
+    CHECK(json.at("source") == "saved choice");
+    CHECK(json.at("spooled") == 0);
+    someone.variables["DO_NOT_TRACK"] = "1";
+    CHECK(someone.run({"on"}).out ==
+          "Saved: all, in " + someone.choice().string() + ".\nIn this environment DO_NOT_TRACK=1 goes before it.\n");
+    someone.variables.erase("DO_NOT_TRACK");
+    CHECK(someone.run({"on", "--json"}).json().at("level") == "all");
+}
+
+TEST_CASE("a choice that cannot be saved is said, and ends with 1") {
+    user someone;
+    someone.home.write(".config", "a file in the place of the directory");
+    const auto answer = someone.run({"off"});
+    CHECK(answer.status == 1);
+    CHECK(answer.out.empty());
+    CHECK(answer.errors.find("the telemetry choice was not saved: ") == 0);
+}
+
+TEST_CASE("purge removes what waits, and nothing else") {
+    user someone;
+    someone.leave();
+    someone.home.write(".local/state/acme/telemetry/note.txt", "of somebody else");
+    const auto answer = someone.run({"purge"});
+    CHECK(answer.status == 0);
+    CHECK(answer.out == "Nothing waits to be sent.\n");
+    CHECK(someone.run({"--json"}).json().at("spooled") == 0);
+    CHECK(std::filesystem::exists(someone.spool() / "note.txt"));
+    CHECK(someone.run({"--json"}).json().at("level") == "all");
+}
+
+TEST_CASE("preview has the bytes that a server would receive, of events and of errors, and sends and keeps nothing") {
+    user someone;
+    someone.options.account = [] { return std::optional<candor::account>{{"u1", "t1"}}; };
+    someone.options.delivery.compress = false;
+    recording_transport transport;
+    manual_clock clock;
+    {
+        auto options = someone.options;
+        options.delivery.spool.enabled = false;
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            options, transport, clock, fixed_environment{someone.variables}};
+        telemetry.track(candor::init_started{});
+        telemetry.track(candor::sync_started{});
+        telemetry.track(pinged{});
+        telemetry.capture_message(candor::sentry::severity::error, "an error");
+        REQUIRE(telemetry.flush(1s));
+    }
+    const auto sent = transport.requests();
+    const auto shown = someone.run({"preview", "--json"}).json().at("requests");
+    REQUIRE(sent.size() == 2);
+    REQUIRE(shown.size() == 2);
+    for (const auto& request : shown) {
+        const auto same =
+            std::find_if(sent.begin(), sent.end(), [&](const auto& s) { return s.url == request.at("url"); });
+        REQUIRE(same != sent.end());
+        const auto body = request.at("body").get<std::string>();
+        CHECK(without_ids(body) == without_ids(same->body));
+    }
+    const auto text = someone.run({"preview"}).out;
+    CHECK(text.find("POST https://plane.example/base/v1/batch\n{\"batch\":[") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(someone.spool()));
+    CHECK(someone.run({"preview", "--telemetry-level=none"}).out == "Nothing would be sent.\n");
+    const auto only_errors = someone.run({"preview", "--json", "--telemetry-level", "errors"}).json().at("requests");
+    REQUIRE(only_errors.size() == 1);
+    CHECK(only_errors[0].at("url") == "https://errors.example/api/7/envelope/");
+}
+
+TEST_CASE("catalog has every event of the list, and its fields") {
+    const user someone;
+    const auto json = someone.run({"catalog", "--json"}).json();
+    REQUIRE(json.at("events").size() == 3);
+    CHECK(json.at("events")[2].at("name") == "pinged");
+    CHECK(json.at("events")[2].at("fields")[0].at("description") == "What was said");
+    const auto text = someone.run({"catalog"}).out;
+    CHECK(text.starts_with("# What acme can send\n\n"));
+    CHECK(text.find("## `pinged`\n") != std::string::npos);
+}
+
+TEST_CASE("what is no such command is said with the usage, and ends with 2") {
+    const user someone;
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"of"},
+                                                                                       {"level"},
+                                                                                       {"level", "loud"},
+                                                                                       {"level", "none", "more"},
+                                                                                       {"on", "off"},
+                                                                                       {"status", "--yaml"},
+                                                                                       {"\x1b[2J"}}) {
+        CAPTURE(words[0]);
+        const auto answer = someone.run(words);
+        CHECK(answer.status == 2);
+        CHECK(answer.out.empty());
+        CHECK(answer.errors.find("usage: telemetry") != std::string::npos);
+        CHECK(answer.errors.find('\x1b') == std::string::npos);
+        CHECK_FALSE(std::filesystem::exists(someone.choice()));
+    }
+}
+
+}  // namespace command_test
