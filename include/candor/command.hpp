@@ -18,6 +18,8 @@
 #include <candor/consent/choice.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/consent/resolver.hpp>
+#include <candor/delivery/last_delivery.hpp>
+#include <candor/delivery/payload_log.hpp>
 #include <candor/delivery/spool.hpp>
 #include <candor/delivery/spool_directory.hpp>
 #include <candor/delivery/spool_file.hpp>
@@ -28,6 +30,7 @@
 #include <candor/policy/error.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/system_calls.hpp>
+#include <candor/policy/transport.hpp>
 #include <candor/rudderstack/protocol.hpp>
 #include <candor/sentry/crash_recovery.hpp>
 #include <candor/sentry/dsn.hpp>
@@ -39,29 +42,9 @@ namespace candor {
 
 namespace detail {
 
-/// Sends nothing, and keeps what it was to send. Any thread.
-class keeping_transport {
-public:
-    http_response send(const http_request& request) {
-        const std::lock_guard guard{mutex_};
-        requests_.push_back({request.url, request.body});
-        return {.status = 200};
-    }
-    void cancel() noexcept {}
-
-    struct kept {
-        std::string url;
-        std::string body;
-    };
-    [[nodiscard]] std::vector<kept> requests() const {
-        const std::lock_guard guard{mutex_};
-        return requests_;
-    }
-
-private:
-    mutable std::mutex mutex_;
-    std::vector<kept> requests_;
-};
+inline nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
+    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+}
 
 /// What a telemetry command knows of its program. One thread.
 template <environment Environment>
@@ -73,7 +56,9 @@ public:
           environment_{environment},
           resolved_{resolve_level(options.product, argc, argv, environment)},
           sources_{ask_all_level_sources(options.product, argc, argv, environment)},
-          spool_{spool_of(options, environment)} {
+          spool_{spool_of(options, environment)},
+          is_debugging_{is_debugging(options.product, environment)},
+          log_{override_of(options.product, environment, "TELEMETRY_LOG")} {
         try {
             if (const auto to = data_plane_of(options, environment); !to.text.empty())
                 data_plane_ = rudderstack::detail::checked_data_plane_url(to.text).origin();
@@ -87,8 +72,15 @@ public:
     [[nodiscard]] const resolution& resolved() const noexcept { return resolved_; }
     [[nodiscard]] const spool_options& spool() const noexcept { return spool_; }
 
-    [[nodiscard]] bool sends_events() const noexcept { return data_plane_ && candor::sends_analytics(resolved_.level); }
-    [[nodiscard]] bool sends_errors() const noexcept { return errors_ && candor::sends_errors(resolved_.level); }
+    [[nodiscard]] bool sends_events() const noexcept {
+        return data_plane_ && !is_debugging_ && candor::sends_analytics(resolved_.level);
+    }
+    [[nodiscard]] bool sends_errors() const noexcept {
+        return errors_ && !is_debugging_ && candor::sends_errors(resolved_.level);
+    }
+
+    /// Where what is sent is logged.
+    [[nodiscard]] const std::optional<std::string>& log() const noexcept { return log_; }
 
     /// How many messages wait on disk.
     [[nodiscard]] std::uint64_t spooled() const {
@@ -100,9 +92,6 @@ public:
     }
 
     [[nodiscard]] nlohmann::ordered_json json() const {
-        const auto or_null = [](const std::optional<std::string>& text) {
-            return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
-        };
         auto sources = nlohmann::ordered_json::array();
         for (const auto& source : sources_) {
             nlohmann::ordered_json one{{"source", to_string(source.source)}, {"level", nullptr}, {"reason", nullptr}};
@@ -124,6 +113,10 @@ public:
                 {"spooled", spooled()},
                 {"spool", spool_.directory.empty() ? nlohmann::ordered_json(nullptr)
                                                    : nlohmann::ordered_json(printable_path(spool_.directory))},
+                {"last_delivery",
+                 {{"analytics", or_null(delivered("rudderstack"))}, {"errors", or_null(delivered("sentry"))}}},
+                {"debug", is_debugging_},
+                {"log", or_null(log_)},
                 {"warnings", resolved_.warnings},
                 {"error", or_null(resolved_.error ? resolved_.error : problem_)}};
     }
@@ -144,7 +137,10 @@ public:
             out += '\n';
         }
         out += "\nEvents: " + place(sends_events(), data_plane_, candor::sends_analytics(resolved_.level));
+        if (const auto last = delivered("rudderstack")) out += "  last delivered " + *last + ".\n";
         out += "Errors: " + place(sends_errors(), errors_, candor::sends_errors(resolved_.level));
+        if (const auto last = delivered("sentry")) out += "  last delivered " + *last + ".\n";
+        if (log_) out += "Logged in " + printable(*log_) + ".\n";
         const auto waiting = spooled();
         out += "Waiting to be sent: " + std::to_string(waiting);
         if (waiting > 0) out += ", in " + printable_path(spool_.directory);
@@ -152,10 +148,16 @@ public:
     }
 
 private:
+    [[nodiscard]] std::optional<std::string> delivered(std::string_view protocol) const {
+        return last_delivery::read(spool_.directory, protocol);
+    }
+
     /// One line on where something goes, or why it does not.
     std::string place(bool is_sent, const std::optional<std::string>& to, bool is_allowed) const {
         if (is_sent) return "sent to " + *to + ".\n";
         if (!is_allowed) return "not sent, the level forbids it.\n";
+        if (is_debugging_)
+            return "printed and not sent, " + options_.product.variable("TELEMETRY_DEBUG") + " is set.\n";
         return options_.product.is_development() ? "not sent, this is a development build.\n"
                                                  : "not sent, there is no place to send them to.\n";
     }
@@ -165,29 +167,35 @@ private:
     resolution resolved_;
     std::vector<level_answer> sources_;
     spool_options spool_;
+    bool is_debugging_;
+    std::optional<std::string> log_;
     std::optional<std::string> data_plane_;
     std::optional<std::string> errors_;
     std::optional<std::string> problem_;
 };
 
-/// The requests that a run would make that tracked each event once and captured an error, and what an earlier run left.
+/// The requests that a run would make that tracked each event once and captured an error.
 template <clock Clock, environment Environment, event... Events>
-std::vector<keeping_transport::kept> preview_requests(telemetry_options options, level allowed, Clock& clock,
-                                                      const Environment& environment) {
-    keeping_transport transport;
+std::vector<logged_request> preview_requests(telemetry_options options, level allowed, Clock& clock,
+                                             const Environment& environment) {
+    std::mutex mutex;  // events and errors have a worker each
+    std::vector<logged_request> out;
     options.level = allowed;
-    options.capture_crashes = options.capture_uncaught = false;
-    options.delivery.spool.enabled = false;
-    options.delivery.compress = false;
+    options.capture_uncaught = false;
+    options.delivery.dry_run = true;
     options.delivery.on_delivered = nullptr;
     options.delivery.on_dropped = nullptr;
-    {
-        basic_telemetry<keeping_transport, Clock, Environment> telemetry{options, transport, clock, environment};
-        (telemetry.track(Events{}), ...);
-        telemetry.capture_message(sentry::severity::error, "an error");
-        telemetry.flush(std::chrono::seconds{5});
-    }
-    return transport.requests();
+    options.delivery.on_attempt = [&](const http_request& request, const http_response&) {
+        const std::lock_guard guard{mutex};
+        out.push_back({.url = request.url, .body = request.body});
+    };
+    null_transport transport;
+    basic_telemetry<null_transport, Clock, Environment> telemetry{options, transport, clock, environment};
+    (telemetry.track(Events{}), ...);
+    telemetry.capture_message(sentry::severity::error, "an error");
+    telemetry.flush(std::chrono::seconds{5});
+    telemetry.shutdown();
+    return out;
 }
 
 /// The words of a telemetry command, without the flags.
@@ -228,6 +236,7 @@ inline constexpr std::string_view command_usage =
     "       telemetry off       from now on nothing is sent, and what waits is removed\n"
     "       telemetry level L   none, errors, stats or all\n"
     "       telemetry preview   exactly what a run would send; sends nothing\n"
+    "       telemetry log       what was sent, where a log is kept\n"
     "       telemetry catalog   every event and field that can be sent\n"
     "       telemetry purge     removes what waits to be sent\n"
     "Each takes --json.\n";
@@ -260,8 +269,9 @@ bool purge_what_waits(const telemetry_options& options, level allowed, const Env
 ///                                          argv + 1, std::cout, std::cerr);
 ///
 /// `argv[0]` is the command's own name, what follows are its words: nothing or `status`, `on`, `off`, `level L`,
-/// `preview`, `catalog`, `purge`, each with `--json` where that is wanted; `--telemetry-level` is read as in any run.
-/// `options` are those of the program's telemetry, whose level is not looked at; the events are all that it can send.
+/// `preview`, `log`, `catalog`, `purge`, each with `--json` where that is wanted; `--telemetry-level` is read as in any
+/// run. `options` are those of the program's telemetry, whose level is not looked at; the events are all that it can
+/// send.
 ///
 /// `preview` makes the requests that a run would make that tracked each event once, with its default values, and
 /// captured one error, and prints them instead of sending them; the account source and the hooks of `options` are
@@ -309,6 +319,25 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         }
         if (text.empty()) text = "Nothing would be sent.\n";
         show({{"requests", requests}}, text);
+        return done;
+    }
+    if (command == "log") {
+        auto requests = nlohmann::ordered_json::array();
+        std::string text;
+        if (report.log()) {
+            for (const auto& request : detail::payload_log::read(*report.log())) {
+                requests.push_back({{"url", request.url}, {"answer", request.answer}, {"body", request.body}});
+                text += detail::readable_request(request.url, request.body) +
+                        "answer: " + detail::printable(request.answer) + "\n\n";
+            }
+            if (text.empty()) text = "Nothing has been sent since " + detail::printable(*report.log()) + " is kept.\n";
+        } else {
+            text = "No log is kept.";
+            if (!options.product.env_prefix.empty())
+                text += " " + options.product.variable("TELEMETRY_LOG") + " names a file to keep one in.";
+            text += '\n';
+        }
+        show({{"log", detail::or_null(report.log())}, {"requests", requests}}, text);
         return done;
     }
     if (command == "purge") {

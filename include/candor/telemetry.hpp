@@ -263,13 +263,16 @@ private:
         detail::check(options);
         shutdown_timeout_ = options.shutdown_timeout;
         directory_ = detail::telemetry_directory(variables, options.product.name);
-        spool_ = detail::spool_of(options, variables);
+        delivery_.spool = detail::spool_of(options, variables);
         purge(options.level);
+        if (options.level == level::none) return;
+        is_debugging_ = detail::is_debugging(options.product, variables);
+        delivery_ = detail::delivery_of(options, variables);
         if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
         if (!analytics_ && !errors_) return;
         session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
-        if (errors_ && options.capture_crashes) start_crash_handler(options);
+        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(options);
         if (errors_ && options.capture_uncaught) {
             terminations_.emplace([this](const std::exception_ptr& exception) {
                 if (auto* const mine = session_->get())
@@ -282,9 +285,9 @@ private:
     /// Removes what earlier runs left and the level does not allow.
     void purge(level allowed) noexcept {
         std::error_code ignored;
-        if (std::filesystem::is_directory(spool_.directory, ignored)) {
-            if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
-            if (!candor::sends_errors(allowed)) detail::purge_spool(spool_.directory, "sentry");
+        if (std::filesystem::is_directory(delivery_.spool.directory, ignored)) {
+            if (!candor::sends_analytics(allowed)) detail::purge_spool(delivery_.spool.directory, "rudderstack");
+            if (!candor::sends_errors(allowed)) detail::purge_spool(delivery_.spool.directory, "sentry");
         }
         if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
             return;
@@ -302,10 +305,13 @@ private:
 
     template <class... Lent>
     void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto data_plane = detail::data_plane_of(options, variables);
-        const auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
-        if (data_plane.text.empty()) return;
-
+        auto data_plane = detail::data_plane_of(options, variables);
+        auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
+        if (data_plane.text.empty()) {
+            if (!is_debugging_) return;
+            data_plane.text = "http://nowhere.invalid";
+            write_key = "none";
+        }
         try {
             analytics_settings to{
                 .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
@@ -317,10 +323,9 @@ private:
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics),
                 .secrets = redactor::make(variables, options.secrets),
-                .delivery = options.delivery,
+                .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             rudderstack::detail::check_write_key(to.write_key);
-            to.delivery.spool = spool_;
             detail::check_reach(policies(lent...).transport(), to.data_plane);
             analytics_ = std::move(to);
         } catch (const configuration_error& error) {
@@ -334,8 +339,11 @@ private:
 
     template <class... Lent>
     void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto dsn = detail::sentry_dsn_of(options, variables);
-        if (dsn.text.empty()) return;
+        auto dsn = detail::sentry_dsn_of(options, variables);
+        if (dsn.text.empty()) {
+            if (!is_debugging_) return;
+            dsn.text = "http://none@nowhere.invalid/1";
+        }
         try {
             sentry::detail::reporter_settings to{
                 .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.text),
@@ -343,7 +351,9 @@ private:
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
                 .secrets = redactor::make(variables, options.secrets),
-                .spool = spool_,
+                .spool = delivery_.spool,
+                .on_attempt = delivery_.on_attempt,
+                .dry_run = delivery_.dry_run,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
             errors_ = std::move(to);
@@ -372,7 +382,8 @@ private:
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
-    spool_options spool_;
+    delivery_options delivery_;
+    bool is_debugging_ = false;
     std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
     std::optional<analytics_settings> analytics_;                  ///< where events are sent
     std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent

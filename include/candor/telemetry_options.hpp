@@ -2,7 +2,9 @@
 #define CANDOR_TELEMETRY_OPTIONS_HPP
 
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
+#include <candor/delivery/payload_log.hpp>
 #include <candor/identity/account.hpp>
 #include <candor/identity/internal_team.hpp>
 #include <candor/identity/uuid.hpp>
@@ -19,6 +22,7 @@
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/file_system.hpp>
+#include <candor/policy/http.hpp>
 #include <candor/policy/product.hpp>
 #include <candor/rudderstack/protocol.hpp>
 #include <candor/sentry/dsn.hpp>
@@ -27,6 +31,10 @@
 namespace candor {
 
 /// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
+///
+/// With `<PREFIX>_TELEMETRY_DEBUG` set, each payload is printed to standard error, readable, and nothing is sent,
+/// stored or taken from the spool; there need be no destination. `<PREFIX>_TELEMETRY_LOG` names a file (0600, at most 5
+/// MiB, and as much before it under the same name with `.old`) to which each payload that was sent is appended.
 struct telemetry_options {
     candor::product product{};
     candor::level level = level::all;      ///< from `resolve_level`
@@ -80,6 +88,12 @@ std::optional<std::string> override_of(const product& of, const Environment& var
     return value;
 }
 
+/// Whether `<PREFIX>_TELEMETRY_DEBUG` is set, to anything but `0`: payloads are printed and not sent.
+template <environment Environment>
+bool is_debugging(const product& of, const Environment& variables) {
+    return override_of(of, variables, "TELEMETRY_DEBUG").value_or("0") != "0";
+}
+
 /// Where something is sent, as it was written; nowhere where it is empty.
 struct endpoint_text {
     std::string text{};
@@ -124,6 +138,29 @@ spool_options spool_of(const telemetry_options& options, const Environment& vari
     spool_options out = options.delivery.spool;
     if (!out.directory.empty()) return out;
     if (auto directory = telemetry_directory(variables, options.product.name)) out.directory = *std::move(directory);
+    return out;
+}
+
+/// How a program delivers: as it says, with its spool, and with what the user wants to see of it. A program that sends
+/// nothing anyway is left alone.
+template <environment Environment>
+delivery_options delivery_of(const telemetry_options& options, const Environment& variables) {
+    delivery_options out = options.delivery;
+    out.spool = spool_of(options, variables);
+    if (out.dry_run) return out;
+    if (is_debugging(options.product, variables)) {
+        out.dry_run = true;
+        out.on_attempt = [](const http_request& request, const http_response&) {
+            const auto text = readable_request(request.url, request.body);
+            std::fwrite(text.data(), 1, text.size(), stderr);
+        };
+    } else if (const auto file = override_of(options.product, variables, "TELEMETRY_LOG")) {
+        out.on_attempt = [log = std::make_shared<payload_log>(*file, options.diagnostics), next = out.on_attempt](
+                             const http_request& request, const http_response& answer) {
+            log->append(request, answer);
+            if (next) next(request, answer);
+        };
+    }
     return out;
 }
 

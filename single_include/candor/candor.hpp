@@ -988,422 +988,6 @@ template <environment Environment>
 
 }  // namespace candor
 
-// ---- candor/delivery/statistics.hpp
-
-namespace candor {
-
-/// What became of a call that hands over a message.
-enum class admission {
-    accepted,       ///< it will be delivered, or counted in `statistics::dropped`
-    disabled,       ///< telemetry is off, or this destination is
-    full,           ///< as much waits as may wait; nothing was changed, the call may be repeated
-    too_large,      ///< larger than one message may be
-    too_deep,       ///< a property nests deeper than 64 levels
-    invalid,        ///< lacks what its type needs, such as a user id
-    closed,         ///< `shutdown` was called
-    out_of_memory,  ///< no memory or no thread could be had
-    sampled,        ///< left out by the sample rate, or by `before_send` before it was queued
-    duplicate,      ///< the same exception was captured before, further in
-};
-
-inline constexpr std::size_t admission_count = 10;
-
-[[nodiscard]] constexpr std::string_view to_string(admission a) noexcept {
-    constexpr std::array<std::string_view, admission_count> names{"accepted", "disabled", "full",   "too_large",
-                                                                  "too_deep", "invalid",  "closed", "out_of_memory",
-                                                                  "sampled",  "duplicate"};
-    return names[static_cast<std::size_t>(a)];
-}
-
-/// Why an accepted message was given up.
-enum class drop_reason {
-    internal,      ///< the team is the product's own
-    no_account,    ///< the event requires an account, and nobody is logged in
-    too_large,     ///< the server refused it for its size, even alone
-    rejected,      ///< the server refused it for good
-    unauthorized,  ///< the server does not take this key, or has no such source
-    shutdown,      ///< time was up
-    failed,        ///< it could not be made into a message: out of memory, or a callback threw
-    vetoed,        ///< `before_send` said no
-    rate_limited,  ///< the server takes no more for now
-    expired,       ///< it lay in the spool for too long
-    evicted,       ///< the spool was full, and it was the oldest
-    exhausted,     ///< it lay in the spool, and the server answered and did not take it too often
-    revoked,       ///< the user's consent was revoked
-};
-
-inline constexpr std::size_t drop_reason_count = 13;
-
-[[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{
-        "internal", "no_account",   "too_large", "rejected", "unauthorized", "shutdown", "failed",
-        "vetoed",   "rate_limited", "expired",   "evicted",  "exhausted",    "revoked"};
-    return names[static_cast<std::size_t>(r)];
-}
-
-/// A number for every reason. Iterates over pairs of a reason and its number, zeros included.
-template <class Reason, std::size_t Count>
-class counts_by {
-public:
-    [[nodiscard]] std::uint64_t& operator[](Reason reason) noexcept { return items_[index(reason)].second; }
-    [[nodiscard]] std::uint64_t operator[](Reason reason) const noexcept { return items_[index(reason)].second; }
-
-    /// The sum over all reasons.
-    [[nodiscard]] std::uint64_t total() const noexcept {
-        return std::accumulate(items_.begin(), items_.end(), std::uint64_t{},
-                               [](std::uint64_t sum, const auto& item) { return sum + item.second; });
-    }
-
-    [[nodiscard]] auto begin() const noexcept { return items_.begin(); }
-    [[nodiscard]] auto end() const noexcept { return items_.end(); }
-
-    counts_by& operator+=(const counts_by& other) noexcept {
-        for (const auto& [reason, count] : other) (*this)[reason] += count;
-        return *this;
-    }
-
-private:
-    static constexpr std::size_t index(Reason reason) noexcept { return static_cast<std::size_t>(reason); }
-
-    std::array<std::pair<Reason, std::uint64_t>, Count> items_ = [] {
-        std::array<std::pair<Reason, std::uint64_t>, Count> items{};
-        for (std::size_t i = 0; i < Count; ++i) items[i].first = static_cast<Reason>(i);
-        return items;
-    }();
-};
-
-/// Where every message is, at one moment: `accepted == delivered + pending + spooled + dropped.total()`.
-struct statistics {
-    std::uint64_t accepted = 0;   ///< calls answered `accepted`, and messages taken over from an earlier run
-    std::uint64_t delivered = 0;  ///< the server has them
-    std::uint64_t pending = 0;    ///< waiting or under way
-    std::uint64_t spooled = 0;    ///< on disk, for a later run
-    std::uint64_t recovered = 0;  ///< how many of `accepted` an earlier run left
-    counts_by<drop_reason, drop_reason_count> dropped{};
-    counts_by<admission, admission_count> refused{};  ///< calls answered otherwise; outside the sum
-
-    statistics& operator+=(const statistics& other) noexcept {
-        accepted += other.accepted;
-        delivered += other.delivered;
-        pending += other.pending;
-        spooled += other.spooled;
-        recovered += other.recovered;
-        dropped += other.dropped;
-        refused += other.refused;
-        return *this;
-    }
-};
-
-}  // namespace candor
-
-// ---- candor/policy/diagnostic.hpp
-
-namespace candor {
-
-/// Where candor says what a developer may want to know and no user needs to: a destination that is off, a file that
-/// could not be read. May be empty.
-///
-/// Called on candor's worker or on the thread that constructs an object, never under a lock of candor's. The text is
-/// one line without credentials, and is valid during the call only. What the sink throws is swallowed.
-using diagnostic_sink = std::function<void(std::string_view text)>;
-
-namespace detail {
-
-/// Tells the sink, where there is one.
-inline void report(const diagnostic_sink& sink, std::string_view text) noexcept {
-    if (!sink) return;
-    try {
-        sink(text);
-    } catch (...) {  // a sink that fails must not stop the worker, and there is nobody left to tell
-    }
-}
-
-}  // namespace detail
-
-}  // namespace candor
-
-// ---- candor/delivery/options.hpp
-
-namespace candor {
-
-/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
-/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
-///
-/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
-/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
-/// that. What cannot be stored is tried all the same.
-struct spool_options {
-    bool enabled = true;
-    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
-    /// spool for a client by itself.
-    std::filesystem::path directory{};
-    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
-    std::size_t max_files = 256;                        ///< the same in files, of a batch each
-    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
-};
-
-/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
-///
-/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
-/// while they run; what they throw is contained.
-struct delivery_options {
-    std::size_t batch_messages = 250;                ///< a request carries at most so many
-    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
-    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
-    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
-    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
-    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
-    std::chrono::milliseconds connect_timeout{3000};
-    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
-    bool compress = true;                               ///< gzip, where the transport can
-    spool_options spool{};
-
-    /// A message has arrived: its JSON, without `sentAt`.
-    std::function<void(std::string_view message)> on_delivered{};
-    /// A message was given up. Its JSON is empty where it was given up before it was made.
-    std::function<void(std::string_view message, drop_reason)> on_dropped{};
-};
-
-namespace detail {
-
-inline void check_positive(std::string_view field, std::size_t value) {
-    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
-}
-
-inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
-    if (value <= value.zero())
-        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
-}
-
-inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
-    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
-}
-
-/// Throws `configuration_error` for the first option that cannot work.
-inline void check(const delivery_options& options) {
-    check_positive("delivery.batch_messages", options.batch_messages);
-    check_positive("delivery.batch_bytes", options.batch_bytes);
-    check_positive("delivery.message_bytes", options.message_bytes);
-    check_positive("delivery.queue_messages", options.queue_messages);
-    check_positive("delivery.queue_bytes", options.queue_bytes);
-    check_positive("delivery.flush_interval", options.flush_interval);
-    check_positive("delivery.connect_timeout", options.connect_timeout);
-    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
-    check_positive("delivery.spool.max_files", options.spool.max_files);
-    constexpr std::chrono::hours a_century{876'000};
-    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
-        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
-    check_positive("delivery.request_timeout", options.request_timeout);
-    constexpr std::size_t largest_message = 1024 * 1024;
-    if (options.message_bytes > largest_message)
-        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
-    if (options.message_bytes > options.batch_bytes)
-        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
-                                  "at least delivery.message_bytes"};
-}
-
-}  // namespace detail
-
-}  // namespace candor
-
-// ---- candor/policy/clock.hpp
-
-namespace candor {
-
-/// A point on the clock that never jumps: what deadlines and waits are measured with.
-using steady_time = std::chrono::steady_clock::time_point;
-
-/// A point in calendar time with nanoseconds: what stands in events. It may jump.
-using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
-
-namespace detail {
-
-/// Now and `timeout` later, without overflow for a timeout that means "for ever".
-inline steady_time after(steady_time now, std::chrono::nanoseconds timeout) noexcept {
-    return timeout > steady_time::max() - now ? steady_time::max() : now + timeout;
-}
-
-}  // namespace detail
-
-/// A source of time, and the only way candor waits. Every member may be called from any thread at once.
-///
-/// 1. `now()` is monotonic and does not throw.
-/// 2. `wall_now()` is the calendar time and does not throw.
-/// 3. `idle_until(lock, changed, deadline)`: candor's worker has nothing to do before `deadline`. Called with
-///    `lock` held; releases it while waiting and holds it again on return. Returns when `changed` is notified,
-///    when `deadline` is reached, or spuriously. `steady_time::max()` means no deadline.
-/// 4. `wait_until(lock, changed, deadline)`: a thread of the program waits for the worker, on the same terms. It
-///    is a member of its own so that a simulated clock can let time pass exactly then.
-template <class C>
-concept clock = requires(C& c, std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time t) {
-    { c.now() }
-    noexcept->std::same_as<steady_time>;
-    { c.wall_now() }
-    noexcept->std::same_as<wall_time>;
-    c.idle_until(lock, changed, t);
-    c.wait_until(lock, changed, t);
-};
-
-/// The system's clocks. Stateless.
-class system_clock {
-public:
-    [[nodiscard]] steady_time now() const noexcept { return std::chrono::steady_clock::now(); }
-
-    [[nodiscard]] wall_time wall_now() const noexcept {
-        return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
-    }
-
-    void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
-        wait_until(lock, changed, deadline);
-    }
-
-    void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
-        if (deadline == steady_time::max()) {
-            changed.wait(lock);  // a library may overflow when it converts the largest time point
-        } else {
-            changed.wait_until(lock, deadline);
-        }
-    }
-};
-
-}  // namespace candor
-
-// ---- candor/policy/http.hpp
-
-namespace candor {
-
-/// One header field of a request or an answer.
-struct http_header {
-    std::string name{};
-    std::string value{};
-};
-
-namespace detail {
-
-/// Whether two ASCII texts are the same but for the case of their letters.
-inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    if (a.size() != b.size()) return false;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        if (lower(a[i]) != lower(b[i])) return false;
-    return true;
-}
-
-/// The value of the first header of that name, or null.
-inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
-    for (const auto& h : headers)
-        if (equal_ignoring_case(h.name, name)) return &h.value;
-    return nullptr;
-}
-
-}  // namespace detail
-
-/// A request as a protocol makes it. Plain data; a transport only moves it.
-struct http_request {
-    std::string method = "POST";
-    std::string url{};                   ///< absolute, checked when the client was made
-    std::vector<http_header> headers{};  ///< without Host, Content-Length and Content-Encoding
-    std::string body{};                  ///< plain, never compressed
-    bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
-    std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
-    std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
-};
-
-/// Why there is no answer.
-enum class transport_error {
-    none,         ///< there is one: `status` is set
-    unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
-    tls,          ///< no trustworthy encrypted connection; never retried in the clear
-    timeout,      ///< a deadline of the request passed
-    broken,       ///< the connection ended before a whole answer came
-    cancelled,    ///< `cancel()` was called
-};
-
-/// An answer, or the reason why there is none.
-struct http_response {
-    int status = 0;
-    std::vector<http_header> headers{};
-    std::string body{};  ///< at most 64 KiB, the rest is not read
-    transport_error error = transport_error::none;
-    std::string message{};  ///< for a person, where `error` is set
-
-    /// The value of the first header of that name (letters of either case), or null.
-    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
-        return detail::find_header(headers, name);
-    }
-};
-
-}  // namespace candor
-
-// ---- candor/delivery/protocol.hpp
-
-namespace candor::detail {
-
-/// Where a ready message lies in its batch.
-struct message {
-    std::size_t offset = 0;
-    std::size_t size = 0;
-    std::size_t sent_at = 0;      ///< where in the message the time of sending belongs; it is never stored
-    std::size_t record_size = 0;  ///< what it counted as in the queue
-};
-
-/// Some messages of a batch, one behind the other.
-struct message_range {
-    std::string_view bytes;
-    std::span<const message> messages;
-
-    [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
-
-    /// What they counted as in the queue.
-    [[nodiscard]] std::size_t record_size() const noexcept {
-        std::size_t out = 0;
-        for (const auto& m : messages) out += m.record_size;
-        return out;
-    }
-};
-
-/// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.
-struct preparation {
-    std::size_t sent_at = 0;
-    std::optional<drop_reason> dropped{};
-};
-
-/// What an answer means.
-struct verdict {
-    enum class action {
-        deliver,  ///< the server has the messages
-        retry,    ///< the same messages again, later
-        split,    ///< one of them is at fault: each half by itself; a single one is dropped for `reason`
-        drop,     ///< they are given up for `reason`
-    };
-    action what = action::retry;
-    drop_reason reason = drop_reason::rejected;
-    std::optional<std::chrono::milliseconds> wait{};  ///< before the next request; where empty, as the backoff says
-    std::string diagnostic{};                         ///< for a person, said once for each status or kind of failure
-};
-
-/// A back end on the pipeline: how records become a request, and what an answer means. Its members are called by the
-/// pipeline's worker alone. What they throw costs the batch at hand (`drop_reason::failed`), nothing else.
-///
-/// 1. `prepare(record, out)` appends the message that a record becomes.
-/// 2. `request()` gives all of a request but its body.
-/// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
-/// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
-/// 5. `judge(response, now)` says what an answer means.
-/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
-template <class P>
-concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
-                            wall_time now, const http_response& response) {
-    { p.prepare(record, out) } -> std::same_as<preparation>;
-    { p.request() } -> std::same_as<http_request>;
-    p.write_body(messages, now, out);
-    { P::envelope_size } -> std::convertible_to<std::size_t>;
-    { P::message_overhead } -> std::convertible_to<std::size_t>;
-    { p.judge(response, now) } -> std::same_as<verdict>;
-};
-
-}  // namespace candor::detail
-
 // ---- candor/policy/fork.hpp
 
 #ifndef _WIN32
@@ -1673,6 +1257,7 @@ public:
     };
 
     bool write(const std::string&, std::string_view) { return false; }
+    void write_in_place(const std::string&, std::string_view) {}
     std::vector<entry> list() { return {}; }
     std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
     file claim(const std::string&) noexcept { return {}; }
@@ -1757,6 +1342,15 @@ private:
         return false;
     }
 
+    /// Makes a small file, or writes over the beginning of one, without a sync: it may be torn or lost.
+    void write_in_place(const std::string& name, std::string_view content) noexcept {
+        if (!open(true)) return;
+        const file made{Calls::openat(descriptor_, name.c_str(),
+                                      O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600),
+                        name};
+        if (made.is_open() && is_own_file(made)) static_cast<void>(made.overwrite(0, content));
+    }
+
     /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
     std::vector<entry> list() {
         std::vector<entry> out;
@@ -1789,11 +1383,7 @@ private:
         const file found{
             Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
             name};
-        struct stat facts {};
-        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
-            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
-            return std::nullopt;
-        }
+        if (!found.is_open() || !is_own_file(found)) return std::nullopt;
         return found.read(limit);
     }
 
@@ -1887,6 +1477,13 @@ private:
         return true;
     }
 
+    /// Whether it is a plain file of this user, under one name at most: under none, it was replaced meanwhile.
+    static bool is_own_file(const file& of) noexcept {
+        struct stat found {};
+        return Calls::fstat(of.descriptor(), &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink <= 1 &&
+               found.st_uid == ::geteuid();
+    }
+
     /// Whether the directory's entry still is that file.
     bool is_named(const file& of, const struct stat& facts) const noexcept {
         struct stat found {};
@@ -1927,6 +1524,668 @@ private:
     closed_in_child not_in_child_{};
 
 #endif
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/clock.hpp
+
+namespace candor {
+
+/// A point on the clock that never jumps: what deadlines and waits are measured with.
+using steady_time = std::chrono::steady_clock::time_point;
+
+/// A point in calendar time with nanoseconds: what stands in events. It may jump.
+using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
+
+namespace detail {
+
+/// Now and `timeout` later, without overflow for a timeout that means "for ever".
+inline steady_time after(steady_time now, std::chrono::nanoseconds timeout) noexcept {
+    return timeout > steady_time::max() - now ? steady_time::max() : now + timeout;
+}
+
+}  // namespace detail
+
+/// A source of time, and the only way candor waits. Every member may be called from any thread at once.
+///
+/// 1. `now()` is monotonic and does not throw.
+/// 2. `wall_now()` is the calendar time and does not throw.
+/// 3. `idle_until(lock, changed, deadline)`: candor's worker has nothing to do before `deadline`. Called with
+///    `lock` held; releases it while waiting and holds it again on return. Returns when `changed` is notified,
+///    when `deadline` is reached, or spuriously. `steady_time::max()` means no deadline.
+/// 4. `wait_until(lock, changed, deadline)`: a thread of the program waits for the worker, on the same terms. It
+///    is a member of its own so that a simulated clock can let time pass exactly then.
+template <class C>
+concept clock = requires(C& c, std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time t) {
+    { c.now() }
+    noexcept->std::same_as<steady_time>;
+    { c.wall_now() }
+    noexcept->std::same_as<wall_time>;
+    c.idle_until(lock, changed, t);
+    c.wait_until(lock, changed, t);
+};
+
+/// The system's clocks. Stateless.
+class system_clock {
+public:
+    [[nodiscard]] steady_time now() const noexcept { return std::chrono::steady_clock::now(); }
+
+    [[nodiscard]] wall_time wall_now() const noexcept {
+        return std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+    }
+
+    void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
+        wait_until(lock, changed, deadline);
+    }
+
+    void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) const {
+        if (deadline == steady_time::max()) {
+            changed.wait(lock);  // a library may overflow when it converts the largest time point
+        } else {
+            changed.wait_until(lock, deadline);
+        }
+    }
+};
+
+}  // namespace candor
+
+// ---- candor/event/rfc3339.hpp
+
+namespace candor::detail {
+
+/// The most bytes that `write_rfc3339` writes.
+inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
+
+/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
+/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
+inline char* write_rfc3339(wall_time time, char* out) noexcept {
+    const auto put = [&out](unsigned value, int digits) {
+        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+        out += digits;
+    };
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+    const auto day = std::chrono::floor<std::chrono::days>(seconds);
+    const std::chrono::year_month_day date{day};
+    const auto of_day = static_cast<unsigned>((seconds - day).count());
+
+    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.month()), 2);
+    *out++ = '-';
+    put(static_cast<unsigned>(date.day()), 2);
+    *out++ = 'T';
+    put(of_day / 3600, 2);
+    *out++ = ':';
+    put(of_day / 60 % 60, 2);
+    *out++ = ':';
+    put(of_day % 60, 2);
+    const auto fraction =
+        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
+    if (fraction != 0) {
+        *out++ = '.';
+        put(fraction, 9);
+        while (out[-1] == '0') --out;
+    }
+    *out++ = 'Z';
+    return out;
+}
+
+/// The same as a string.
+inline std::string to_rfc3339(wall_time time) {
+    char text[rfc3339_size];
+    return {text, write_rfc3339(time, text)};
+}
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/last_delivery.hpp
+
+namespace candor::detail {
+
+/// When a run last delivered something, for a person who asks: a file of the spool's directory that says
+/// `2026-01-02T03:04:05Z`. It is written in place and not synced: a run that delivers all it has should not wait for
+/// the disk, and nothing depends on it. Its name begins as those of the protocol's spool do, so that it goes with them.
+struct last_delivery {
+    static constexpr std::size_t file_size = std::string_view{"2026-01-02T03:04:05Z\n"}.size();
+
+    static std::string file_name(std::string_view protocol) { return std::string{protocol} + "-last.delivered"; }
+
+    /// What fails is as if nothing had been delivered.
+    template <class Calls>
+    static void note(const std::filesystem::path& directory, std::string_view protocol, wall_time now) noexcept {
+        try {
+            const auto text = to_rfc3339(std::chrono::floor<std::chrono::seconds>(now)) + "\n";
+            if (text.size() == file_size) spool_directory<Calls>{directory}.write_in_place(file_name(protocol), text);
+        } catch (...) {  // no memory
+        }
+    }
+
+    /// Nothing where nothing is known of it.
+    static std::optional<std::string> read(const std::filesystem::path& directory, std::string_view protocol) {
+        if (directory.empty()) return std::nullopt;
+        auto text = spool_directory<system_calls>{directory}.read(file_name(protocol), file_size);
+        if (!text || text->size() != file_size) return std::nullopt;
+        constexpr std::string_view shape = "0000-00-00T00:00:00Z\n";
+        for (std::size_t i = 0; i < file_size; ++i) {
+            const char c = (*text)[i];
+            if (shape[i] == '0' ? c < '0' || c > '9' : c != shape[i]) return std::nullopt;
+        }
+        text->pop_back();
+        return text;
+    }
+};
+
+}  // namespace candor::detail
+
+// ---- candor/policy/diagnostic.hpp
+
+namespace candor {
+
+/// Where candor says what a developer may want to know and no user needs to: a destination that is off, a file that
+/// could not be read. May be empty.
+///
+/// Called on candor's worker or on the thread that constructs an object, never under a lock of candor's. The text is
+/// one line without credentials, and is valid during the call only. What the sink throws is swallowed.
+using diagnostic_sink = std::function<void(std::string_view text)>;
+
+namespace detail {
+
+/// Tells the sink, where there is one.
+inline void report(const diagnostic_sink& sink, std::string_view text) noexcept {
+    if (!sink) return;
+    try {
+        sink(text);
+    } catch (...) {  // a sink that fails must not stop the worker, and there is nobody left to tell
+    }
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+// ---- candor/policy/http.hpp
+
+namespace candor {
+
+/// One header field of a request or an answer.
+struct http_header {
+    std::string name{};
+    std::string value{};
+};
+
+namespace detail {
+
+/// Whether two ASCII texts are the same but for the case of their letters.
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lower(a[i]) != lower(b[i])) return false;
+    return true;
+}
+
+/// The value of the first header of that name, or null.
+inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
+    for (const auto& h : headers)
+        if (equal_ignoring_case(h.name, name)) return &h.value;
+    return nullptr;
+}
+
+}  // namespace detail
+
+/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_request {
+    std::string method = "POST";
+    std::string url{};                   ///< absolute, checked when the client was made
+    std::vector<http_header> headers{};  ///< without Host, Content-Length and Content-Encoding
+    std::string body{};                  ///< plain, never compressed
+    bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
+    std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
+    std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+};
+
+/// Why there is no answer.
+enum class transport_error {
+    none,         ///< there is one: `status` is set
+    unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
+    tls,          ///< no trustworthy encrypted connection; never retried in the clear
+    timeout,      ///< a deadline of the request passed
+    broken,       ///< the connection ended before a whole answer came
+    cancelled,    ///< `cancel()` was called
+};
+
+/// An answer, or the reason why there is none.
+struct http_response {
+    int status = 0;
+    std::vector<http_header> headers{};
+    std::string body{};  ///< at most 64 KiB, the rest is not read
+    transport_error error = transport_error::none;
+    std::string message{};  ///< for a person, where `error` is set
+
+    /// The value of the first header of that name (letters of either case), or null.
+    [[nodiscard]] const std::string* header(std::string_view name) const noexcept {
+        return detail::find_header(headers, name);
+    }
+};
+
+}  // namespace candor
+
+// ---- candor/delivery/payload_log.hpp
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+#endif
+
+namespace candor::detail {
+
+/// A request in a form for a person: where to, and its body, each line of which that is JSON stands indented.
+inline std::string readable_request(std::string_view url, std::string_view body) {
+    std::string out = "POST " + printable(url, url.size()) + '\n';
+    while (!body.empty()) {
+        const auto line = body.substr(0, body.find('\n'));
+        body.remove_prefix(std::min(line.size() + 1, body.size()));
+        const auto json = nlohmann::ordered_json::parse(line, nullptr, false);
+        if (json.is_discarded()) {
+            out += printable(line, line.size());
+        } else {
+            out += json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+        }
+        out += '\n';
+    }
+    return out;
+}
+
+/// One request that may have reached its server.
+struct logged_request {
+    std::string url{};
+    std::string answer{};  ///< `200`, or why there is none
+    std::string body{};    ///< as it was sent, before compression
+};
+
+/// Appends each request that may have reached its server to a file, a line of JSON each:
+///
+///     {"url":"https://…/v1/batch","answer":"200","body":"{\"batch\":[…]}"}
+///
+/// The file is readable by its owner only. Before it grows beyond 5 MiB it is renamed to the same name with `.old`,
+/// in the place of the last one of that name. Several processes may append to one file. What cannot be written is
+/// said once and does no harm. Thread-safe.
+class payload_log {
+public:
+    static constexpr std::size_t max_bytes = 5 * 1024 * 1024;
+
+    payload_log(std::filesystem::path file, diagnostic_sink diagnostics)
+        : file_{std::move(file)}, diagnostics_{std::move(diagnostics)} {}
+
+    /// Throws only `std::bad_alloc`.
+    void append(const http_request& request, const http_response& response) {
+        // Of these no byte of the body has left.
+        if (response.error == transport_error::unreachable || response.error == transport_error::tls) return;
+        const nlohmann::ordered_json line{
+            {"url", request.url}, {"answer", answer_of(response)}, {"body", request.body}};
+        const auto text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+        const auto problem = write(text);
+        if (!problem.empty() && !has_complained_.exchange(true))
+            report(diagnostics_, "what is sent is not logged: " + printable_path(file_) + " " + problem);
+    }
+
+    /// What such a file holds, the oldest first, what was renamed too. Nothing where there is no file. Lines that are
+    /// none of ours are left out. Throws only `std::bad_alloc`.
+    static std::vector<logged_request> read(const std::filesystem::path& file) {
+        std::vector<logged_request> out;
+        for (const auto& path : {old_name(file), file}) {
+            const auto found = read_file(path, 2 * max_bytes);
+            for (std::string_view left{found.content}; !left.empty();) {
+                const auto line = left.substr(0, left.find('\n'));
+                left.remove_prefix(std::min(line.size() + 1, left.size()));
+                const auto json = nlohmann::json::parse(line, nullptr, false);
+                if (json.is_object()) out.push_back({text(json, "url"), text(json, "answer"), text(json, "body")});
+            }
+        }
+        return out;
+    }
+
+private:
+    static std::filesystem::path old_name(std::filesystem::path file) { return file += ".old"; }
+
+    static std::string text(const nlohmann::json& of, const char* name) {
+        const auto found = of.find(name);
+        return found != of.end() && found->is_string() ? found->get<std::string>() : std::string{};
+    }
+
+    static std::string answer_of(const http_response& response) {
+        switch (response.error) {
+            case transport_error::none:
+                return std::to_string(response.status);
+            case transport_error::timeout:
+                return "none in time";
+            case transport_error::cancelled:
+                return "none, cancelled";
+            default:
+                return "none, the connection broke";
+        }
+    }
+
+#ifdef _WIN32
+
+    std::string write(const std::string& text) {
+        std::error_code error;
+        const auto size = std::filesystem::file_size(file_, error);
+        if (!error && size + text.size() > max_bytes) std::filesystem::rename(file_, old_name(file_), error);
+        std::FILE* out = nullptr;
+        if (const auto failed = ::_wfopen_s(&out, file_.c_str(), L"ab"); failed != 0) return cannot_be_written(failed);
+        const bool is_whole = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+        return std::fclose(out) == 0 && is_whole ? std::string{} : cannot_be_written(errno);
+    }
+
+#else
+
+    /// What went wrong, in one line.
+    std::string write(const std::string& text) {
+        for (int attempt = 0;; ++attempt) {
+            // Not one that waits for a reader, and not where a link leads that somebody else may have put there.
+            const owned_descriptor out{::open(
+                file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600)};
+            struct stat found {};
+            if (out.value < 0 || ::fstat(out.value, &found) != 0) return cannot_be_written(errno);
+            if (!S_ISREG(found.st_mode)) return "is not a regular file";
+            if (found.st_uid != ::geteuid()) return "is not this user's";
+            if ((found.st_mode & 077) != 0 && ::fchmod(out.value, 0600) != 0) return cannot_be_written(errno);
+            const bool is_full = static_cast<std::uint64_t>(found.st_size) + text.size() > max_bytes;
+            if (is_full && found.st_size > 0 && attempt == 0) {
+                if (set_aside(out.value, found)) continue;
+            }
+            const signal_guard guard{SIGXFSZ};
+            // In one piece, so that two processes do not write into each other's lines.
+            const auto done = ::write(out.value, text.data(), text.size());
+            if (done < 0) return cannot_be_written(errno);
+            return static_cast<std::size_t>(done) == text.size() ? std::string{} : cannot_be_written(ENOSPC);
+        }
+    }
+
+    /// Makes room for a new file, where no other process does it at this moment or has just done it.
+    [[nodiscard]] bool set_aside(int descriptor, const struct stat& facts) const noexcept {
+        if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) return false;
+        struct stat named {};
+        if (::lstat(file_.c_str(), &named) != 0 || named.st_ino != facts.st_ino || named.st_dev != facts.st_dev)
+            return true;
+        return ::rename(file_.c_str(), old_name(file_).c_str()) == 0;
+    }
+
+#endif
+
+    const std::filesystem::path file_;
+    const diagnostic_sink diagnostics_;
+    std::atomic<bool> has_complained_{false};
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/statistics.hpp
+
+namespace candor {
+
+/// What became of a call that hands over a message.
+enum class admission {
+    accepted,       ///< it will be delivered, or counted in `statistics::dropped`
+    disabled,       ///< telemetry is off, or this destination is
+    full,           ///< as much waits as may wait; nothing was changed, the call may be repeated
+    too_large,      ///< larger than one message may be
+    too_deep,       ///< a property nests deeper than 64 levels
+    invalid,        ///< lacks what its type needs, such as a user id
+    closed,         ///< `shutdown` was called
+    out_of_memory,  ///< no memory or no thread could be had
+    sampled,        ///< left out by the sample rate, or by `before_send` before it was queued
+    duplicate,      ///< the same exception was captured before, further in
+};
+
+inline constexpr std::size_t admission_count = 10;
+
+[[nodiscard]] constexpr std::string_view to_string(admission a) noexcept {
+    constexpr std::array<std::string_view, admission_count> names{"accepted", "disabled", "full",   "too_large",
+                                                                  "too_deep", "invalid",  "closed", "out_of_memory",
+                                                                  "sampled",  "duplicate"};
+    return names[static_cast<std::size_t>(a)];
+}
+
+/// Why an accepted message was given up.
+enum class drop_reason {
+    internal,      ///< the team is the product's own
+    no_account,    ///< the event requires an account, and nobody is logged in
+    too_large,     ///< the server refused it for its size, even alone
+    rejected,      ///< the server refused it for good
+    unauthorized,  ///< the server does not take this key, or has no such source
+    shutdown,      ///< time was up
+    failed,        ///< it could not be made into a message: out of memory, or a callback threw
+    vetoed,        ///< `before_send` said no
+    rate_limited,  ///< the server takes no more for now
+    expired,       ///< it lay in the spool for too long
+    evicted,       ///< the spool was full, and it was the oldest
+    exhausted,     ///< it lay in the spool, and the server answered and did not take it too often
+    revoked,       ///< the user's consent was revoked
+};
+
+inline constexpr std::size_t drop_reason_count = 13;
+
+[[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
+    constexpr std::array<std::string_view, drop_reason_count> names{
+        "internal", "no_account",   "too_large", "rejected", "unauthorized", "shutdown", "failed",
+        "vetoed",   "rate_limited", "expired",   "evicted",  "exhausted",    "revoked"};
+    return names[static_cast<std::size_t>(r)];
+}
+
+/// A number for every reason. Iterates over pairs of a reason and its number, zeros included.
+template <class Reason, std::size_t Count>
+class counts_by {
+public:
+    [[nodiscard]] std::uint64_t& operator[](Reason reason) noexcept { return items_[index(reason)].second; }
+    [[nodiscard]] std::uint64_t operator[](Reason reason) const noexcept { return items_[index(reason)].second; }
+
+    /// The sum over all reasons.
+    [[nodiscard]] std::uint64_t total() const noexcept {
+        return std::accumulate(items_.begin(), items_.end(), std::uint64_t{},
+                               [](std::uint64_t sum, const auto& item) { return sum + item.second; });
+    }
+
+    [[nodiscard]] auto begin() const noexcept { return items_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return items_.end(); }
+
+    counts_by& operator+=(const counts_by& other) noexcept {
+        for (const auto& [reason, count] : other) (*this)[reason] += count;
+        return *this;
+    }
+
+private:
+    static constexpr std::size_t index(Reason reason) noexcept { return static_cast<std::size_t>(reason); }
+
+    std::array<std::pair<Reason, std::uint64_t>, Count> items_ = [] {
+        std::array<std::pair<Reason, std::uint64_t>, Count> items{};
+        for (std::size_t i = 0; i < Count; ++i) items[i].first = static_cast<Reason>(i);
+        return items;
+    }();
+};
+
+/// Where every message is, at one moment: `accepted == delivered + pending + spooled + dropped.total()`.
+struct statistics {
+    std::uint64_t accepted = 0;   ///< calls answered `accepted`, and messages taken over from an earlier run
+    std::uint64_t delivered = 0;  ///< the server has them
+    std::uint64_t pending = 0;    ///< waiting or under way
+    std::uint64_t spooled = 0;    ///< on disk, for a later run
+    std::uint64_t recovered = 0;  ///< how many of `accepted` an earlier run left
+    counts_by<drop_reason, drop_reason_count> dropped{};
+    counts_by<admission, admission_count> refused{};  ///< calls answered otherwise; outside the sum
+
+    statistics& operator+=(const statistics& other) noexcept {
+        accepted += other.accepted;
+        delivered += other.delivered;
+        pending += other.pending;
+        spooled += other.spooled;
+        recovered += other.recovered;
+        dropped += other.dropped;
+        refused += other.refused;
+        return *this;
+    }
+};
+
+}  // namespace candor
+
+// ---- candor/delivery/options.hpp
+
+namespace candor {
+
+/// Where messages wait for a later run that could not be delivered in this one: when the program ends, or when more
+/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+///
+/// The spool also remembers runs that could not reach the server. After five in a row the next ones send nothing for
+/// some minutes, and longer with each attempt that fails, up to a day: what they would send waits here for a run after
+/// that. What cannot be stored is tried all the same.
+struct spool_options {
+    bool enabled = true;
+    /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
+    /// spool for a client by itself.
+    std::filesystem::path directory{};
+    std::size_t max_bytes = 5 * 1024 * 1024;            ///< of all processes and destinations; the oldest go first
+    std::size_t max_files = 256;                        ///< the same in files, of a batch each
+    std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up
+};
+
+/// How messages wait, travel and are given up. The defaults are those of RudderStack's own SDKs.
+///
+/// The callbacks run on the worker thread, with no lock held: they may call `track` and `enqueue`. They delay delivery
+/// while they run; what they throw is contained.
+struct delivery_options {
+    std::size_t batch_messages = 250;                ///< a request carries at most so many
+    std::size_t batch_bytes = 512'000;               ///< and at most so many bytes, before compression
+    std::size_t message_bytes = 32 * 1024;           ///< a larger message is refused
+    std::size_t queue_messages = 10'000;             ///< so many may wait or be under way, more are refused
+    std::size_t queue_bytes = 8 * 1024 * 1024;       ///< the same in bytes
+    std::chrono::milliseconds flush_interval{5000};  ///< a message waits at most so long for others
+    std::chrono::milliseconds connect_timeout{3000};
+    std::chrono::milliseconds request_timeout{10'000};  ///< for one request and its answer
+    bool compress = true;                               ///< gzip, where the transport can
+    spool_options spool{};
+
+    /// A message has arrived: its JSON, without `sentAt`.
+    std::function<void(std::string_view message)> on_delivered{};
+    /// A message was given up. Its JSON is empty where it was given up before it was made.
+    std::function<void(std::string_view message, drop_reason)> on_dropped{};
+    /// An attempt to send ended: the request with its body before compression, and the answer.
+    std::function<void(const http_request& request, const http_response& answer)> on_attempt{};
+    /// Sends nothing, and touches no spool: each request goes to `on_attempt` alone and counts as delivered.
+    bool dry_run = false;
+};
+
+namespace detail {
+
+inline void check_positive(std::string_view field, std::size_t value) {
+    if (value == 0) throw configuration_error{field, "0", "a number above 0"};
+}
+
+inline void check_positive(std::string_view field, std::chrono::milliseconds value) {
+    if (value <= value.zero())
+        throw configuration_error{field, std::to_string(value.count()) + " ms", "a time above 0 ms"};
+}
+
+inline void check_not_negative(std::string_view field, std::chrono::milliseconds value) {
+    if (value < value.zero()) throw configuration_error{field, std::to_string(value.count()) + " ms", "0 ms or more"};
+}
+
+/// Throws `configuration_error` for the first option that cannot work.
+inline void check(const delivery_options& options) {
+    check_positive("delivery.batch_messages", options.batch_messages);
+    check_positive("delivery.batch_bytes", options.batch_bytes);
+    check_positive("delivery.message_bytes", options.message_bytes);
+    check_positive("delivery.queue_messages", options.queue_messages);
+    check_positive("delivery.queue_bytes", options.queue_bytes);
+    check_positive("delivery.flush_interval", options.flush_interval);
+    check_positive("delivery.connect_timeout", options.connect_timeout);
+    check_positive("delivery.spool.max_bytes", options.spool.max_bytes);
+    check_positive("delivery.spool.max_files", options.spool.max_files);
+    constexpr std::chrono::hours a_century{876'000};
+    if (const auto age = options.spool.max_age; age <= age.zero() || age > a_century)
+        throw configuration_error{"delivery.spool.max_age", std::to_string(age.count()) + " h", "1 h to 876000 h"};
+    check_positive("delivery.request_timeout", options.request_timeout);
+    constexpr std::size_t largest_message = 1024 * 1024;
+    if (options.message_bytes > largest_message)
+        throw configuration_error{"delivery.message_bytes", std::to_string(options.message_bytes), "at most 1048576"};
+    if (options.message_bytes > options.batch_bytes)
+        throw configuration_error{"delivery.batch_bytes", std::to_string(options.batch_bytes),
+                                  "at least delivery.message_bytes"};
+}
+
+}  // namespace detail
+
+}  // namespace candor
+
+// ---- candor/delivery/protocol.hpp
+
+namespace candor::detail {
+
+/// Where a ready message lies in its batch.
+struct message {
+    std::size_t offset = 0;
+    std::size_t size = 0;
+    std::size_t sent_at = 0;      ///< where in the message the time of sending belongs; it is never stored
+    std::size_t record_size = 0;  ///< what it counted as in the queue
+};
+
+/// Some messages of a batch, one behind the other.
+struct message_range {
+    std::string_view bytes;
+    std::span<const message> messages;
+
+    [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
+
+    /// What they counted as in the queue.
+    [[nodiscard]] std::size_t record_size() const noexcept {
+        std::size_t out = 0;
+        for (const auto& m : messages) out += m.record_size;
+        return out;
+    }
+};
+
+/// What making a record into a message came to: where the time of sending belongs in it, or why there is no message.
+struct preparation {
+    std::size_t sent_at = 0;
+    std::optional<drop_reason> dropped{};
+};
+
+/// What an answer means.
+struct verdict {
+    enum class action {
+        deliver,  ///< the server has the messages
+        retry,    ///< the same messages again, later
+        split,    ///< one of them is at fault: each half by itself; a single one is dropped for `reason`
+        drop,     ///< they are given up for `reason`
+    };
+    action what = action::retry;
+    drop_reason reason = drop_reason::rejected;
+    std::optional<std::chrono::milliseconds> wait{};  ///< before the next request; where empty, as the backoff says
+    std::string diagnostic{};                         ///< for a person, said once for each status or kind of failure
+};
+
+/// A back end on the pipeline: how records become a request, and what an answer means. Its members are called by the
+/// pipeline's worker alone. What they throw costs the batch at hand (`drop_reason::failed`), nothing else.
+///
+/// 1. `prepare(record, out)` appends the message that a record becomes.
+/// 2. `request()` gives all of a request but its body.
+/// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
+/// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
+/// 5. `judge(response, now)` says what an answer means.
+/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
+template <class P>
+concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
+                            wall_time now, const http_response& response) {
+    { p.prepare(record, out) } -> std::same_as<preparation>;
+    { p.request() } -> std::same_as<http_request>;
+    p.write_body(messages, now, out);
+    { P::envelope_size } -> std::convertible_to<std::size_t>;
+    { P::message_overhead } -> std::convertible_to<std::size_t>;
+    { p.judge(response, now) } -> std::same_as<verdict>;
 };
 
 }  // namespace candor::detail
@@ -3022,6 +3281,119 @@ template <event... Events>
 
 }  // namespace candor
 
+// ---- candor/policy/url.hpp
+
+namespace candor {
+
+/// An absolute http or https URL, as far as candor needs one (RFC 3986, without query and fragment).
+struct url {
+    std::string scheme{};    ///< `http` or `https`, lower case
+    std::string userinfo{};  ///< what stands before `@`, undecoded
+    std::string host{};      ///< name or address; an IPv6 address without its brackets
+    std::uint16_t port = 0;  ///< the given port, or the scheme's default
+    std::string path{};      ///< empty or starting with `/`, without a trailing `/`
+
+    /// `scheme://host:port`: brackets around an IPv6 address, the port only where it is not the default.
+    [[nodiscard]] std::string origin() const {
+        std::string out = scheme + "://";
+        out += host.find(':') == std::string::npos ? host : "[" + host + "]";
+        if (port != (scheme == "https" ? 443 : 80)) out += ":" + std::to_string(port);
+        return out;
+    }
+};
+
+/// Reads a URL. Nothing where the text is not an http or https URL with a host, holds a space or a control
+/// character, or has a port outside 1 to 65535, a query or a fragment. Pure; any thread.
+inline std::optional<url> parse_url(std::string_view text) {
+    if (std::any_of(text.begin(), text.end(),
+                    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }))
+        return std::nullopt;
+    url out;
+    const auto colon = text.find("://");
+    if (colon == std::string_view::npos) return std::nullopt;
+    for (const char c : text.substr(0, colon))
+        out.scheme += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (out.scheme != "http" && out.scheme != "https") return std::nullopt;
+    text.remove_prefix(colon + 3);
+    if (text.find_first_of("?#\\") != std::string_view::npos) return std::nullopt;
+
+    const auto slash = std::min(text.find('/'), text.size());
+    out.path = text.substr(slash);
+    while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
+
+    std::string_view authority = text.substr(0, slash);
+    if (const auto at = authority.rfind('@'); at != std::string_view::npos) {
+        out.userinfo = authority.substr(0, at);
+        authority.remove_prefix(at + 1);
+    }
+    std::string_view port;
+    if (!authority.empty() && authority.front() == '[') {
+        const auto bracket = authority.find(']');
+        if (bracket == std::string_view::npos) return std::nullopt;
+        out.host = authority.substr(1, bracket - 1);
+        if (out.host.find(':') == std::string::npos) return std::nullopt;
+        port = authority.substr(bracket + 1);
+        if (!port.empty() && port.front() != ':') return std::nullopt;
+    } else {
+        const auto end = std::min(authority.find(':'), authority.size());
+        out.host = authority.substr(0, end);
+        port = authority.substr(end);
+    }
+    if (out.host.empty()) return std::nullopt;
+    if (port.empty()) {
+        out.port = out.scheme == "https" ? 443 : 80;
+    } else {
+        port.remove_prefix(1);
+        const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+        if (error != std::errc{} || end != port.data() + port.size() || out.port == 0) return std::nullopt;
+    }
+    return out;
+}
+
+}  // namespace candor
+
+// ---- candor/policy/transport.hpp
+
+namespace candor {
+
+/// What moves a request to a server and brings the answer back. It knows nothing of events.
+///
+/// 1. `send(request)` is called by candor's workers only, from several threads at once where several clients share
+///    one transport, and blocks until there is an answer or a reason why not. The transport owns neither argument
+///    nor result after it returned. A failure is said in `http_response::error`; what it throws is contained by the
+///    caller and taken for `transport_error::broken`.
+/// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
+/// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
+///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
+/// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
+///    https where TLS is not compiled in. Called during the construction of a client.
+/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
+template <class T>
+concept transport = requires(T& t, const http_request& request) {
+    { t.send(request) } -> std::same_as<http_response>;
+    { t.cancel() }
+    noexcept;
+};
+
+namespace detail {
+
+/// Throws `configuration_error` where the transport can never reach that server.
+template <transport Transport>
+void check_reach(const Transport& transport, const url& server) {
+    if constexpr (requires { transport.check(server); }) transport.check(server);
+}
+
+}  // namespace detail
+
+/// Sends nothing and answers 200 to everything.
+class null_transport {
+public:
+    [[nodiscard]] http_response send(const http_request&) const { return {.status = 200}; }
+    void cancel() const noexcept {}
+};
+
+}  // namespace candor
+
 // ---- candor/delivery/retry_after.hpp
 
 namespace candor::detail {
@@ -3337,55 +3709,6 @@ private:
     std::size_t limit_;
     condition state_ = condition::good;
 };
-
-}  // namespace candor::detail
-
-// ---- candor/event/rfc3339.hpp
-
-namespace candor::detail {
-
-/// The most bytes that `write_rfc3339` writes.
-inline constexpr std::size_t rfc3339_size = sizeof("2026-01-02T03:04:05.678901234Z") - 1;
-
-/// Writes `time` in UTC as RFC 3339 has it, with as many digits of the second as are not zero (none for a whole
-/// second), and returns the end. `wall_time` spans the years 1677 to 2262, so four digits hold every year.
-inline char* write_rfc3339(wall_time time, char* out) noexcept {
-    const auto put = [&out](unsigned value, int digits) {
-        for (int i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
-        out += digits;
-    };
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-    const auto day = std::chrono::floor<std::chrono::days>(seconds);
-    const std::chrono::year_month_day date{day};
-    const auto of_day = static_cast<unsigned>((seconds - day).count());
-
-    put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.month()), 2);
-    *out++ = '-';
-    put(static_cast<unsigned>(date.day()), 2);
-    *out++ = 'T';
-    put(of_day / 3600, 2);
-    *out++ = ':';
-    put(of_day / 60 % 60, 2);
-    *out++ = ':';
-    put(of_day % 60, 2);
-    const auto fraction =
-        static_cast<unsigned>((time.time_since_epoch().count() % 1'000'000'000 + 1'000'000'000) % 1'000'000'000);
-    if (fraction != 0) {
-        *out++ = '.';
-        put(fraction, 9);
-        while (out[-1] == '0') --out;
-    }
-    *out++ = 'Z';
-    return out;
-}
-
-/// The same as a string.
-inline std::string to_rfc3339(wall_time time) {
-    char text[rfc3339_size];
-    return {text, write_rfc3339(time, text)};
-}
 
 }  // namespace candor::detail
 
@@ -3837,77 +4160,6 @@ private:
 };
 
 }  // namespace candor::detail
-
-// ---- candor/policy/url.hpp
-
-namespace candor {
-
-/// An absolute http or https URL, as far as candor needs one (RFC 3986, without query and fragment).
-struct url {
-    std::string scheme{};    ///< `http` or `https`, lower case
-    std::string userinfo{};  ///< what stands before `@`, undecoded
-    std::string host{};      ///< name or address; an IPv6 address without its brackets
-    std::uint16_t port = 0;  ///< the given port, or the scheme's default
-    std::string path{};      ///< empty or starting with `/`, without a trailing `/`
-
-    /// `scheme://host:port`: brackets around an IPv6 address, the port only where it is not the default.
-    [[nodiscard]] std::string origin() const {
-        std::string out = scheme + "://";
-        out += host.find(':') == std::string::npos ? host : "[" + host + "]";
-        if (port != (scheme == "https" ? 443 : 80)) out += ":" + std::to_string(port);
-        return out;
-    }
-};
-
-/// Reads a URL. Nothing where the text is not an http or https URL with a host, holds a space or a control
-/// character, or has a port outside 1 to 65535, a query or a fragment. Pure; any thread.
-inline std::optional<url> parse_url(std::string_view text) {
-    if (std::any_of(text.begin(), text.end(),
-                    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }))
-        return std::nullopt;
-    url out;
-    const auto colon = text.find("://");
-    if (colon == std::string_view::npos) return std::nullopt;
-    for (const char c : text.substr(0, colon))
-        out.scheme += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (out.scheme != "http" && out.scheme != "https") return std::nullopt;
-    text.remove_prefix(colon + 3);
-    if (text.find_first_of("?#\\") != std::string_view::npos) return std::nullopt;
-
-    const auto slash = std::min(text.find('/'), text.size());
-    out.path = text.substr(slash);
-    while (!out.path.empty() && out.path.back() == '/') out.path.pop_back();
-
-    std::string_view authority = text.substr(0, slash);
-    if (const auto at = authority.rfind('@'); at != std::string_view::npos) {
-        out.userinfo = authority.substr(0, at);
-        authority.remove_prefix(at + 1);
-    }
-    std::string_view port;
-    if (!authority.empty() && authority.front() == '[') {
-        const auto bracket = authority.find(']');
-        if (bracket == std::string_view::npos) return std::nullopt;
-        out.host = authority.substr(1, bracket - 1);
-        if (out.host.find(':') == std::string::npos) return std::nullopt;
-        port = authority.substr(bracket + 1);
-        if (!port.empty() && port.front() != ':') return std::nullopt;
-    } else {
-        const auto end = std::min(authority.find(':'), authority.size());
-        out.host = authority.substr(0, end);
-        port = authority.substr(end);
-    }
-    if (out.host.empty()) return std::nullopt;
-    if (port.empty()) {
-        out.port = out.scheme == "https" ? 443 : 80;
-    } else {
-        port.remove_prefix(1);
-        const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-        if (error != std::errc{} || end != port.data() + port.size() || out.port == 0) return std::nullopt;
-    }
-    return out;
-}
-
-}  // namespace candor
 
 // ---- candor/version.hpp
 
@@ -5395,48 +5647,6 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/policy/transport.hpp
-
-namespace candor {
-
-/// What moves a request to a server and brings the answer back. It knows nothing of events.
-///
-/// 1. `send(request)` is called by candor's workers only, from several threads at once where several clients share
-///    one transport, and blocks until there is an answer or a reason why not. The transport owns neither argument
-///    nor result after it returned. A failure is said in `http_response::error`; what it throws is contained by the
-///    caller and taken for `transport_error::broken`.
-/// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
-/// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
-///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
-/// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
-///    https where TLS is not compiled in. Called during the construction of a client.
-/// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.
-template <class T>
-concept transport = requires(T& t, const http_request& request) {
-    { t.send(request) } -> std::same_as<http_response>;
-    { t.cancel() }
-    noexcept;
-};
-
-namespace detail {
-
-/// Throws `configuration_error` where the transport can never reach that server.
-template <transport Transport>
-void check_reach(const Transport& transport, const url& server) {
-    if constexpr (requires { transport.check(server); }) transport.check(server);
-}
-
-}  // namespace detail
-
-/// Sends nothing and answers 200 to everything.
-class null_transport {
-public:
-    [[nodiscard]] http_response send(const http_request&) const { return {.status = 200}; }
-    void cancel() const noexcept {}
-};
-
-}  // namespace candor
-
 // ---- candor/policy/policies.hpp
 
 namespace candor::detail {
@@ -6082,6 +6292,8 @@ public:
           diagnostics_{std::move(diagnostics)},
           protocol_{std::move(protocol)},
           transport_{transport},
+          on_attempt_{options.on_attempt},
+          is_dry_{options.dry_run},
           request_{protocol_.request()} {
         request_.compress = options.compress;
         request_.connect_timeout = options.connect_timeout;
@@ -6116,11 +6328,17 @@ public:
 
 private:
     http_response exchange() noexcept {
+        http_response answer{.status = 200};
         try {
-            return transport_.send(request_);
+            if (!is_dry_) answer = transport_.send(request_);
         } catch (...) {
-            return {.error = transport_error::broken};
+            answer = {.error = transport_error::broken};
         }
+        try {
+            if (on_attempt_) on_attempt_(request_, answer);
+        } catch (...) {  // a callback's failure is its own
+        }
+        return answer;
     }
 
     /// Each status and kind of failure is worth one word to a person.
@@ -6133,6 +6351,8 @@ private:
     const diagnostic_sink diagnostics_;
     Protocol protocol_;
     Transport& transport_;
+    const std::function<void(const http_request&, const http_response&)> on_attempt_;
+    const bool is_dry_;
     http_request request_;
     std::set<int> reported_;
 };
@@ -6149,9 +6369,9 @@ class spooler {
 public:
     /// `destination` is a hash of the endpoint.
     spooler(pipeline_state<Clock>& state, const std::string& protocol, std::uint64_t destination, Clock& clock)
-        : state_{state}, clock_{clock} {
+        : state_{state}, protocol_{protocol}, clock_{clock} {
         const auto& options = state.options.spool;
-        if (!options.enabled || options.directory.empty()) return;
+        if (!options.enabled || options.directory.empty() || state.options.dry_run) return;
         spool_.emplace(options, spool_owner{protocol, destination, fnv1a(uuid::random().to_string())});
     }
 
@@ -6231,6 +6451,15 @@ public:
         claimed_.reset();
     }
 
+    /// Something was delivered.
+    void note_delivery() noexcept { has_delivered_ = true; }
+
+    /// The run ends.
+    void end() noexcept {
+        if (has_delivered_ && may_store())
+            last_delivery::note<Calls>(state_.options.spool.directory, protocol_, clock_.wall_now());
+    }
+
 private:
     /// Counts what the spool gave up.
     void count_removed() noexcept {
@@ -6246,10 +6475,12 @@ private:
     }
 
     pipeline_state<Clock>& state_;
+    const std::string protocol_;
     Clock& clock_;
     std::optional<basic_spool<Calls>> spool_;
     std::optional<typename basic_spool<Calls>::claim> claimed_;
     steady_time look_again_ = steady_time::min();  // for files that others left
+    bool has_delivered_ = false;
 };
 
 }  // namespace candor::detail
@@ -6293,6 +6524,7 @@ public:
         }
         abandon();
         if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
+        spooler_.end();
         const std::lock_guard guard{state_.meeting.mutex};
         state_.done = true;
         state_.meeting.announce();
@@ -6494,6 +6726,7 @@ private:
         if (state_.options.on_delivered) {
             for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
         }
+        spooler_.note_delivery();
         const std::lock_guard guard{state_.meeting.mutex};
         state_.can_spill = spooler_.is_on();
         if (spooler_.has_claim()) {
@@ -8604,6 +8837,8 @@ struct reporter_settings {
     before_send_hook before_send{};
     redactor secrets{};
     spool_options spool{};
+    std::function<void(const http_request&, const http_response&)> on_attempt{};
+    bool dry_run = false;
     diagnostic_sink diagnostics{};
 };
 
@@ -8759,7 +8994,9 @@ private:
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
                                        .message_bytes = largest_event,
                                        .queue_messages = 100,
-                                       .spool = settings.spool};
+                                       .spool = settings.spool,
+                                       .on_attempt = settings.on_attempt,
+                                       .dry_run = settings.dry_run};
         const auto random = uuid::random().bytes();
         return {"sentry",
                 options,
@@ -8786,6 +9023,10 @@ private:
 namespace candor {
 
 /// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
+///
+/// With `<PREFIX>_TELEMETRY_DEBUG` set, each payload is printed to standard error, readable, and nothing is sent,
+/// stored or taken from the spool; there need be no destination. `<PREFIX>_TELEMETRY_LOG` names a file (0600, at most 5
+/// MiB, and as much before it under the same name with `.old`) to which each payload that was sent is appended.
 struct telemetry_options {
     candor::product product{};
     candor::level level = level::all;      ///< from `resolve_level`
@@ -8839,6 +9080,12 @@ std::optional<std::string> override_of(const product& of, const Environment& var
     return value;
 }
 
+/// Whether `<PREFIX>_TELEMETRY_DEBUG` is set, to anything but `0`: payloads are printed and not sent.
+template <environment Environment>
+bool is_debugging(const product& of, const Environment& variables) {
+    return override_of(of, variables, "TELEMETRY_DEBUG").value_or("0") != "0";
+}
+
 /// Where something is sent, as it was written; nowhere where it is empty.
 struct endpoint_text {
     std::string text{};
@@ -8883,6 +9130,29 @@ spool_options spool_of(const telemetry_options& options, const Environment& vari
     spool_options out = options.delivery.spool;
     if (!out.directory.empty()) return out;
     if (auto directory = telemetry_directory(variables, options.product.name)) out.directory = *std::move(directory);
+    return out;
+}
+
+/// How a program delivers: as it says, with its spool, and with what the user wants to see of it. A program that sends
+/// nothing anyway is left alone.
+template <environment Environment>
+delivery_options delivery_of(const telemetry_options& options, const Environment& variables) {
+    delivery_options out = options.delivery;
+    out.spool = spool_of(options, variables);
+    if (out.dry_run) return out;
+    if (is_debugging(options.product, variables)) {
+        out.dry_run = true;
+        out.on_attempt = [](const http_request& request, const http_response&) {
+            const auto text = readable_request(request.url, request.body);
+            std::fwrite(text.data(), 1, text.size(), stderr);
+        };
+    } else if (const auto file = override_of(options.product, variables, "TELEMETRY_LOG")) {
+        out.on_attempt = [log = std::make_shared<payload_log>(*file, options.diagnostics), next = out.on_attempt](
+                             const http_request& request, const http_response& answer) {
+            log->append(request, answer);
+            if (next) next(request, answer);
+        };
+    }
     return out;
 }
 
@@ -9106,13 +9376,16 @@ private:
         detail::check(options);
         shutdown_timeout_ = options.shutdown_timeout;
         directory_ = detail::telemetry_directory(variables, options.product.name);
-        spool_ = detail::spool_of(options, variables);
+        delivery_.spool = detail::spool_of(options, variables);
         purge(options.level);
+        if (options.level == level::none) return;
+        is_debugging_ = detail::is_debugging(options.product, variables);
+        delivery_ = detail::delivery_of(options, variables);
         if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
         if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
         if (!analytics_ && !errors_) return;
         session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
-        if (errors_ && options.capture_crashes) start_crash_handler(options);
+        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(options);
         if (errors_ && options.capture_uncaught) {
             terminations_.emplace([this](const std::exception_ptr& exception) {
                 if (auto* const mine = session_->get())
@@ -9125,9 +9398,9 @@ private:
     /// Removes what earlier runs left and the level does not allow.
     void purge(level allowed) noexcept {
         std::error_code ignored;
-        if (std::filesystem::is_directory(spool_.directory, ignored)) {
-            if (!candor::sends_analytics(allowed)) detail::purge_spool(spool_.directory, "rudderstack");
-            if (!candor::sends_errors(allowed)) detail::purge_spool(spool_.directory, "sentry");
+        if (std::filesystem::is_directory(delivery_.spool.directory, ignored)) {
+            if (!candor::sends_analytics(allowed)) detail::purge_spool(delivery_.spool.directory, "rudderstack");
+            if (!candor::sends_errors(allowed)) detail::purge_spool(delivery_.spool.directory, "sentry");
         }
         if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
             return;
@@ -9145,10 +9418,13 @@ private:
 
     template <class... Lent>
     void aim_analytics(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto data_plane = detail::data_plane_of(options, variables);
-        const auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
-        if (data_plane.text.empty()) return;
-
+        auto data_plane = detail::data_plane_of(options, variables);
+        auto write_key = detail::override_of(options.product, variables, "RUDDERSTACK_WRITE_KEY");
+        if (data_plane.text.empty()) {
+            if (!is_debugging_) return;
+            data_plane.text = "http://nowhere.invalid";
+            write_key = "none";
+        }
         try {
             analytics_settings to{
                 .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
@@ -9160,10 +9436,9 @@ private:
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics),
                 .secrets = redactor::make(variables, options.secrets),
-                .delivery = options.delivery,
+                .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             rudderstack::detail::check_write_key(to.write_key);
-            to.delivery.spool = spool_;
             detail::check_reach(policies(lent...).transport(), to.data_plane);
             analytics_ = std::move(to);
         } catch (const configuration_error& error) {
@@ -9177,8 +9452,11 @@ private:
 
     template <class... Lent>
     void aim_errors(const telemetry_options& options, const Environment& variables, Lent&... lent) {
-        const auto dsn = detail::sentry_dsn_of(options, variables);
-        if (dsn.text.empty()) return;
+        auto dsn = detail::sentry_dsn_of(options, variables);
+        if (dsn.text.empty()) {
+            if (!is_debugging_) return;
+            dsn.text = "http://none@nowhere.invalid/1";
+        }
         try {
             sentry::detail::reporter_settings to{
                 .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.text),
@@ -9186,7 +9464,9 @@ private:
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
                 .secrets = redactor::make(variables, options.secrets),
-                .spool = spool_,
+                .spool = delivery_.spool,
+                .on_attempt = delivery_.on_attempt,
+                .dry_run = delivery_.dry_run,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
             errors_ = std::move(to);
@@ -9215,7 +9495,8 @@ private:
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
-    spool_options spool_;
+    delivery_options delivery_;
+    bool is_debugging_ = false;
     std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
     std::optional<analytics_settings> analytics_;                  ///< where events are sent
     std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
@@ -9232,29 +9513,9 @@ namespace candor {
 
 namespace detail {
 
-/// Sends nothing, and keeps what it was to send. Any thread.
-class keeping_transport {
-public:
-    http_response send(const http_request& request) {
-        const std::lock_guard guard{mutex_};
-        requests_.push_back({request.url, request.body});
-        return {.status = 200};
-    }
-    void cancel() noexcept {}
-
-    struct kept {
-        std::string url;
-        std::string body;
-    };
-    [[nodiscard]] std::vector<kept> requests() const {
-        const std::lock_guard guard{mutex_};
-        return requests_;
-    }
-
-private:
-    mutable std::mutex mutex_;
-    std::vector<kept> requests_;
-};
+inline nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
+    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+}
 
 /// What a telemetry command knows of its program. One thread.
 template <environment Environment>
@@ -9266,7 +9527,9 @@ public:
           environment_{environment},
           resolved_{resolve_level(options.product, argc, argv, environment)},
           sources_{ask_all_level_sources(options.product, argc, argv, environment)},
-          spool_{spool_of(options, environment)} {
+          spool_{spool_of(options, environment)},
+          is_debugging_{is_debugging(options.product, environment)},
+          log_{override_of(options.product, environment, "TELEMETRY_LOG")} {
         try {
             if (const auto to = data_plane_of(options, environment); !to.text.empty())
                 data_plane_ = rudderstack::detail::checked_data_plane_url(to.text).origin();
@@ -9280,8 +9543,15 @@ public:
     [[nodiscard]] const resolution& resolved() const noexcept { return resolved_; }
     [[nodiscard]] const spool_options& spool() const noexcept { return spool_; }
 
-    [[nodiscard]] bool sends_events() const noexcept { return data_plane_ && candor::sends_analytics(resolved_.level); }
-    [[nodiscard]] bool sends_errors() const noexcept { return errors_ && candor::sends_errors(resolved_.level); }
+    [[nodiscard]] bool sends_events() const noexcept {
+        return data_plane_ && !is_debugging_ && candor::sends_analytics(resolved_.level);
+    }
+    [[nodiscard]] bool sends_errors() const noexcept {
+        return errors_ && !is_debugging_ && candor::sends_errors(resolved_.level);
+    }
+
+    /// Where what is sent is logged.
+    [[nodiscard]] const std::optional<std::string>& log() const noexcept { return log_; }
 
     /// How many messages wait on disk.
     [[nodiscard]] std::uint64_t spooled() const {
@@ -9293,9 +9563,6 @@ public:
     }
 
     [[nodiscard]] nlohmann::ordered_json json() const {
-        const auto or_null = [](const std::optional<std::string>& text) {
-            return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
-        };
         auto sources = nlohmann::ordered_json::array();
         for (const auto& source : sources_) {
             nlohmann::ordered_json one{{"source", to_string(source.source)}, {"level", nullptr}, {"reason", nullptr}};
@@ -9317,6 +9584,10 @@ public:
                 {"spooled", spooled()},
                 {"spool", spool_.directory.empty() ? nlohmann::ordered_json(nullptr)
                                                    : nlohmann::ordered_json(printable_path(spool_.directory))},
+                {"last_delivery",
+                 {{"analytics", or_null(delivered("rudderstack"))}, {"errors", or_null(delivered("sentry"))}}},
+                {"debug", is_debugging_},
+                {"log", or_null(log_)},
                 {"warnings", resolved_.warnings},
                 {"error", or_null(resolved_.error ? resolved_.error : problem_)}};
     }
@@ -9337,7 +9608,10 @@ public:
             out += '\n';
         }
         out += "\nEvents: " + place(sends_events(), data_plane_, candor::sends_analytics(resolved_.level));
+        if (const auto last = delivered("rudderstack")) out += "  last delivered " + *last + ".\n";
         out += "Errors: " + place(sends_errors(), errors_, candor::sends_errors(resolved_.level));
+        if (const auto last = delivered("sentry")) out += "  last delivered " + *last + ".\n";
+        if (log_) out += "Logged in " + printable(*log_) + ".\n";
         const auto waiting = spooled();
         out += "Waiting to be sent: " + std::to_string(waiting);
         if (waiting > 0) out += ", in " + printable_path(spool_.directory);
@@ -9345,10 +9619,16 @@ public:
     }
 
 private:
+    [[nodiscard]] std::optional<std::string> delivered(std::string_view protocol) const {
+        return last_delivery::read(spool_.directory, protocol);
+    }
+
     /// One line on where something goes, or why it does not.
     std::string place(bool is_sent, const std::optional<std::string>& to, bool is_allowed) const {
         if (is_sent) return "sent to " + *to + ".\n";
         if (!is_allowed) return "not sent, the level forbids it.\n";
+        if (is_debugging_)
+            return "printed and not sent, " + options_.product.variable("TELEMETRY_DEBUG") + " is set.\n";
         return options_.product.is_development() ? "not sent, this is a development build.\n"
                                                  : "not sent, there is no place to send them to.\n";
     }
@@ -9358,29 +9638,35 @@ private:
     resolution resolved_;
     std::vector<level_answer> sources_;
     spool_options spool_;
+    bool is_debugging_;
+    std::optional<std::string> log_;
     std::optional<std::string> data_plane_;
     std::optional<std::string> errors_;
     std::optional<std::string> problem_;
 };
 
-/// The requests that a run would make that tracked each event once and captured an error, and what an earlier run left.
+/// The requests that a run would make that tracked each event once and captured an error.
 template <clock Clock, environment Environment, event... Events>
-std::vector<keeping_transport::kept> preview_requests(telemetry_options options, level allowed, Clock& clock,
-                                                      const Environment& environment) {
-    keeping_transport transport;
+std::vector<logged_request> preview_requests(telemetry_options options, level allowed, Clock& clock,
+                                             const Environment& environment) {
+    std::mutex mutex;  // events and errors have a worker each
+    std::vector<logged_request> out;
     options.level = allowed;
-    options.capture_crashes = options.capture_uncaught = false;
-    options.delivery.spool.enabled = false;
-    options.delivery.compress = false;
+    options.capture_uncaught = false;
+    options.delivery.dry_run = true;
     options.delivery.on_delivered = nullptr;
     options.delivery.on_dropped = nullptr;
-    {
-        basic_telemetry<keeping_transport, Clock, Environment> telemetry{options, transport, clock, environment};
-        (telemetry.track(Events{}), ...);
-        telemetry.capture_message(sentry::severity::error, "an error");
-        telemetry.flush(std::chrono::seconds{5});
-    }
-    return transport.requests();
+    options.delivery.on_attempt = [&](const http_request& request, const http_response&) {
+        const std::lock_guard guard{mutex};
+        out.push_back({.url = request.url, .body = request.body});
+    };
+    null_transport transport;
+    basic_telemetry<null_transport, Clock, Environment> telemetry{options, transport, clock, environment};
+    (telemetry.track(Events{}), ...);
+    telemetry.capture_message(sentry::severity::error, "an error");
+    telemetry.flush(std::chrono::seconds{5});
+    telemetry.shutdown();
+    return out;
 }
 
 /// The words of a telemetry command, without the flags.
@@ -9421,6 +9707,7 @@ inline constexpr std::string_view command_usage =
     "       telemetry off       from now on nothing is sent, and what waits is removed\n"
     "       telemetry level L   none, errors, stats or all\n"
     "       telemetry preview   exactly what a run would send; sends nothing\n"
+    "       telemetry log       what was sent, where a log is kept\n"
     "       telemetry catalog   every event and field that can be sent\n"
     "       telemetry purge     removes what waits to be sent\n"
     "Each takes --json.\n";
@@ -9453,8 +9740,9 @@ bool purge_what_waits(const telemetry_options& options, level allowed, const Env
 ///                                          argv + 1, std::cout, std::cerr);
 ///
 /// `argv[0]` is the command's own name, what follows are its words: nothing or `status`, `on`, `off`, `level L`,
-/// `preview`, `catalog`, `purge`, each with `--json` where that is wanted; `--telemetry-level` is read as in any run.
-/// `options` are those of the program's telemetry, whose level is not looked at; the events are all that it can send.
+/// `preview`, `log`, `catalog`, `purge`, each with `--json` where that is wanted; `--telemetry-level` is read as in any
+/// run. `options` are those of the program's telemetry, whose level is not looked at; the events are all that it can
+/// send.
 ///
 /// `preview` makes the requests that a run would make that tracked each event once, with its default values, and
 /// captured one error, and prints them instead of sending them; the account source and the hooks of `options` are
@@ -9502,6 +9790,25 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         }
         if (text.empty()) text = "Nothing would be sent.\n";
         show({{"requests", requests}}, text);
+        return done;
+    }
+    if (command == "log") {
+        auto requests = nlohmann::ordered_json::array();
+        std::string text;
+        if (report.log()) {
+            for (const auto& request : detail::payload_log::read(*report.log())) {
+                requests.push_back({{"url", request.url}, {"answer", request.answer}, {"body", request.body}});
+                text += detail::readable_request(request.url, request.body) +
+                        "answer: " + detail::printable(request.answer) + "\n\n";
+            }
+            if (text.empty()) text = "Nothing has been sent since " + detail::printable(*report.log()) + " is kept.\n";
+        } else {
+            text = "No log is kept.";
+            if (!options.product.env_prefix.empty())
+                text += " " + options.product.variable("TELEMETRY_LOG") + " names a file to keep one in.";
+            text += '\n';
+        }
+        show({{"log", detail::or_null(report.log())}, {"requests", requests}}, text);
         return done;
     }
     if (command == "purge") {

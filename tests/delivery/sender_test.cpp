@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <candor/testing.hpp>
@@ -44,6 +46,29 @@ TEST_CASE("each kind of failure is said once, and every answer is judged") {
     CHECK(said.back() == "lines: text");
     sender.cancel();
     CHECK(sender.send({"a", one}, clock).error == transport_error::cancelled);
+}
+
+TEST_CASE("each attempt is seen with its answer, and a dry run is nothing else") {
+    recording_transport transport;
+    std::vector<std::pair<std::string, int>> seen;
+    candor::delivery_options options;
+    options.on_attempt = [&](const candor::http_request& request, const candor::http_response& answer) {
+        seen.emplace_back(request.body, answer.status);
+        throw std::runtime_error{"a callback's failure is its own"};
+    };
+    const manual_clock clock;
+    transport.respond(503);
+    candor::detail::sender<line_protocol, recording_transport> sender{"lines", options, {}, {}, transport};
+    CHECK(sender.send({"a", one}, clock).found.what == action::retry);
+    CHECK(sender.send({"a", one}, clock).found.what == action::deliver);
+    CHECK(seen == std::vector<std::pair<std::string, int>>{{"a\n", 503}, {"a\n", 200}});
+    CHECK(transport.requests().size() == 2);
+    options.dry_run = true;
+    candor::detail::sender<line_protocol, recording_transport> dry{"lines", options, {}, {}, transport};
+    CHECK(dry.send({"b", one}, clock).found.what == action::deliver);
+    CHECK(seen.size() == 3);
+    CHECK(seen.back() == std::pair<std::string, int>{"b\n", 200});
+    CHECK(transport.requests().size() == 2);
 }
 
 TEST_CASE("what a transport throws is a broken connection, what the protocol throws goes on") {

@@ -33,7 +33,7 @@ constexpr std::string_view help =
     "usage: tally sync [OPTION]... DIR   count the rows of every file under DIR\n"
     "       tally login                  log in as TALLY_USER_ID of the team TALLY_TEAM_ID\n"
     "       tally telemetry [WORD]       what tally reports, and your choice: status, on, off, level L, preview,\n"
-    "                                    catalog, purge\n"
+    "                                    log, catalog, purge\n"
     "       tally --help | --version\n"
     "\n"
     "  --exclude=NAME          leave out files and directories of that name\n"

@@ -47,6 +47,29 @@ with=${with% *}
 run 0 tally sync data
 [ "$(told)" = "init_started init_completed sync_run_started sync_run_completed" ] || fail "$ran: tells $(told)"
 
+# What is sent is logged where the user wants that, and debugging sends nothing.
+: >received
+with="$with TALLY_TELEMETRY_LOG=$work/sent.log"
+run 0 tally sync data
+run 0 tally telemetry log --json
+python3 - out received <<'END' || fail "the log has not what the data plane received"
+import json, sys
+logged = [json.loads(request["body"]) for request in json.load(open(sys.argv[1]))["requests"]]
+names = [message["event"] for request in logged for message in request["batch"]]
+received = [json.loads(line)["event"] for line in open(sys.argv[2])]
+sys.exit(0 if names == received and len(names) == 4 else f"{names} {received}")
+END
+[ "$(stat -c %a sent.log)" = 600 ] || fail "others can read the log"
+with=${with% *}
+: >received
+with="$with TALLY_TELEMETRY_DEBUG=1"
+run 0 tally sync data
+complains '"event": "sync_run_completed"'
+[ -z "$(told)" ] || fail "$ran: tells $(told)"
+with=${with% *}
+run 0 tally telemetry
+grep -q '^  last delivered 20' out || fail "$ran: does not know of the last delivery"
+
 # What waits is seen, and goes with the consent.
 kill "$server"
 wait "$server" || fail "the data plane does not end well"

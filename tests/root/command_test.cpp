@@ -287,6 +287,69 @@ TEST_CASE("preview has the bytes that a server would receive, of events and of e
     CHECK(only_errors[0].at("url") == "https://errors.example/api/7/envelope/");
 }
 
+TEST_CASE("log shows what was sent where a log is kept, and preview and status leave it alone") {
+    user someone;
+    CHECK(someone.run({"log"}).out == "No log is kept. ACME_TELEMETRY_LOG names a file to keep one in.\n");
+    CHECK(someone.run({"log", "--json"}).json() ==
+          nlohmann::json{{"log", nullptr}, {"requests", nlohmann::json::array()}});
+    const auto log = someone.home.string() + "/sent.log";
+    someone.variables["ACME_TELEMETRY_LOG"] = log;
+    CHECK(someone.run({"log"}).out == "Nothing has been sent since " + log + " is kept.\n");
+    CHECK(someone.run({"preview"}).status == 0);
+    CHECK(someone.run({}).out.find("Logged in " + log + ".\n") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(log));
+    recording_transport transport;
+    manual_clock clock;
+    {
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            someone.options, transport, clock, fixed_environment{someone.variables}};
+        telemetry.track(pinged{});
+    }
+    REQUIRE(transport.requests().size() == 1);
+    const auto json = someone.run({"log", "--json"}).json();
+    CHECK(json.at("log") == log);
+    REQUIRE(json.at("requests").size() == 1);
+    const auto& logged = json.at("requests")[0];
+    CHECK(logged.at("url") == transport.requests()[0].url);
+    CHECK(logged.at("body") == transport.requests()[0].body);
+    CHECK(logged.at("answer") == "200");
+    const auto text = someone.run({"log"}).out;
+    CHECK(text.starts_with("POST https://plane.example/base/v1/batch\n{\n  \"batch\": [\n"));
+    CHECK(text.ends_with("\nanswer: 200\n\n"));
+}
+
+TEST_CASE("status knows the last delivery, and revoked consent takes that along") {
+    user someone;
+    CHECK(someone.run({"--json"}).json().at("last_delivery") ==
+          nlohmann::json{{"analytics", nullptr}, {"errors", nullptr}});
+    recording_transport transport;
+    manual_clock clock;
+    {
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            someone.options, transport, clock, fixed_environment{someone.variables}};
+        telemetry.track(pinged{});
+        clock.advance(1s);
+    }
+    CHECK(someone.run({"--json"}).json().at("last_delivery") ==
+          nlohmann::json{{"analytics", "2026-01-02T03:04:06Z"}, {"errors", nullptr}});
+    CHECK(someone.run({}).out.find(
+              "Events: sent to https://plane.example.\n  last delivered 2026-01-02T03:04:06Z.\n") != std::string::npos);
+    CHECK(someone.run({"off"}).status == 0);
+    CHECK(someone.run({"--json"}).json().at("last_delivery").at("analytics").is_null());
+}
+
+TEST_CASE("status says that a debugged program sends nothing") {
+    user someone;
+    someone.variables["ACME_TELEMETRY_DEBUG"] = "1";
+    const auto json = someone.run({"--json"}).json();
+    CHECK(json.at("debug") == true);
+    CHECK(json.at("sends").at("analytics") == false);
+    CHECK(json.at("sends").at("errors") == false);
+    CHECK(someone.run({}).out.find("Events: printed and not sent, ACME_TELEMETRY_DEBUG is set.\n") !=
+          std::string::npos);
+    CHECK(someone.run({"preview", "--json"}).json().at("requests").size() == 2);
+}
+
 TEST_CASE("catalog has every event of the list, and its fields") {
     const user someone;
     const auto json = someone.run({"catalog", "--json"}).json();

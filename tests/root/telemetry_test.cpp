@@ -1,6 +1,7 @@
 #include <candor/telemetry.hpp>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -502,7 +505,10 @@ namespace {
 
 /// A machine on which programs run one after the other.
 struct machine {
-    [[nodiscard]] fixed_environment variables() const { return {{{"XDG_STATE_HOME", t.string()}}}; }
+    [[nodiscard]] fixed_environment variables(std::map<std::string, std::string> more = {}) const {
+        more["XDG_STATE_HOME"] = t.string();
+        return fixed_environment{more};
+    }
     [[nodiscard]] std::vector<std::filesystem::path> files(std::string_view start = "") const {
         std::vector<std::filesystem::path> out;
         const auto path = t.path() / "acme" / "telemetry";
@@ -551,7 +557,8 @@ TEST_CASE("what one run cannot deliver, events and errors, the next one does") {
     CHECK(requests(transport) == tally{2, 2});
     CHECK(t.statistics().recovered == 2);
     CHECK(t.statistics().delivered == 4);
-    CHECK(m.files().empty());
+    CHECK(m.spooled("") == 0);
+    CHECK(m.files().size() == 2);  // the times of the last deliveries
 }
 
 TEST_CASE("row 42: no credential, no secret and no endpoint stands in a file of the spool or in its name") {
@@ -656,6 +663,85 @@ TEST_CASE("a crash inside track is reported by the next start, once") {
         CHECK(t.flush(1s));
         CHECK(requests(transport).errors == expected);
         CHECK(reported == std::vector<std::string>(static_cast<std::size_t>(expected), "SIGSEGV"));
+    }
+}
+
+TEST_CASE(
+    "a debugged run prints what it would send, readable, with or without a destination, and sends and stores nothing") {
+    const machine m;
+    m.leave();
+    auto o = with_errors();
+    o.capture_crashes = true;
+    SUBCASE("a released program") {}
+    SUBCASE("a development build with nowhere to send to") {
+        o.product.version = "development";
+        o.data_plane_url = o.write_key = o.sentry_dsn = "";
+    }
+    const auto before = m.files();
+    const auto variables =
+        m.variables({{"ACME_TELEMETRY_DEBUG", "1"}, {"ACME_TELEMETRY_LOG", (m.t.path() / "sent.log").string()}});
+    const auto run = run_in_child([&](int output) {
+        ::dup2(output, STDERR_FILENO);
+        recording_transport transport;
+        manual_clock clock;
+        telemetry t{o, transport, clock, variables};
+        t.track(ping{"x"});
+        t.capture(std::runtime_error{"disk full"});
+        t.shutdown();
+        return transport.requests().empty() && t.statistics().delivered == 2 ? 0 : 1;
+    });
+    CHECK(run.exit_code() == 0);
+    CHECK(run.said.find("/v1/batch\n{\n  \"batch\": [\n") != std::string::npos);
+    CHECK(run.said.find("\"event\": \"ping\"") != std::string::npos);
+    CHECK(run.said.find("/envelope/\n") != std::string::npos);
+    CHECK(run.said.find("\"value\": \"disk full\"") != std::string::npos);
+    CHECK(m.files() == before);
+    CHECK_FALSE(std::filesystem::exists(m.t.path() / "sent.log"));
+}
+
+TEST_CASE("at the level none, and where the variable is 0, debugging prints nothing") {
+    for (const bool is_off : {false, true}) {
+        const machine m;
+        auto o = with_errors();
+        const auto variables = m.variables({{"ACME_TELEMETRY_DEBUG", is_off ? "0" : "1"}});
+        if (!is_off) o.level = candor::level::none;
+        const auto run = run_in_child([&](int output) {
+            ::dup2(output, STDERR_FILENO);
+            recording_transport transport;
+            manual_clock clock;
+            telemetry t{o, transport, clock, variables};
+            t.track(ping{"x"});
+            t.shutdown();
+            return transport.requests().size() == (is_off ? 1U : 0U) ? 0 : 1;
+        });
+        CHECK(run.exit_code() == 0);
+        CHECK(run.said.empty());
+    }
+}
+
+TEST_CASE("a log has what was sent of events and of errors, and the program's own callback sees it too") {
+    const machine m;
+    auto o = with_errors();
+    int seen = 0;
+    std::mutex mutex;
+    o.delivery.on_attempt = [&](const candor::http_request&, const candor::http_response&) {
+        const std::lock_guard guard{mutex};
+        ++seen;
+    };
+    const auto file = m.t.path() / "sent.log";
+    const auto variables = m.variables({{"ACME_TELEMETRY_LOG", file.string()}});
+    recording_transport transport;
+    manual_clock clock;
+    telemetry t{o, transport, clock, variables};
+    t.track(ping{"x"});
+    t.capture(std::runtime_error{"disk full"});
+    CHECK(t.flush(1s));
+    CHECK(seen == 2);
+    auto logged = candor::detail::payload_log::read(file);
+    REQUIRE(logged.size() == 2);
+    for (const auto& request : transport.requests()) {
+        const auto same = [&](const auto& one) { return one.url == request.url && one.body == request.body; };
+        CHECK(std::any_of(logged.begin(), logged.end(), same));
     }
 }
 

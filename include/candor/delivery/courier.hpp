@@ -62,6 +62,7 @@ public:
         }
         abandon();
         if (breaker_ && spooler_.may_store()) breaker_->end(clock_.wall_now());
+        spooler_.end();
         const std::lock_guard guard{state_.meeting.mutex};
         state_.done = true;
         state_.meeting.announce();
@@ -263,6 +264,7 @@ private:
         if (state_.options.on_delivered) {
             for (const auto& m : range.messages) contain([&] { state_.options.on_delivered(range.text(m)); });
         }
+        spooler_.note_delivery();
         const std::lock_guard guard{state_.meeting.mutex};
         state_.can_spill = spooler_.is_on();
         if (spooler_.has_claim()) {

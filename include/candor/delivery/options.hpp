@@ -11,6 +11,7 @@
 #include <candor/delivery/statistics.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/error.hpp>
+#include <candor/policy/http.hpp>
 
 namespace candor {
 
@@ -50,6 +51,10 @@ struct delivery_options {
     std::function<void(std::string_view message)> on_delivered{};
     /// A message was given up. Its JSON is empty where it was given up before it was made.
     std::function<void(std::string_view message, drop_reason)> on_dropped{};
+    /// An attempt to send ended: the request with its body before compression, and the answer.
+    std::function<void(const http_request& request, const http_response& answer)> on_attempt{};
+    /// Sends nothing, and touches no spool: each request goes to `on_attempt` alone and counts as delivered.
+    bool dry_run = false;
 };
 
 namespace detail {

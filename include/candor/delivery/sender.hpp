@@ -1,6 +1,7 @@
 #ifndef CANDOR_DELIVERY_SENDER_HPP
 #define CANDOR_DELIVERY_SENDER_HPP
 
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,6 +26,8 @@ public:
           diagnostics_{std::move(diagnostics)},
           protocol_{std::move(protocol)},
           transport_{transport},
+          on_attempt_{options.on_attempt},
+          is_dry_{options.dry_run},
           request_{protocol_.request()} {
         request_.compress = options.compress;
         request_.connect_timeout = options.connect_timeout;
@@ -59,11 +62,17 @@ public:
 
 private:
     http_response exchange() noexcept {
+        http_response answer{.status = 200};
         try {
-            return transport_.send(request_);
+            if (!is_dry_) answer = transport_.send(request_);
         } catch (...) {
-            return {.error = transport_error::broken};
+            answer = {.error = transport_error::broken};
         }
+        try {
+            if (on_attempt_) on_attempt_(request_, answer);
+        } catch (...) {  // a callback's failure is its own
+        }
+        return answer;
     }
 
     /// Each status and kind of failure is worth one word to a person.
@@ -76,6 +85,8 @@ private:
     const diagnostic_sink diagnostics_;
     Protocol protocol_;
     Transport& transport_;
+    const std::function<void(const http_request&, const http_response&)> on_attempt_;
+    const bool is_dry_;
     http_request request_;
     std::set<int> reported_;
 };

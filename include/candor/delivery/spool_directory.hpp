@@ -48,6 +48,7 @@ public:
     };
 
     bool write(const std::string&, std::string_view) { return false; }
+    void write_in_place(const std::string&, std::string_view) {}
     std::vector<entry> list() { return {}; }
     std::optional<std::string> read(const std::string&, std::size_t) { return std::nullopt; }
     file claim(const std::string&) noexcept { return {}; }
@@ -132,6 +133,15 @@ private:
         return false;
     }
 
+    /// Makes a small file, or writes over the beginning of one, without a sync: it may be torn or lost.
+    void write_in_place(const std::string& name, std::string_view content) noexcept {
+        if (!open(true)) return;
+        const file made{Calls::openat(descriptor_, name.c_str(),
+                                      O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600),
+                        name};
+        if (made.is_open() && is_own_file(made)) static_cast<void>(made.overwrite(0, content));
+    }
+
     /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
     std::vector<entry> list() {
         std::vector<entry> out;
@@ -164,11 +174,7 @@ private:
         const file found{
             Calls::openat(descriptor_, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0),
             name};
-        struct stat facts {};
-        if (!found.is_open() || Calls::fstat(found.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode) ||
-            facts.st_nlink > 1 || facts.st_uid != ::geteuid()) {  // no name at all: it was replaced meanwhile
-            return std::nullopt;
-        }
+        if (!found.is_open() || !is_own_file(found)) return std::nullopt;
         return found.read(limit);
     }
 
@@ -260,6 +266,13 @@ private:
             if (errno != EINTR) return false;
         }
         return true;
+    }
+
+    /// Whether it is a plain file of this user, under one name at most: under none, it was replaced meanwhile.
+    static bool is_own_file(const file& of) noexcept {
+        struct stat found {};
+        return Calls::fstat(of.descriptor(), &found) == 0 && S_ISREG(found.st_mode) && found.st_nlink <= 1 &&
+               found.st_uid == ::geteuid();
     }
 
     /// Whether the directory's entry still is that file.

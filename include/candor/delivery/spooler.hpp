@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <candor/delivery/batch.hpp>
+#include <candor/delivery/last_delivery.hpp>
 #include <candor/delivery/pipeline_state.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/spool.hpp>
@@ -23,9 +24,9 @@ class spooler {
 public:
     /// `destination` is a hash of the endpoint.
     spooler(pipeline_state<Clock>& state, const std::string& protocol, std::uint64_t destination, Clock& clock)
-        : state_{state}, clock_{clock} {
+        : state_{state}, protocol_{protocol}, clock_{clock} {
         const auto& options = state.options.spool;
-        if (!options.enabled || options.directory.empty()) return;
+        if (!options.enabled || options.directory.empty() || state.options.dry_run) return;
         spool_.emplace(options, spool_owner{protocol, destination, fnv1a(uuid::random().to_string())});
     }
 
@@ -105,6 +106,15 @@ public:
         claimed_.reset();
     }
 
+    /// Something was delivered.
+    void note_delivery() noexcept { has_delivered_ = true; }
+
+    /// The run ends.
+    void end() noexcept {
+        if (has_delivered_ && may_store())
+            last_delivery::note<Calls>(state_.options.spool.directory, protocol_, clock_.wall_now());
+    }
+
 private:
     /// Counts what the spool gave up.
     void count_removed() noexcept {
@@ -120,10 +130,12 @@ private:
     }
 
     pipeline_state<Clock>& state_;
+    const std::string protocol_;
     Clock& clock_;
     std::optional<basic_spool<Calls>> spool_;
     std::optional<typename basic_spool<Calls>::claim> claimed_;
     steady_time look_again_ = steady_time::min();  // for files that others left
+    bool has_delivered_ = false;
 };
 
 }  // namespace candor::detail

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <span>
@@ -20,6 +21,7 @@
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/error.hpp>
+#include <candor/policy/http.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/privacy/redactor.hpp>
 #include <candor/sentry/breadcrumbs.hpp>
@@ -41,6 +43,8 @@ struct reporter_settings {
     before_send_hook before_send{};
     redactor secrets{};
     spool_options spool{};
+    std::function<void(const http_request&, const http_response&)> on_attempt{};
+    bool dry_run = false;
     diagnostic_sink diagnostics{};
 };
 
@@ -196,7 +200,9 @@ private:
                                        .batch_bytes = largest_event + protocol<Clock>::envelope_size,
                                        .message_bytes = largest_event,
                                        .queue_messages = 100,
-                                       .spool = settings.spool};
+                                       .spool = settings.spool,
+                                       .on_attempt = settings.on_attempt,
+                                       .dry_run = settings.dry_run};
         const auto random = uuid::random().bytes();
         return {"sentry",
                 options,
