@@ -17,6 +17,10 @@ namespace candor {
 /// A program's telemetry over HTTP, in real time.
 using telemetry = basic_telemetry<httplib_transport, system_clock>;
 
+/// The same of a program that names all its events: `candor::telemetry_of<build_finished, candor::init_started>`.
+template <event... Events>
+using telemetry_of = basic_telemetry<httplib_transport, system_clock, process_environment, event_list<Events...>>;
+
 }  // namespace candor
 
 namespace candor::rudderstack {

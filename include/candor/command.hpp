@@ -300,8 +300,7 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         }
     };
     if (command == "catalog") {
-        const auto all = make_catalog(events);
-        show(to_json(all), "# What " + options.product.name + " can send\n\n" + to_markdown(all));
+        show(to_json(make_catalog(events)), telemetry_document(options.product.name, events));
         return done;
     }
     const detail::telemetry_report report{options, argc, argv, environment};

@@ -22,6 +22,7 @@
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/spool.hpp>
 #include <candor/delivery/statistics.hpp>
+#include <candor/event/catalog.hpp>
 #include <candor/event/fields.hpp>
 #include <candor/event/packed.hpp>
 #include <candor/identity/account.hpp>
@@ -53,6 +54,9 @@ namespace candor {
 
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
+/// `Events` is an `event_list` of all that the program can send: tracking any other event does not compile. Without one
+/// every event can be sent.
+///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
 /// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
 ///
@@ -61,9 +65,11 @@ namespace candor {
 /// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
 /// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
 /// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
-template <transport Transport, clock Clock, environment Environment = process_environment>
+template <transport Transport, clock Clock, environment Environment = process_environment, class Events = any_event>
 class basic_telemetry {
 public:
+    using events = Events;
+
     /// Makes its own policies. Throws `configuration_error` for an option that the program got wrong; what is wrong in
     /// the environment turns that destination off instead, with a diagnostic.
     explicit basic_telemetry(const telemetry_options& options) requires std::default_initializable<Transport> &&
@@ -84,10 +90,13 @@ public:
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
+        static_assert(Events::template contains<Event>,
+                      "this event is not in the event_list of this telemetry: name it there, so that users find it in "
+                      "the catalog");
         if (!analytics_) return disabled();
         auto* const mine = session_->get();
         if (mine == nullptr) return without_session();
-        auto& [events, delivery] = *mine->analytics;
+        auto& [context, delivery] = *mine->analytics;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
             .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
@@ -98,8 +107,8 @@ public:
             return delivery.refuse(admission::out_of_memory);
         }
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
-        detail::event_packer packed{events.message_bytes - std::min(events.message_bytes, head_size)};
-        const auto state = packed.pack(event, events.invocation, events.secrets);
+        detail::event_packer packed{context.message_bytes - std::min(context.message_bytes, head_size)};
+        const auto state = packed.pack(event, context.invocation, context.secrets);
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
@@ -201,14 +210,14 @@ private:
     /// All that exists only where events are sent.
     struct analytics {
         analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
-            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                     .invocation = of.invocation,
-                     .secrets = of.secrets,
-                     .message_bytes = of.delivery.message_bytes},
-              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
+            : context{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+                      .invocation = of.invocation,
+                      .secrets = of.secrets,
+                      .message_bytes = of.delivery.message_bytes},
+              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &context, of.delivery,
                                                           of.diagnostics, policies.transport(), policies.clock())} {}
 
-        rudderstack::detail::event_context events;
+        rudderstack::detail::event_context context;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -17,7 +18,10 @@
 
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
+#include <candor/policy/error.hpp>
+#include <candor/policy/file_system.hpp>
 #include <candor/policy/http.hpp>
+#include <candor/policy/replace_file.hpp>
 #include <candor/policy/server.hpp>
 #include <candor/policy/transport.hpp>
 
@@ -252,6 +256,40 @@ private:
     std::mutex mutex_;
     bool stopped_ = false;
 };
+
+/// For a test that keeps a document in step with what it is generated from, such as a committed TELEMETRY.md with
+/// `telemetry_document`. Empty where the file says just that; else what a person should know and do about it. With the
+/// variable `CANDOR_UPDATE_DOCUMENTS` set, the file is written anew instead.
+///
+///     CHECK(candor::testing::outdated("TELEMETRY.md", candor::telemetry_document("acme", telemetry::events{})) == "");
+template <environment Environment = process_environment>
+[[nodiscard]] std::string outdated(const std::filesystem::path& document, std::string_view generated,
+                                   const Environment& variables = {}) {
+    constexpr std::size_t limit = 16 * 1024 * 1024;
+    const auto path = document.string();
+    if (detail::non_empty(variables, "CANDOR_UPDATE_DOCUMENTS")) {
+        const auto problem = replace_file(document, generated);
+        return problem.empty() ? problem : path + " " + problem;
+    }
+    const auto found = read_file(document, limit);
+    const std::string remedy = "; run the test with CANDOR_UPDATE_DOCUMENTS=1 to write it anew";
+    if (found.status == file_status::absent) return path + " is not there" + remedy;
+    if (found.status != file_status::read) return path + " " + found.problem;
+    std::string_view there{found.content};
+    for (std::size_t line = 1; !there.empty() || !generated.empty(); ++line) {
+        const auto next = [](std::string_view& text) {
+            const auto end = std::min(text.find('\n'), text.size() - 1) + 1;
+            const auto out = text.substr(0, text.empty() ? 0 : end);
+            text.remove_prefix(out.size());
+            return out;
+        };
+        const auto is = next(there), wanted = next(generated);
+        if (is != wanted)
+            return path + ":" + std::to_string(line) + " is \"" + detail::printable(is) + "\" and should be \"" +
+                   detail::printable(wanted) + "\"" + remedy;
+    }
+    return {};
+}
 
 }  // namespace candor::testing
 

@@ -3147,9 +3147,19 @@ constexpr identity_fields identity_of() {
 
 namespace candor {
 
-/// The events that a program can send.
+/// The events that a program can send. One that names them where it declares its telemetry type cannot send another,
+/// and so its catalog is complete.
 template <event... Events>
-struct event_list {};
+struct event_list {
+    template <class Event>
+    static constexpr bool contains = (std::same_as<Event, Events> || ...);
+};
+
+/// The list of a program that names none: it can send every event.
+struct any_event {
+    template <class>
+    static constexpr bool contains = true;
+};
 
 /// What a catalog says of a field.
 struct catalog_field {
@@ -3277,6 +3287,12 @@ template <event... Events>
         }
     }
     return out;
+}
+
+/// The document that a program gives its users, which `telemetry catalog` prints too: a heading and the catalog.
+template <event... Events>
+[[nodiscard]] std::string telemetry_document(std::string_view product_name, event_list<Events...> events = {}) {
+    return "# What " + std::string{product_name} + " can send\n\n" + to_markdown(make_catalog(events));
 }
 
 }  // namespace candor
@@ -9166,6 +9182,9 @@ namespace candor {
 
 /// A program's telemetry, in one object. Every member but construction and destruction may be called from any thread.
 ///
+/// `Events` is an `event_list` of all that the program can send: tracking any other event does not compile. Without one
+/// every event can be sent.
+///
 /// Where nothing may be sent (level `none`, a development build, no URL) it makes no thread, socket, id or file, and
 /// does not look at the clock. What an earlier run left undelivered and the level does not allow any more is removed.
 ///
@@ -9174,9 +9193,11 @@ namespace candor {
 /// waited in the parent, which delivers that itself. Not in a callback: a child made there must end or start another
 /// program. POSIX lets a child of a program with several threads do little before that; candor needs no more than that
 /// it may allocate memory and start a thread, which the C libraries of Linux and macOS allow.
-template <transport Transport, clock Clock, environment Environment = process_environment>
+template <transport Transport, clock Clock, environment Environment = process_environment, class Events = any_event>
 class basic_telemetry {
 public:
+    using events = Events;
+
     /// Makes its own policies. Throws `configuration_error` for an option that the program got wrong; what is wrong in
     /// the environment turns that destination off instead, with a diagnostic.
     explicit basic_telemetry(const telemetry_options& options) requires std::default_initializable<Transport> &&
@@ -9197,10 +9218,13 @@ public:
     /// Records an event. Never blocks on I/O; the event may be destroyed at once.
     template <event Event>
     admission track(const Event& event) noexcept {
+        static_assert(Events::template contains<Event>,
+                      "this event is not in the event_list of this telemetry: name it there, so that users find it in "
+                      "the catalog");
         if (!analytics_) return disabled();
         auto* const mine = session_->get();
         if (mine == nullptr) return without_session();
-        auto& [events, delivery] = *mine->analytics;
+        auto& [context, delivery] = *mine->analytics;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
             .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
@@ -9211,8 +9235,8 @@ public:
             return delivery.refuse(admission::out_of_memory);
         }
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
-        detail::event_packer packed{events.message_bytes - std::min(events.message_bytes, head_size)};
-        const auto state = packed.pack(event, events.invocation, events.secrets);
+        detail::event_packer packed{context.message_bytes - std::min(context.message_bytes, head_size)};
+        const auto state = packed.pack(event, context.invocation, context.secrets);
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
@@ -9314,14 +9338,14 @@ private:
     /// All that exists only where events are sent.
     struct analytics {
         analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
-            : events{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                     .invocation = of.invocation,
-                     .secrets = of.secrets,
-                     .message_bytes = of.delivery.message_bytes},
-              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &events, of.delivery,
+            : context{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+                      .invocation = of.invocation,
+                      .secrets = of.secrets,
+                      .message_bytes = of.delivery.message_bytes},
+              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &context, of.delivery,
                                                           of.diagnostics, policies.transport(), policies.clock())} {}
 
-        rudderstack::detail::event_context events;
+        rudderstack::detail::event_context context;
         rudderstack::detail::pipeline<Transport, Clock> delivery;
     };
 
@@ -9771,8 +9795,7 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         }
     };
     if (command == "catalog") {
-        const auto all = make_catalog(events);
-        show(to_json(all), "# What " + options.product.name + " can send\n\n" + to_markdown(all));
+        show(to_json(make_catalog(events)), telemetry_document(options.product.name, events));
         return done;
     }
     const detail::telemetry_report report{options, argc, argv, environment};
@@ -13340,6 +13363,40 @@ private:
     bool stopped_ = false;
 };
 
+/// For a test that keeps a document in step with what it is generated from, such as a committed TELEMETRY.md with
+/// `telemetry_document`. Empty where the file says just that; else what a person should know and do about it. With the
+/// variable `CANDOR_UPDATE_DOCUMENTS` set, the file is written anew instead.
+///
+///     CHECK(candor::testing::outdated("TELEMETRY.md", candor::telemetry_document("acme", telemetry::events{})) == "");
+template <environment Environment = process_environment>
+[[nodiscard]] std::string outdated(const std::filesystem::path& document, std::string_view generated,
+                                   const Environment& variables = {}) {
+    constexpr std::size_t limit = 16 * 1024 * 1024;
+    const auto path = document.string();
+    if (detail::non_empty(variables, "CANDOR_UPDATE_DOCUMENTS")) {
+        const auto problem = replace_file(document, generated);
+        return problem.empty() ? problem : path + " " + problem;
+    }
+    const auto found = read_file(document, limit);
+    const std::string remedy = "; run the test with CANDOR_UPDATE_DOCUMENTS=1 to write it anew";
+    if (found.status == file_status::absent) return path + " is not there" + remedy;
+    if (found.status != file_status::read) return path + " " + found.problem;
+    std::string_view there{found.content};
+    for (std::size_t line = 1; !there.empty() || !generated.empty(); ++line) {
+        const auto next = [](std::string_view& text) {
+            const auto end = std::min(text.find('\n'), text.size() - 1) + 1;
+            const auto out = text.substr(0, text.empty() ? 0 : end);
+            text.remove_prefix(out.size());
+            return out;
+        };
+        const auto is = next(there), wanted = next(generated);
+        if (is != wanted)
+            return path + ":" + std::to_string(line) + " is \"" + detail::printable(is) + "\" and should be \"" +
+                   detail::printable(wanted) + "\"" + remedy;
+    }
+    return {};
+}
+
 }  // namespace candor::testing
 
 // ---- candor/presets/cloudquery.hpp
@@ -15620,6 +15677,10 @@ namespace candor {
 
 /// A program's telemetry over HTTP, in real time.
 using telemetry = basic_telemetry<httplib_transport, system_clock>;
+
+/// The same of a program that names all its events: `candor::telemetry_of<build_finished, candor::init_started>`.
+template <event... Events>
+using telemetry_of = basic_telemetry<httplib_transport, system_clock, process_environment, event_list<Events...>>;
 
 }  // namespace candor
 

@@ -107,4 +107,18 @@ TEST_CASE("the catalog as Markdown has a table an event, and nothing ends a cell
     CHECK(text.find("\n\n\n") == std::string::npos);
 }
 
+TEST_CASE("a list knows what it contains, and no list contains all") {
+    using list = candor::event_list<candor::init_started>;
+    CHECK(list::contains<candor::init_started>);
+    CHECK_FALSE(list::contains<candor::init_completed>);
+    CHECK_FALSE(candor::event_list<>::contains<candor::init_started>);
+    CHECK(candor::any_event::contains<candor::init_completed>);
+}
+
+TEST_CASE("the document of a program has its name and its catalog") {
+    using list = candor::event_list<candor::init_started>;
+    CHECK(candor::telemetry_document("acme", list{}) ==
+          "# What acme can send\n\n" + candor::to_markdown(candor::make_catalog(list{})));
+}
+
 }  // namespace catalog_test

@@ -19,6 +19,7 @@
 #include <candor/candor.hpp>
 
 #include "progress.hpp"
+#include "tally_events.hpp"
 #include "tally_files.hpp"
 #ifndef _WIN32
 #include "tally_jobs.hpp"
@@ -160,10 +161,6 @@ std::optional<candor::account> account() {
     return candor::account{.user_id = user, .team_id = team};
 }
 
-/// Every event that tally sends.
-using events = candor::event_list<candor::login_succeeded, candor::init_started, candor::init_completed,
-                                  candor::sync_started, candor::sync_completed>;
-
 candor::telemetry_options telemetry_options(candor::level level, candor::diagnostic_sink diagnostics = {}) {
     return {.product = product,
             .level = level,
@@ -177,7 +174,7 @@ candor::telemetry_options telemetry_options(candor::level level, candor::diagnos
             .diagnostics = std::move(diagnostics)};
 }
 
-int run_login(candor::telemetry& telemetry) {
+int run_login(tally::telemetry& telemetry) {
     const auto who = account();
     if (!who || who->user_id.empty() || who->team_id.empty()) {
         std::cerr << "tally: set TALLY_USER_ID and TALLY_TEAM_ID to log in\n";
@@ -203,7 +200,7 @@ void print(const tally::contents& found, std::chrono::nanoseconds duration) {
 }
 
 /// Reports why files could not be read, each reason once: many files say no more than one.
-void capture(candor::telemetry& telemetry, const std::vector<tally::failure>& failures) {
+void capture(tally::telemetry& telemetry, const std::vector<tally::failure>& failures) {
     std::set<std::string> reported;
     for (const auto& failure : failures)
         if (reported.insert(failure.reason).second)
@@ -239,7 +236,7 @@ tally::contents count(const command_line& options, const char* program) {
 #endif
 }
 
-int run_sync(candor::telemetry& telemetry, const command_line& options, const char* program) {
+int run_sync(tally::telemetry& telemetry, const command_line& options, const char* program) {
     const std::string source = "files", destination = "terminal";
     telemetry.track(candor::init_started{
         .source = source, .destination = destination, .accept_defaults = options.excluded.empty()});
@@ -301,7 +298,7 @@ int run(const command_line& options, const candor::resolution& consent, const ch
     candor::diagnostic_sink diagnostics;
     if (options.verbose)
         diagnostics = [](std::string_view text) { std::cerr << "tally: telemetry: " + std::string{text} + '\n'; };
-    candor::telemetry telemetry{telemetry_options(consent.level, diagnostics)};
+    tally::telemetry telemetry{telemetry_options(consent.level, diagnostics)};
     if (options.verbose) {
         std::cerr << "tally: telemetry level " << to_string(consent.level) << ": " << consent.reason << '\n';
         if (!telemetry.sends_events()) std::cerr << "tally: telemetry: no events are sent\n";
@@ -343,8 +340,8 @@ int main(int argc, char** argv) {
     if (argc == 4 && std::string_view{argv[1]} == "worker") return run_worker(argv[2], argv[3]);
 #endif
     if (argc > 1 && std::string_view{argv[1]} == "telemetry")
-        return candor::telemetry_command(telemetry_options(candor::level::all), events{}, argc - 1, argv + 1, std::cout,
-                                         std::cerr);
+        return candor::telemetry_command(telemetry_options(candor::level::all), tally::telemetry::events{}, argc - 1,
+                                         argv + 1, std::cout, std::cerr);
     const auto options = parse(argc, argv);
     if (!options.complaint.empty()) {
         std::cerr << "tally: " << options.complaint << "; see tally --help\n";

@@ -17,6 +17,8 @@
 #include <candor/policy/http.hpp>
 #include <candor/policy/transport.hpp>
 
+#include <support/temporary_directory.hpp>
+
 namespace testing_test {
 
 namespace {
@@ -238,6 +240,25 @@ TEST_CASE("a fixed environment holds what it was given and nothing of the proces
     CHECK(environment.get("PATH") == std::nullopt);
     CHECK(environment.get("acme_key") == std::nullopt);
     CHECK(fixed_environment{}.get("ACME_KEY") == std::nullopt);
+}
+
+TEST_CASE("a document that is not what it is generated from is outdated, and can be written anew") {
+    using candor::testing::outdated;
+    const temporary_directory t;
+    const fixed_environment none;
+    const auto file = t.path() / "TELEMETRY.md";
+    CHECK(outdated(file, "a\nb\n", none).starts_with(file.string() + " is not there; run the test with "));
+    const fixed_environment updating{{{"CANDOR_UPDATE_DOCUMENTS", "1"}}};
+    CHECK(outdated(file, "a\nb\n", updating).empty());
+    CHECK(outdated(file, "a\nb\n", none).empty());
+    const auto line = [&](const char* number) { return file.string() + ":" + number + " is \""; };
+    CHECK(outdated(file, "a\nc\n", none).starts_with(line("2") + "b\\x0a\" and should be \"c\\x0a\"; run the test"));
+    CHECK(outdated(file, "a\nb", none).starts_with(line("2")));
+    CHECK(outdated(file, "a\n", none).starts_with(line("2")));
+    CHECK(outdated(file, "a\nb\nc\n", none).starts_with(line("3") + "\" and should be \"c"));
+    CHECK(outdated(file, "", none).starts_with(line("1")));
+    CHECK(outdated(t.path(), "a", none) == t.path().string() + " is not a regular file");
+    CHECK(outdated(t.path(), "a", updating) == t.path().string() + " is a directory");
 }
 
 }  // namespace testing_test

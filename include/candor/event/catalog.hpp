@@ -1,6 +1,7 @@
 #ifndef CANDOR_EVENT_CATALOG_HPP
 #define CANDOR_EVENT_CATALOG_HPP
 
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -15,9 +16,19 @@
 
 namespace candor {
 
-/// The events that a program can send.
+/// The events that a program can send. One that names them where it declares its telemetry type cannot send another,
+/// and so its catalog is complete.
 template <event... Events>
-struct event_list {};
+struct event_list {
+    template <class Event>
+    static constexpr bool contains = (std::same_as<Event, Events> || ...);
+};
+
+/// The list of a program that names none: it can send every event.
+struct any_event {
+    template <class>
+    static constexpr bool contains = true;
+};
 
 /// What a catalog says of a field.
 struct catalog_field {
@@ -145,6 +156,12 @@ template <event... Events>
         }
     }
     return out;
+}
+
+/// The document that a program gives its users, which `telemetry catalog` prints too: a heading and the catalog.
+template <event... Events>
+[[nodiscard]] std::string telemetry_document(std::string_view product_name, event_list<Events...> events = {}) {
+    return "# What " + std::string{product_name} + " can send\n\n" + to_markdown(make_catalog(events));
 }
 
 }  // namespace candor
