@@ -202,9 +202,9 @@ TEST_CASE("whoever reads while others save finds one of the choices, whole") {
     std::vector<std::thread> writers;
     for (const auto chosen : {level::errors, level::stats}) {
         writers.emplace_back([&, chosen] {
-            while (!is_over) {
+            do {
                 if (candor::save_choice(someone.environment(), "acme", chosen).problem) std::abort();
-            }
+            } while (!is_over);
         });
     }
     bool all_whole = true;

@@ -133,13 +133,15 @@ private:
         return false;
     }
 
-    /// Makes a small file, or writes over the beginning of one, without a sync: it may be torn or lost.
+    /// Makes a small file, or writes over the beginning of one, without a sync: it may be torn or lost. One that cannot
+    /// be written is removed.
     void write_in_place(const std::string& name, std::string_view content) noexcept {
         if (!open(true)) return;
         const file made{Calls::openat(descriptor_, name.c_str(),
                                       O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600),
                         name};
-        if (made.is_open() && is_own_file(made)) static_cast<void>(made.overwrite(0, content));
+        if (made.is_open() && is_own_file(made) && !made.overwrite(0, content))
+            Calls::unlinkat(descriptor_, name.c_str());
     }
 
     /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
