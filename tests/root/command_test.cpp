@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include <candor/event/init.hpp>
+#include <candor/event/login.hpp>
 #include <candor/event/sync.hpp>
 #include <candor/testing.hpp>
 
@@ -39,7 +40,8 @@ struct pinged {
     static constexpr auto fields() { return std::tuple{candor::field("text", &pinged::text, "What was said")}; }
 };
 
-using events = candor::event_list<candor::init_started, candor::sync_started, pinged>;
+using events = candor::event_list<candor::login_succeeded, candor::init_started, candor::init_completed,
+                                  candor::sync_started, candor::sync_completed, pinged>;
 
 /// A user at a terminal.
 struct user {
@@ -261,8 +263,11 @@ TEST_CASE("preview has the bytes that a server would receive, of events and of e
         options.delivery.spool.enabled = false;
         candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
             options, transport, clock, fixed_environment{someone.variables}};
+        telemetry.track(candor::login_succeeded{});
         telemetry.track(candor::init_started{});
+        telemetry.track(candor::init_completed{});
         telemetry.track(candor::sync_started{});
+        telemetry.track(candor::sync_completed{});
         telemetry.track(pinged{});
         telemetry.capture_message(candor::sentry::severity::error, "an error");
         REQUIRE(telemetry.flush(1s));
@@ -353,9 +358,9 @@ TEST_CASE("status says that a debugged program sends nothing") {
 TEST_CASE("catalog has every event of the list, and its fields") {
     const user someone;
     const auto json = someone.run({"catalog", "--json"}).json();
-    REQUIRE(json.at("events").size() == 3);
-    CHECK(json.at("events")[2].at("name") == "pinged");
-    CHECK(json.at("events")[2].at("fields")[0].at("description") == "What was said");
+    REQUIRE(json.at("events").size() == 6);
+    CHECK(json.at("events")[5].at("name") == "pinged");
+    CHECK(json.at("events")[5].at("fields")[0].at("description") == "What was said");
     const auto text = someone.run({"catalog"}).out;
     CHECK(text.starts_with("# What acme can send\n\n"));
     CHECK(text.find("## `pinged`\n") != std::string::npos);
