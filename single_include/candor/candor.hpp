@@ -6200,6 +6200,13 @@ public:
         is_idle_ = true;
         idle_until_ = until;
         clock_.idle_until(lock, work_, until);
+        if (is_woken_) {
+            // A scheduler likes to run who is woken at once, on the processor of whoever woke it, which then waits for
+            // all that the worker does, and not only for the call that woke it.
+            lock.unlock();
+            std::this_thread::yield();
+            lock.lock();
+        }
         is_idle_ = false;
         if (std::exchange(is_woken_, false)) progress_.notify_all();
     }

@@ -8,10 +8,13 @@
 #include <candor/sentry/client.hpp>
 #include <candor/sentry/crash.hpp>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../support/temporary_directory.hpp"
@@ -109,11 +112,14 @@ void capture(benchmark::State& state) {
     measure_capture(state, [](capturer&) {});
 }
 
+/// Gives another thread the time to idle, and takes none of its processor's.
+void let_idle() {
+    for (const auto until = clock::now() + until_idle; clock::now() < until;) {
+    }
+}
+
 void capture_with_idle_worker(benchmark::State& state) {
-    measure_capture(state, [](capturer&) {
-        for (const auto until = clock::now() + until_idle; clock::now() < until;) {
-        }
-    });
+    measure_capture(state, [](capturer&) { let_idle(); });
 }
 
 void first_capture(benchmark::State& state) {
@@ -127,6 +133,44 @@ void backtrace_of_the_c_library(benchmark::State& state) {
     measure(
         state, [&] { nested(added, walk); }, [&] { added += stack_depth - count; });
     state.counters["frames"] = count;
+}
+
+/// The same walk, and a word to a thread that idles, as whoever hands something over to one has to say.
+void backtrace_and_wake(benchmark::State& state) {
+    std::mutex mutex;
+    std::condition_variable told;
+    int given = 0, taken = 0;
+    bool is_over = false;
+    std::thread idler{[&] {
+        std::unique_lock lock{mutex};
+        while (!is_over) {
+            taken = given;
+            told.wait(lock, [&] { return is_over || taken != given; });
+        }
+    }};
+    std::array<void*, 50> frames;
+    int count = 0, added = 0;
+    const auto walk = [&] {
+        count = ::backtrace(frames.data(), static_cast<int>(frames.size()));
+        {
+            const std::lock_guard guard{mutex};
+            ++given;
+        }
+        told.notify_one();
+    };
+    measure(
+        state, [&] { nested(added, walk); },
+        [&] {
+            added += stack_depth - count;
+            let_idle();
+        });
+    state.counters["frames"] = count;
+    {
+        const std::lock_guard guard{mutex};
+        is_over = true;
+    }
+    told.notify_one();
+    idler.join();
 }
 
 void install(benchmark::State& state) {
@@ -145,6 +189,7 @@ void install(benchmark::State& state) {
     add("sentry/capture_with_idle_worker/candor", capture_with_idle_worker);
     add("sentry/first_capture/candor", first_capture);
     add("sentry/backtrace", backtrace_of_the_c_library);
+    add("sentry/backtrace_and_wake", backtrace_and_wake);
     add("sentry/install/candor", install);
     return true;
 }();
