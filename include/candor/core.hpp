@@ -4,7 +4,9 @@
 
 #include <candor/command.hpp>
 #include <candor/consent/choice.hpp>
+#include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
+#include <candor/consent/notice.hpp>
 #include <candor/consent/resolver.hpp>
 #include <candor/delivery/statistics.hpp>
 #include <candor/event/catalog.hpp>

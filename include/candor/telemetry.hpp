@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/spool.hpp>
@@ -108,7 +109,7 @@ public:
         }
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
         detail::event_packer packed{context.message_bytes - std::min(context.message_bytes, head_size)};
-        const auto state = packed.pack(event, context.invocation, context.secrets);
+        const auto state = packed.pack(event, context.run, context.secrets);
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
@@ -199,6 +200,7 @@ private:
         url data_plane{};
         std::string write_key{};
         uuid invocation{};
+        std::string_view ci{};
         bool in_cloud = false;
         account_source account{};
         internal_team_filter internal_team{};
@@ -211,7 +213,7 @@ private:
     struct analytics {
         analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
             : context{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                      .invocation = of.invocation,
+                      .run = {of.invocation, of.ci},
                       .secrets = of.secrets,
                       .message_bytes = of.delivery.message_bytes},
               delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &context, of.delivery,
@@ -326,6 +328,7 @@ private:
                 .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
                 .write_key = write_key.value_or(options.write_key),
                 .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
+                .ci = ci_system(variables).value_or(std::string_view{}),
                 .in_cloud = detail::variable_of(options.product, variables, "CLOUD").has_value(),
                 .account = options.account,
                 .internal_team = options.internal_team

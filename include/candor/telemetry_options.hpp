@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -118,18 +117,12 @@ endpoint_text sentry_dsn_of(const telemetry_options& options, const Environment&
     return endpoint_of(options.product, options.sentry_dsn, variables, "SENTRY_DSN");
 }
 
-/// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
-/// have none.
+/// Where the spool and the records of crashes are.
 template <environment Environment>
 std::optional<std::filesystem::path> telemetry_directory(const Environment& variables, std::string_view product_name) {
-    const auto state = state_directory(variables, product_name);
-    if (!state) return std::nullopt;
-    const auto home = home_directory(variables);
-    std::error_code ignored;
-    const bool is_homeless =
-        home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
-    if (is_homeless) return std::nullopt;
-    return *state / "telemetry";
+    auto directory = makeable_state_directory(variables, product_name);
+    if (directory) *directory /= "telemetry";
+    return directory;
 }
 
 /// The spool of a program: in its telemetry directory, unless it says another.

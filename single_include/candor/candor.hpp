@@ -301,6 +301,24 @@ std::optional<std::filesystem::path> state_directory(const Environment& environm
     return detail::product_directory(environment, product_name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA");
 }
 
+namespace detail {
+
+/// The same, where the program may make it: a home directory that is not there is not made, since a system's users have
+/// none.
+template <environment Environment>
+std::optional<std::filesystem::path> makeable_state_directory(const Environment& environment,
+                                                              std::string_view product_name) {
+    auto state = state_directory(environment, product_name);
+    const auto home = home_directory(environment);
+    std::error_code ignored;
+    const bool is_homeless =
+        state && home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+    if (is_homeless) state.reset();
+    return state;
+}
+
+}  // namespace detail
+
 /// What came of reading a file.
 enum class file_status {
     read,        ///< `content` is the whole file
@@ -733,9 +751,97 @@ template <environment Environment>
 
 }  // namespace candor
 
+// ---- candor/consent/ci.hpp
+
+namespace candor {
+
+namespace detail {
+
+/// A continuous integration (CI) system, and the variable by which it is known.
+struct known_ci_system {
+    std::string_view name;
+    const char* variable;
+    std::string_view value{};  ///< what it is set to; empty: anything that does not say no
+};
+
+/// The name of one that only says that it is one.
+inline constexpr std::string_view unknown_ci_system = "unknown";
+
+/// A system that also sets the variable of another one, to run what was written for that, stands above it.
+inline constexpr std::array known_ci_systems{
+    known_ci_system{"Forgejo Actions", "FORGEJO_ACTIONS"},  // as GitHub Actions
+    known_ci_system{"Gitea Actions", "GITEA_ACTIONS"},      // as GitHub Actions
+    known_ci_system{"GitHub Actions", "GITHUB_ACTIONS"},
+    known_ci_system{"GitLab CI", "GITLAB_CI"},
+    known_ci_system{"CircleCI", "CIRCLECI"},
+    known_ci_system{"Travis CI", "TRAVIS"},
+    known_ci_system{"Jenkins", "JENKINS_URL"},
+    known_ci_system{"Azure Pipelines", "TF_BUILD"},
+    known_ci_system{"Buildkite", "BUILDKITE"},
+    known_ci_system{"TeamCity", "TEAMCITY_VERSION"},
+    known_ci_system{"AppVeyor", "APPVEYOR"},
+    known_ci_system{"Bitbucket Pipelines", "BITBUCKET_BUILD_NUMBER"},
+    known_ci_system{"Harness CI", "HARNESS_BUILD_ID"},  // as Drone
+    known_ci_system{"Woodpecker CI", "CI", "woodpecker"},
+    known_ci_system{"Drone", "DRONE"},
+    known_ci_system{"AWS CodeBuild", "CODEBUILD_BUILD_ID"},
+    known_ci_system{"Google Cloud Build", "BUILDER_OUTPUT"},
+    known_ci_system{"Netlify", "NETLIFY"},
+    known_ci_system{"Vercel", "VERCEL"},  // in what was deployed, too: no person runs that either
+    known_ci_system{"Cirrus CI", "CIRRUS_CI"},
+    known_ci_system{"Semaphore", "SEMAPHORE"},
+    known_ci_system{"sourcehut", "CI_NAME", "sourcehut"},
+    known_ci_system{"Bamboo", "bamboo_planKey"},
+    known_ci_system{"Codefresh", "CF_BUILD_ID"},
+    known_ci_system{"Bitrise", "BITRISE_IO"},
+    known_ci_system{"GoCD", "GO_PIPELINE_LABEL"},
+    known_ci_system{"Heroku CI", "HEROKU_TEST_RUN_ID"},
+    known_ci_system{unknown_ci_system, "CI"},
+};
+
+/// The most bytes that a name has.
+inline constexpr std::size_t longest_ci_name = [] {
+    std::size_t longest = 0;
+    for (const auto& known : known_ci_systems) longest = std::max(longest, known.name.size());
+    return longest;
+}();
+
+/// A CI system that was found, and by what.
+struct found_ci_system {
+    std::string_view name;
+    std::string_view variable;
+    std::string value;
+};
+
+template <environment Environment>
+std::optional<found_ci_system> find_ci_system(const Environment& variables) {
+    for (const auto& known : known_ci_systems) {
+        auto value = non_empty(variables, known.variable);
+        if (!value) continue;
+        const bool is_it = known.value.empty() ? *value != "false" && *value != "0" : *value == known.value;
+        if (is_it) return found_ci_system{known.name, known.variable, *std::move(value)};
+    }
+    return std::nullopt;
+}
+
+}  // namespace detail
+
+/// The continuous integration system that runs this program, such as `GitHub Actions`, by the variables that these
+/// systems set; `unknown` where nothing but the usual `CI` says that there is one; nothing outside of one. A variable
+/// that is empty, `false` or `0` says nothing. The names are literals. Throws only `std::bad_alloc`.
+template <environment Environment>
+[[nodiscard]] std::optional<std::string_view> ci_system(const Environment& variables) {
+    const auto found = detail::find_ci_system(variables);
+    return found ? std::optional{found->name} : std::nullopt;
+}
+
+}  // namespace candor
+
 // ---- candor/policy/product.hpp
 
 namespace candor {
+
+enum class level;  // in <candor/consent/level.hpp>
 
 /// The program that uses candor.
 struct product {
@@ -745,6 +851,9 @@ struct product {
     std::string version{};
     /// Prefix of the environment variables: `ACME` gives `ACME_TELEMETRY_LEVEL`.
     std::string env_prefix{};
+    /// What may be sent where a continuous integration system runs the program and its user has said nothing. Empty: as
+    /// anywhere else.
+    std::optional<level> in_ci{};
 
     /// Whether this is a build that nobody released.
     [[nodiscard]] bool is_development() const noexcept { return version.empty() || version == "development"; }
@@ -766,6 +875,7 @@ enum class level_source {
     legacy_variable,  ///< `<PREFIX>_NO_TELEMETRY`
     do_not_track,     ///< `DO_NOT_TRACK`
     saved_choice,     ///< `telemetry.json`
+    ci,               ///< the product's `in_ci`, where a CI system runs it
     default_value,    ///< nobody said anything
 };
 
@@ -782,6 +892,8 @@ enum class level_source {
             return "DO_NOT_TRACK";
         case level_source::saved_choice:
             return "saved choice";
+        case level_source::ci:
+            return "CI";
         case level_source::default_value:
             break;
     }
@@ -851,8 +963,8 @@ inline resolution level_from(level_source source, const std::string& name, std::
 
 /// All sources, in the order of precedence.
 inline constexpr std::array level_sources{
-    level_source::flag,         level_source::variable,     level_source::legacy_variable,
-    level_source::do_not_track, level_source::saved_choice, level_source::default_value};
+    level_source::flag,         level_source::variable, level_source::legacy_variable, level_source::do_not_track,
+    level_source::saved_choice, level_source::ci,       level_source::default_value};
 
 /// What one source says; nothing where it says nothing. The default always says something.
 template <environment Environment>
@@ -901,6 +1013,16 @@ std::optional<resolution> ask_level_source(level_source source, const product& p
                 return out;
             }
             break;
+        case level_source::ci:
+            if (!program.in_ci) break;
+            if (const auto found = find_ci_system(environment)) {
+                const bool is_known = found->name != unknown_ci_system;
+                return resolution{.level = *program.in_ci,
+                                  .source = source,
+                                  .reason = std::string{is_known ? found->name : "an unknown CI system"} + " (" +
+                                            std::string{found->variable} + "=" + printable(found->value) + ")"};
+            }
+            break;
         case level_source::default_value:
             return resolution{.level = level::all, .source = source, .reason = "the default, no choice was made"};
     }
@@ -933,7 +1055,8 @@ resolution resolve_level(const product& program, const flag_value& flag, const E
 /// 3. `<PREFIX>_NO_TELEMETRY`, any value: `none`. Deprecated
 /// 4. `DO_NOT_TRACK`, any value but `0`: `none`
 /// 5. the choice saved in the configuration directory
-/// 6. `all`
+/// 6. the product's `in_ci`, where it has one and a continuous integration system runs the program
+/// 7. `all`
 ///
 /// An empty variable counts as unset; without a prefix 2 and 3 are left out. An unknown value in 1 or 2, in any of
 /// several flags, is an error and means `none`. `argv` is what main was given. Throws only `std::bad_alloc`; opens
@@ -3028,9 +3151,10 @@ enum class field_class {
     plain,          ///< sent as it is: values the program chose, such as names, counts and states
     free_text,      ///< may quote anything, such as error messages: passes the redactor first
     invocation_id,  ///< the UUID of this run of the program
+    ci,             ///< the name of the continuous integration system that runs the program
 };
 
-/// One declared field of an event. Made by `field`, `free_text` and `invocation_id`.
+/// One declared field of an event. Made by `field`, `free_text`, `invocation_id` and `ci`.
 template <class Member, field_class Class>
 struct field_declaration {
     static constexpr field_class classification = Class;
@@ -3057,6 +3181,12 @@ constexpr auto free_text(std::string_view name, Member Event::*member, std::stri
 /// Declares a field that repeats the invocation's UUID under another name.
 constexpr auto invocation_id(std::string_view name, std::string_view description) {
     return field_declaration<std::nullptr_t, field_class::invocation_id>{name, nullptr, description};
+}
+
+/// Declares a field with the name of the continuous integration system that runs the program, as `ci_system` gives it.
+/// It is left out where there is none.
+constexpr auto ci(std::string_view name, std::string_view description) {
+    return field_declaration<std::nullptr_t, field_class::ci>{name, nullptr, description};
 }
 
 namespace detail {
@@ -3101,7 +3231,8 @@ concept has_event_name = requires {
     { E::event_name } -> std::convertible_to<std::string_view>;
 };
 
-/// A type that declares what it sends: `fields()` gives a `std::tuple` of `field`, `free_text`, `invocation_id`.
+/// A type that declares what it sends: `fields()` gives a `std::tuple` of `field`, `free_text`, `invocation_id`,
+/// `ci`.
 template <class E>
 concept declares_fields = detail::is_field_tuple<decltype(E::fields())>::value;
 
@@ -3168,7 +3299,7 @@ struct catalog_field {
     std::string_view name{};
     std::string type{};                 ///< as it stands in JSON, such as `string` or `list of integer`
     bool optional = false;              ///< left out where there is nothing to say
-    std::string_view classification{};  ///< `plain`, `free_text`, `invocation_id` or `identity`
+    std::string_view classification{};  ///< `plain`, `free_text`, `invocation_id`, `ci` or `identity`
     std::string_view description{};
 };
 
@@ -3213,6 +3344,10 @@ catalog_field catalog_entry(const field_declaration<Member, Class>& field) {
     if constexpr (Class == field_class::invocation_id) {
         out.type = catalog_type<uuid>();
         out.classification = "invocation_id";
+    } else if constexpr (Class == field_class::ci) {
+        out.type = catalog_type<std::string>();
+        out.optional = true;
+        out.classification = "ci";
     } else {
         using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
         out.type = catalog_type<value>();
@@ -3273,7 +3408,8 @@ template <event... Events>
         "sent,\nthe random id of the run of the program, the account's id where somebody is logged in, and the name "
         "and version of\nthe library that sends it. Fields marked * are left out where there is nothing to say. The "
         "class of a field says how\nit is treated: `plain` is sent as it is, `free_text` may quote anything and passes "
-        "the redactor first, `identity` says\non whose behalf, `invocation_id` is the id of the run.\n";
+        "the redactor first, `identity` says\non whose behalf, `invocation_id` is the id of the run, `ci` the "
+        "continuous\nintegration system that runs the program.\n";
     for (const auto& event : of) {
         out.append("\n## `").append(event.name).append("`\n\n");
         if (event.requires_account) out += "Sent only where somebody is logged in.\n\n";
@@ -3939,6 +4075,12 @@ private:
 
 namespace candor::detail {
 
+/// What every event of a run of the program may say alike.
+struct run_facts {
+    uuid invocation{};
+    std::string_view ci{};  ///< the name that `ci_system` gives; empty where there is none
+};
+
 /// Nanoseconds, clamped to what 64 bits hold; nothing for NaN and the infinities.
 template <class Rep, class Period>
 std::optional<std::int64_t> to_nanoseconds(std::chrono::duration<Rep, Period> duration) noexcept {
@@ -4056,14 +4198,18 @@ void write_packed_value(json_writer& out, packed_reader& in, const redactor& sec
 /// their declaration, from the values that `event_packer` packed. An empty optional is left out. What became of it is
 /// the writer's `state()`.
 template <event Event>
-void write_packed_properties(json_writer& out, std::string_view packed, const uuid& invocation,
+void write_packed_properties(json_writer& out, std::string_view packed, const run_facts& run,
                              const redactor& secrets) noexcept {
     packed_reader in{packed};
     const auto write = [&]<class Member, field_class Class>(const field_declaration<Member, Class>& field) {
         if (out.state() != json_writer::condition::good) return;
         if constexpr (Class == field_class::invocation_id) {
             out.key(field.name);
-            write_scalar(out, invocation);
+            write_scalar(out, run.invocation);
+        } else if constexpr (Class == field_class::ci) {
+            if (run.ci.empty()) return;
+            out.key(field.name);
+            write_scalar(out, run.ci);
         } else {
             using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
             if constexpr (may_throw<Member, Event>) {
@@ -4086,7 +4232,7 @@ struct event_type {
     bool requires_account;
     bool refreshes_account;
     identity_fields identity;
-    void (*write_properties)(json_writer& out, std::string_view packed, const uuid& invocation,
+    void (*write_properties)(json_writer& out, std::string_view packed, const run_facts& run,
                              const redactor& secrets) noexcept;
 };
 
@@ -4104,14 +4250,14 @@ public:
     /// Packs an event; call it once. The answer is that of writing them with that limit: most events surely
     /// fit, and one that may not is written on trial.
     template <event Event>
-    json_writer::condition pack(const Event& event, const uuid& invocation, const redactor& secrets) noexcept {
+    json_writer::condition pack(const Event& event, const run_facts& run, const redactor& secrets) noexcept {
         constexpr auto declared = Event::fields();
         std::apply([&](const auto&... field) { (pack_field(event, field), ...); }, declared);
         if (too_large_) return json_writer::condition::too_large;
         if (bytes_.state() != json_writer::condition::good) return bytes_.state();
         if (most_ <= limit_) return json_writer::condition::good;
         json_writer trial{limit_};
-        write_packed_properties<Event>(trial, bytes(), invocation, secrets);
+        write_packed_properties<Event>(trial, bytes(), run, secrets);
         return trial.state();
     }
 
@@ -4120,13 +4266,14 @@ public:
 private:
     /// More than any value but a text takes as JSON.
     static constexpr std::size_t most_of_scalar_ = 48;
+    static_assert(longest_ci_name + sizeof("\"\",:\"\"") < most_of_scalar_);
     /// What a byte of a text takes at most: `\u0000`. Redaction lengthens a text by less.
     static constexpr std::size_t most_of_byte_ = 6;
 
     template <class Event, class Member, field_class Class>
     void pack_field(const Event& event, const field_declaration<Member, Class>& field) noexcept {
         most_ += field.name.size() + most_of_scalar_;
-        if constexpr (Class == field_class::invocation_id) {
+        if constexpr (Class == field_class::invocation_id || Class == field_class::ci) {
             return;
         } else if constexpr (!may_throw<Member, Event>) {
             pack_value(std::invoke(field.member, event));
@@ -4388,7 +4535,7 @@ static_assert(std::is_trivially_copyable_v<record_header>);
 /// What it takes to make messages of events.
 struct event_context {
     late_identity identity;  ///< the worker's; the rest does not change
-    uuid invocation;
+    common::run_facts run;
     redactor secrets;
     std::size_t message_bytes;
 };
@@ -4511,14 +4658,14 @@ public:
 private:
     common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
         const common::event_type& event = *header.event;
-        auto& [identity, invocation, secrets, message_bytes] = *events_;
+        auto& [identity, run, secrets, message_bytes] = *events_;
         identity.resolve(event.refreshes_account);
         if (identity.internal()) return {0, drop_reason::internal};
         if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
 
         const std::size_t start = out.size();
         append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", invocation);
+        append_id(out, "\",\"anonymousId\":\"", run.invocation);
         out += '"';
         if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
         out.append(",\"event\":\"").append(event.name).append("\"");
@@ -4526,7 +4673,7 @@ private:
         const std::size_t sent_at = out.size() - start;
         out.append(",\"context\":{").append(library).append("},\"properties\":{");
         json_writer properties{message_bytes};
-        event.write_properties(properties, packed, invocation, secrets);
+        event.write_properties(properties, packed, run, secrets);
         if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
         out += properties.text();
         identity.append_properties(event.identity, out, properties.size() == 0);
@@ -9135,18 +9282,12 @@ endpoint_text sentry_dsn_of(const telemetry_options& options, const Environment&
     return endpoint_of(options.product, options.sentry_dsn, variables, "SENTRY_DSN");
 }
 
-/// Where the spool and the records of crashes are. A home directory that is not there is not made: a system's users
-/// have none.
+/// Where the spool and the records of crashes are.
 template <environment Environment>
 std::optional<std::filesystem::path> telemetry_directory(const Environment& variables, std::string_view product_name) {
-    const auto state = state_directory(variables, product_name);
-    if (!state) return std::nullopt;
-    const auto home = home_directory(variables);
-    std::error_code ignored;
-    const bool is_homeless =
-        home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
-    if (is_homeless) return std::nullopt;
-    return *state / "telemetry";
+    auto directory = makeable_state_directory(variables, product_name);
+    if (directory) *directory /= "telemetry";
+    return directory;
 }
 
 /// The spool of a program: in its telemetry directory, unless it says another.
@@ -9245,7 +9386,7 @@ public:
         }
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
         detail::event_packer packed{context.message_bytes - std::min(context.message_bytes, head_size)};
-        const auto state = packed.pack(event, context.invocation, context.secrets);
+        const auto state = packed.pack(event, context.run, context.secrets);
         return rudderstack::detail::submit(delivery, header, state, packed.bytes());
     }
 
@@ -9336,6 +9477,7 @@ private:
         url data_plane{};
         std::string write_key{};
         uuid invocation{};
+        std::string_view ci{};
         bool in_cloud = false;
         account_source account{};
         internal_team_filter internal_team{};
@@ -9348,7 +9490,7 @@ private:
     struct analytics {
         analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
             : context{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                      .invocation = of.invocation,
+                      .run = {of.invocation, of.ci},
                       .secrets = of.secrets,
                       .message_bytes = of.delivery.message_bytes},
               delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &context, of.delivery,
@@ -9463,6 +9605,7 @@ private:
                 .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
                 .write_key = write_key.value_or(options.write_key),
                 .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
+                .ci = ci_system(variables).value_or(std::string_view{}),
                 .in_cloud = detail::variable_of(options.product, variables, "CLOUD").has_value(),
                 .account = options.account,
                 .internal_team = options.internal_team
@@ -9889,6 +10032,152 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
     std::vector<const char*> argv{"telemetry"};
     for (const auto& word : words) argv.push_back(word.c_str());
     return telemetry_command(options, events, static_cast<int>(argv.size()), argv.data(), out, errors);
+}
+
+}  // namespace candor
+
+// ---- candor/consent/notice.hpp
+
+#ifdef _WIN32
+#include <io.h>
+#else
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
+namespace candor {
+
+namespace detail {
+
+/// What a program says that has no words of its own.
+inline std::string default_notice(const product& program) {
+    const auto name = printable(program.name);
+    return name +
+           " reports how it is used, its errors and its crashes to those who make it.\n"
+           "To see what is sent, where and why: " +
+           name + " telemetry status\nTo turn it off: " + name + " telemetry off, or set " +
+           (program.env_prefix.empty() ? "" : program.variable("TELEMETRY_LEVEL=none") + " or ") +
+           "DO_NOT_TRACK=1\nNothing is sent in this run.\n";
+}
+
+/// The file that says that the notice was shown.
+struct notice_marker {
+    std::filesystem::path file{};
+    bool was_there = false;
+    std::string problem{};  ///< why it is not there even now, one line
+};
+
+/// Makes an empty file of a name that is not taken. Returns 0 or what went wrong.
+inline int make_new_file(const std::filesystem::path& path) noexcept {
+#ifdef _WIN32
+    std::FILE* file = nullptr;
+    if (const auto error = ::_wfopen_s(&file, path.c_str(), L"wbx"); error != 0) return error;
+    std::fclose(file);
+#else
+    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0) return errno;
+    ::close(file);
+#endif
+    return 0;
+}
+
+/// Leaves the marker. Of several programs at once, one finds that it was not there.
+template <environment Environment>
+notice_marker leave_notice_marker(const Environment& variables, std::string_view product_name) {
+    notice_marker out;
+    const auto directory = makeable_state_directory(variables, product_name);
+    if (!directory) {
+        out.problem = "there is no state directory";
+        return out;
+    }
+    out.file = *directory / "telemetry-notice";
+    const auto failed = [&out](const std::error_code& error) {
+        out.problem = printable_path(out.file) + " cannot be made: " + error.message();
+    };
+    std::error_code error;
+    if (std::filesystem::create_directories(*directory, error))
+        std::filesystem::permissions(*directory, std::filesystem::perms::owner_all, error);
+    if (error) {
+        failed(error);
+    } else if (const int why = make_new_file(out.file); why == EEXIST) {
+        out.was_there = true;
+    } else if (why != 0) {
+        failed({why, std::generic_category()});
+    }
+    return out;
+}
+
+/// `show` writes a text and says whether it came out whole.
+template <environment Environment, class Show>
+resolution show_notice_once(const product& program, resolution consent, const Environment& variables, bool is_terminal,
+                            std::string_view words, const Show& show) {
+    const bool is_due = consent.source == level_source::default_value && consent.level != level::none &&
+                        !consent.development && is_terminal && !find_ci_system(variables);
+    if (!is_due) return consent;
+    std::string text = words.empty() ? default_notice(program) : std::string{words};
+    if (!text.ends_with('\n')) text += '\n';
+    const auto marker = leave_notice_marker(variables, program.name);
+    if (marker.was_there) return consent;
+
+    if (!marker.problem.empty())
+        text += "This cannot be kept in mind, and so is said each time: " + marker.problem + "\n";
+    const bool is_shown = show(text);
+    if (!is_shown && marker.problem.empty()) {
+        std::error_code ignored;
+        std::filesystem::remove(marker.file, ignored);
+    }
+    consent.level = level::none;
+    consent.reason =
+        is_shown ? "the notice was shown in this run; the next one sends" : "the notice could not be shown in this run";
+    if (is_shown && !marker.problem.empty()) consent.reason = "the notice was shown in this run; " + marker.problem;
+    return consent;
+}
+
+}  // namespace detail
+
+/// Tells the user of the program's telemetry, once, before anything of it is sent: what is reported, how to see it and
+/// how to turn it off. Call it between `resolve_level` and the construction of the telemetry:
+///
+///     consent = candor::show_notice_once(product, consent);
+///
+/// Returns the resolution to go on with. On the run that shows the notice its level is `none`: nothing is sent, and
+/// what earlier runs left is removed, as at any `none`. On every other run it is `consent` as it was.
+///
+/// The notice is shown where nobody has said anything: not where `consent` comes from a flag, a variable or the saved
+/// choice, whose user knows already. It is shown to persons only: not where `is_terminal` is false, not in a continuous
+/// integration system. It is not shown at level `none` or by a development build, which send nothing.
+///
+/// A file `telemetry-notice` in the product's state directory says that it was shown; of several first runs at once,
+/// one shows it. Where that file cannot be made, every run shows the notice, says why, and sends nothing. A notice that
+/// cannot be written to `out` counts as not shown; that run sends nothing either.
+///
+/// `words` replace the text that is made from the product, which a program without the command `telemetry` needs. They
+/// should say that nothing is sent in this run. Throws only `std::bad_alloc`. Thread-safe but for `out`.
+template <environment Environment>
+[[nodiscard]] resolution show_notice_once(const product& program, resolution consent, std::ostream& out,
+                                          bool is_terminal, const Environment& variables, std::string_view words = {}) {
+    return detail::show_notice_once(program, std::move(consent), variables, is_terminal, words,
+                                    [&out](const std::string& text) {
+                                        try {
+                                            return static_cast<bool>(out << text << std::flush);
+                                        } catch (...) {  // a stream that is set to throw
+                                            return false;
+                                        }
+                                    });
+}
+
+/// The same, on standard error where that is a terminal, with the variables of this process.
+[[nodiscard]] inline resolution show_notice_once(const product& program, resolution consent,
+                                                 std::string_view words = {}) {
+#ifdef _WIN32
+    const bool is_terminal = ::_isatty(::_fileno(stderr)) != 0;
+#else
+    const bool is_terminal = ::isatty(fileno(stderr)) == 1;
+#endif
+    return detail::show_notice_once(
+        program, std::move(consent), process_environment{}, is_terminal, words, [](const std::string& text) {
+            return std::fwrite(text.data(), 1, text.size(), stderr) == text.size() && std::fflush(stderr) == 0;
+        });
 }
 
 }  // namespace candor

@@ -1,5 +1,6 @@
 #include <candor/consent/resolver.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -76,6 +77,8 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
         {"absent", std::nullopt},          {"none", R"({"level":"none"})"}, {"errors", R"({"level":"errors"})"},
         {"stats", R"({"level":"stats"})"}, {"all", R"({"level":"all"})"},   {"malformed", "{\"level\":"},
         {"unreadable", std::nullopt}};
+    const std::vector<value> systems{std::nullopt, "true"};
+    const candor::product quiet_in_ci{.name = "acme", .version = "1.4.0", .env_prefix = "ACME", .in_ci = level::errors};
     const temporary_directory config;
     for (const auto& choice : choices)
         if (choice.content) config.write(std::string{choice.name} + "/acme/telemetry.json", *choice.content);
@@ -86,7 +89,9 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
         for (const auto& variable : variables) {
             for (const auto& legacy : legacies) {
                 for (const auto& track : tracks) {
-                    for (const auto& choice : choices) {
+                    for (std::size_t last = 0; last < choices.size() * systems.size(); ++last) {
+                        const auto& choice = choices[last / systems.size()];
+                        const auto& system = systems[last % systems.size()];
                         const std::string chosen = choice.name;
                         const bool chosen_badly = chosen == "malformed" || chosen == "unreadable";
                         const std::vector<verdict> rules{
@@ -96,6 +101,7 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
                             {track == "1" || track == "false", level_source::do_not_track, level::none},
                             {chosen_badly, level_source::saved_choice, level::none},
                             {chosen != "absent", level_source::saved_choice, named(chosen)},
+                            {system.has_value(), level_source::ci, level::errors},
                             {true, level_source::default_value, level::all}};
                         std::size_t first = 0;
                         while (!rules[first].holds) ++first;
@@ -105,16 +111,17 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
                         if (variable) set["ACME_TELEMETRY_LEVEL"] = *variable;
                         if (legacy) set["ACME_NO_TELEMETRY"] = *legacy;
                         if (track) set["DO_NOT_TRACK"] = *track;
+                        if (system) set["GITHUB_ACTIONS"] = *system;
                         const fixed_environment environment{set};
 
                         const std::string joined = "--telemetry-level=" + flag.value_or("");
                         std::vector<candor::resolution> answers{candor::resolve_level(
-                            acme, flag ? std::optional<std::string_view>{*flag} : std::nullopt, environment)};
+                            quiet_in_ci, flag ? std::optional<std::string_view>{*flag} : std::nullopt, environment)};
                         if (flag) {
-                            answers.push_back(resolve({joined.c_str()}, environment));
-                            answers.push_back(resolve({"--telemetry-level", flag->c_str()}, environment));
+                            answers.push_back(resolve({joined.c_str()}, environment, quiet_in_ci));
+                            answers.push_back(resolve({"--telemetry-level", flag->c_str()}, environment, quiet_in_ci));
                         } else {
-                            answers.push_back(resolve({}, environment));
+                            answers.push_back(resolve({}, environment, quiet_in_ci));
                         }
                         for (const auto& got : answers) {
                             CAPTURE(flag.value_or("(absent)"));
@@ -122,6 +129,7 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
                             CAPTURE(legacy.value_or("(unset)"));
                             CAPTURE(track.value_or("(unset)"));
                             CAPTURE(chosen);
+                            CAPTURE(system.value_or("(unset)"));
                             CAPTURE(got.reason);
                             ++combinations;
                             REQUIRE(got.source == expected.source);
@@ -138,7 +146,7 @@ TEST_CASE("the level follows from the sources in their order, for every combinat
             }
         }
     }
-    CHECK(combinations == (6 * 3 + 2) * 7 * 4 * 5 * 7);
+    CHECK(combinations == (6 * 3 + 2) * 7 * 4 * 5 * 7 * 2);
 }
 
 TEST_CASE("the reason says in one line what decided") {
@@ -159,6 +167,22 @@ TEST_CASE("the reason says in one line what decided") {
     CHECK(reason(resolve({}, fixed_environment{variables{{"XDG_CONFIG_HOME", config.string()}}})) ==
           "the choice saved in " + config.string() + "/acme/telemetry.json");
     CHECK(reason(resolve({})) == "the default, no choice was made");
+}
+
+TEST_CASE("in a CI system the product's choice is what was not said otherwise, and without one it is as anywhere") {
+    const candor::product silent{.name = "acme", .version = "1.4.0", .env_prefix = "ACME", .in_ci = level::none};
+    using variables = std::map<std::string, std::string>;
+    const fixed_environment github{variables{{"CI", "true"}, {"GITHUB_ACTIONS", "true"}}};
+    const auto got = resolve({}, github, silent);
+    CHECK(got.level == level::none);
+    CHECK(got.source == level_source::ci);
+    CHECK(got.reason == "GitHub Actions (GITHUB_ACTIONS=true)");
+    CHECK(resolve({}, fixed_environment{variables{{"CI", "a\nb"}}}, silent).reason ==
+          "an unknown CI system (CI=a\\x0ab)");
+    CHECK(resolve({}, fixed_environment{}, silent).source == level_source::default_value);
+    CHECK(resolve({"--telemetry-level=stats"}, github, silent).level == level::stats);
+    CHECK(resolve({}, github).source == level_source::default_value);
+    CHECK(resolve({}, github).level == level::all);
 }
 
 TEST_CASE("an error names the source, the value and what is allowed") {
@@ -256,6 +280,9 @@ TEST_CASE("nothing below the source that decided is looked at") {
     CHECK(asked({}, {{"ACME_TELEMETRY_LEVEL", "bogus"}}) == names{"ACME_TELEMETRY_LEVEL"});
     CHECK(asked({}, {{"ACME_NO_TELEMETRY", "1"}}) == names{"ACME_TELEMETRY_LEVEL", "ACME_NO_TELEMETRY"});
     CHECK(asked({}, {{"DO_NOT_TRACK", "1"}}) == names{"ACME_TELEMETRY_LEVEL", "ACME_NO_TELEMETRY", "DO_NOT_TRACK"});
+    // A product that has nothing to say of CI systems looks for none.
+    const auto all = asked({}, {});
+    CHECK(std::find(all.begin(), all.end(), "CI") == all.end());
 }
 
 TEST_CASE("without a prefix only DO_NOT_TRACK is looked at") {
@@ -297,6 +324,7 @@ TEST_CASE("each source has a name") {
     CHECK(to_string(level_source::legacy_variable) == "legacy variable");
     CHECK(to_string(level_source::do_not_track) == "DO_NOT_TRACK");
     CHECK(to_string(level_source::saved_choice) == "saved choice");
+    CHECK(to_string(level_source::ci) == "CI");
     CHECK(to_string(level_source::default_value) == "default");
 }
 
@@ -306,10 +334,11 @@ TEST_CASE("asked for all sources, each says what it says, in the order of preced
     const candor::testing::fixed_environment environment{{{"XDG_CONFIG_HOME", dir.string()},
                                                           {"ACME_TELEMETRY_LEVEL", "stats"},
                                                           {"ACME_NO_TELEMETRY", "1"},
-                                                          {"DO_NOT_TRACK", "0"}}};
-    const candor::product acme{.name = "acme", .version = "1.0.0", .env_prefix = "ACME"};
+                                                          {"DO_NOT_TRACK", "0"},
+                                                          {"BUILDKITE", "true"}}};
+    const candor::product quiet{.name = "acme", .version = "1.0.0", .env_prefix = "ACME", .in_ci = level::none};
     const char* argv[] = {"acme"};
-    const auto answers = candor::ask_all_level_sources(acme, 1, argv, environment);
+    const auto answers = candor::ask_all_level_sources(quiet, 1, argv, environment);
     std::string told;
     for (const auto& answer : answers) {
         told += std::string{to_string(answer.source)} + (answer.decides ? "!" : "") + ": ";
@@ -322,9 +351,10 @@ TEST_CASE("asked for all sources, each says what it says, in the order of preced
           "legacy variable: none, ACME_NO_TELEMETRY=1\n"
           "DO_NOT_TRACK: -\n"
           "saved choice: errors, the choice saved in " +
-              (dir.path() / "acme/telemetry.json").string() + "\ndefault: all, the default, no choice was made\n");
+              (dir.path() / "acme/telemetry.json").string() +
+              "\nCI: none, Buildkite (BUILDKITE=true)\ndefault: all, the default, no choice was made\n");
     const char* with_flag[] = {"acme", "--telemetry-level=loud"};
-    const auto wrong = candor::ask_all_level_sources(acme, 2, with_flag, environment);
+    const auto wrong = candor::ask_all_level_sources(quiet, 2, with_flag, environment);
     CHECK(wrong[0].decides);
     CHECK_FALSE(wrong[1].decides);
     CHECK(wrong[0].said->error);

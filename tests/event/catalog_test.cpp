@@ -44,6 +44,7 @@ struct everything {
             candor::field("id", &everything::id, "Which"),
             candor::field("worked_out", &everything::worked_out, "From the name"),
             candor::invocation_id("run", "The run again"),
+            candor::ci("ci", "Who runs it"),
         };
     }
 };
@@ -70,6 +71,7 @@ TEST_CASE("each kind of field stands in the catalog with its type, its class and
           "id: string (UUID), plain\n"
           "worked_out?: string, plain\n"
           "run: string (UUID), invocation_id\n"
+          "ci?: string, ci\n"
           "invocation_uuid: string (UUID), identity\n"
           "team?: string, identity\n"
           "$groups?: object, identity\n");
@@ -103,6 +105,7 @@ TEST_CASE("the catalog as Markdown has a table an event, and nothing ends a cell
                     "| `name` | string | `plain` | A name \\| of two |\n") != std::string::npos);
     CHECK(text.find("| `counts` * | list of integer | `plain` | How many |\n") != std::string::npos);
     CHECK(text.find("## `sync_run_started`\n\nSent only where somebody is logged in.\n\n| field") != std::string::npos);
+    CHECK(text.find("| `ci` * | string | `ci` | Who runs it |\n") != std::string::npos);
     CHECK(text.back() == '\n');
     CHECK(text.find("\n\n\n") == std::string::npos);
 }

@@ -34,11 +34,15 @@ void write_value(json_writer& out, const T& value, const Write& write) noexcept 
 /// Writes an event's declared fields, and nothing else, as the members of an object without its braces, in the order of
 /// their declaration. An empty optional is left out. What became of it is the writer's `state()`.
 template <event Event>
-void write_properties(json_writer& out, const Event& event, const uuid& invocation, const redactor& secrets) noexcept {
+void write_properties(json_writer& out, const Event& event, const run_facts& run, const redactor& secrets) noexcept {
     const auto write_field = [&]<class Member, field_class Class>(const field_declaration<Member, Class>& field) {
         if constexpr (Class == field_class::invocation_id) {
             out.key(field.name);
-            write_scalar(out, invocation);
+            write_scalar(out, run.invocation);
+        } else if constexpr (Class == field_class::ci) {
+            if (run.ci.empty()) return;
+            out.key(field.name);
+            write_scalar(out, run.ci);
         } else {
             const auto& value = std::invoke(field.member, event);
             if constexpr (is_optional<std::remove_cvref_t<decltype(value)>>::value) {

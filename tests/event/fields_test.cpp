@@ -90,7 +90,8 @@ struct complete : base {
                           candor::field("number", &complete::number, "A number"),
                           candor::field("twice", &complete::twice, "Worked out"),
                           candor::field("by_reference", &complete::by_reference, "A reference"),
-                          candor::field("inherited", &complete::inherited, "Of the base")};
+                          candor::field("inherited", &complete::inherited, "Of the base"),
+                          candor::ci("system", "The CI system")};
     }
 };
 static_assert(candor::event<complete>);
@@ -204,7 +205,7 @@ struct particular {
 
 TEST_CASE("a declaration keeps its name, its description and its class") {
     constexpr auto fields = complete::fields();
-    static_assert(std::tuple_size_v<decltype(complete::fields())> == 7);
+    static_assert(std::tuple_size_v<decltype(complete::fields())> == 8);
     CHECK(std::get<0>(fields).name == "run");
     CHECK(std::get<0>(fields).description == "The run");
     CHECK(std::get<0>(fields).classification == field_class::invocation_id);
@@ -214,6 +215,9 @@ TEST_CASE("a declaration keeps its name, its description and its class") {
     CHECK(std::get<2>(fields).name == "quoted");
     CHECK(std::get<2>(fields).description == "A text of others");
     CHECK(std::get<2>(fields).classification == field_class::free_text);
+    CHECK(std::get<7>(fields).name == "system");
+    CHECK(std::get<7>(fields).description == "The CI system");
+    CHECK(std::get<7>(fields).classification == field_class::ci);
 }
 
 TEST_CASE("an event that says nothing of accounts is sent without one, with all identity properties") {

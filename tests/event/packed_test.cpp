@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #endif
 
+#include <candor/consent/ci.hpp>
 #include <candor/event/fields.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/privacy/redactor.hpp>
@@ -33,16 +34,17 @@ using condition = json_writer::condition;
 using namespace std::chrono_literals;
 
 const uuid invocation = *uuid::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
+const candor::detail::run_facts run{invocation, "GitHub Actions"};
 constexpr std::size_t plenty = 1024 * 1024;
 
 /// The JSON of an event that was packed; the event is gone before it is written.
 template <candor::event Event>
 std::string unpacked(Event event, const redactor& secrets = redactor{}) {
     event_packer packed{plenty};
-    CHECK(packed.pack(event, invocation, secrets) == condition::good);
+    CHECK(packed.pack(event, run, secrets) == condition::good);
     event = Event{};
     json_writer out{plenty};
-    event_type_of<Event>.write_properties(out, packed.bytes(), invocation, secrets);
+    event_type_of<Event>.write_properties(out, packed.bytes(), run, secrets);
     CHECK(out.state() == condition::good);
     return std::string{out.text()};
 }
@@ -94,6 +96,7 @@ struct one_of_each {
             candor::free_text("error", &e::error, "Error"),
             candor::field("computed", &e::computed, "Text"),
             candor::invocation_id("run", "The invocation"),
+            candor::ci("ci", "The CI system"),
         };
     }
 };
@@ -131,10 +134,17 @@ struct one_text {
     static constexpr auto fields() { return std::tuple{candor::free_text("v", &one_text::value, "Value")}; }
 };
 
+struct only_ci {
+    static constexpr std::string_view event_name = "only_ci";
+    static constexpr auto fields() {
+        return std::tuple{candor::ci("ci", "The system"), candor::ci("again", "The system")};
+    }
+};
+
 template <class Event>
 condition state_of(const Event& event, std::size_t limit = 32 * 1024) {
     event_packer packed{limit};
-    return packed.pack(event, invocation, redactor{});
+    return packed.pack(event, run, redactor{});
 }
 
 }  // namespace
@@ -145,7 +155,25 @@ TEST_CASE("a value of every type comes out of the pack as it went in") {
           R"("number":null,"duration":1500000000,"day":"2026-01-02T00:00:00Z",)"
           R"("id":"0f8fad5b-d9cb-469f-a165-70867728950e","present":7,"flags":[true,false],"texts":["x","","\n"],)"
           R"("numbers":[1,65535],"error":"https://[redacted]@host failed","computed":"a \"b\"!",)"
-          R"("run":"0f8fad5b-d9cb-469f-a165-70867728950e")");
+          R"("run":"0f8fad5b-d9cb-469f-a165-70867728950e","ci":"GitHub Actions")");
+}
+
+TEST_CASE("the CI system is left out where there is none, and the longest one fits where it is said to") {
+    const auto with = [](std::string_view name, std::size_t limit) {
+        const candor::detail::run_facts facts{invocation, name};
+        event_packer packed{limit};
+        CHECK(packed.pack(only_ci{}, facts, redactor{}) == condition::good);
+        json_writer out{limit};
+        event_type_of<only_ci>.write_properties(out, packed.bytes(), facts, redactor{});
+        CHECK(out.state() == condition::good);
+        return std::string{out.text()};
+    };
+    CHECK(with("", plenty).empty());
+    for (const auto& known : candor::detail::known_ci_systems) {
+        const std::string name{known.name};
+        const std::string json = R"("ci":")" + name + R"(","again":")" + name + "\"";
+        for (std::size_t limit = json.size(); limit < 200; ++limit) CHECK(with(known.name, limit) == json);
+    }
 }
 
 TEST_CASE("an event of empty values comes out with what is there") {
@@ -181,10 +209,9 @@ TEST_CASE("what is said to fit does fit, however the text grows") {
             for (std::size_t limit = text.size(); limit < 7 * text.size(); limit += 1 + text.size() / 2) {
                 event_packer packed{limit};
                 const one_text<std::string> event{text};
-                const auto answer = packed.pack(event, invocation, redactor{});
+                const auto answer = packed.pack(event, run, redactor{});
                 json_writer out{limit};
-                candor::detail::write_packed_properties<one_text<std::string>>(out, packed.bytes(), invocation,
-                                                                               redactor{});
+                candor::detail::write_packed_properties<one_text<std::string>>(out, packed.bytes(), run, redactor{});
                 CHECK((answer == condition::good) == (out.state() == condition::good));
             }
             text += std::string(text.size() / 2, piece.front());

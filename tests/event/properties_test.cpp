@@ -37,6 +37,7 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 
 const uuid invocation = *uuid::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
+const candor::detail::run_facts run{invocation, "GitHub Actions"};
 
 /// What became of an event's properties. The event itself and its packed values must be written alike.
 struct outcome {
@@ -47,14 +48,14 @@ struct outcome {
 template <candor::event Event>
 outcome write(const Event& event, std::size_t limit, const redactor& secrets) {
     json_writer out{limit};
-    candor::tests::write_properties(out, event, invocation, secrets);
+    candor::tests::write_properties(out, event, run, secrets);
     CHECK(out.size() <= limit);
 
     candor::detail::event_packer packed{limit};
-    CHECK(packed.pack(event, invocation, secrets) == out.state());
+    CHECK(packed.pack(event, run, secrets) == out.state());
     if (out.state() == condition::good) {
         json_writer again{limit};
-        candor::detail::write_packed_properties<Event>(again, packed.bytes(), invocation, secrets);
+        candor::detail::write_packed_properties<Event>(again, packed.bytes(), run, secrets);
         CHECK(again.text() == out.text());
     }
     return {out.state(), std::string{out.text()}};
@@ -117,6 +118,7 @@ struct build_finished {
             candor::field("cached", &build_finished::cached, "Whether the cache answered"),
             candor::free_text("error", &build_finished::error, "Error message, secrets redacted"),
             candor::invocation_id("run", "The invocation again"),
+            candor::ci("ci", "The CI system"),
         };
     }
 };
@@ -168,17 +170,18 @@ struct nothing {
 
 TEST_CASE("the declared fields stand in the order of their declaration, and nothing else") {
     CHECK(properties(build_finished{.target = "all", .duration = 1200ms}) ==
-          R"({"target":"all","duration":1200000000,"cached":false,"run":"0f8fad5b-d9cb-469f-a165-70867728950e"})");
+          R"({"target":"all","duration":1200000000,"cached":false,"run":"0f8fad5b-d9cb-469f-a165-70867728950e",)"
+          R"("ci":"GitHub Actions"})");
     CHECK(properties(build_finished{.target = "a\"b", .cached = true, .error = "it failed"}) ==
           R"({"target":"a\"b","duration":0,"cached":true,"error":"it failed",)"
-          R"("run":"0f8fad5b-d9cb-469f-a165-70867728950e"})");
+          R"("run":"0f8fad5b-d9cb-469f-a165-70867728950e","ci":"GitHub Actions"})");
     CHECK(properties(nothing{}) == "{}");
 }
 
 TEST_CASE("fields follow what already stands in the object") {
     json_writer out{1024};
     out.raw("{\"before\":1");
-    candor::tests::write_properties(out, one<int>{2}, invocation, redactor{});
+    candor::tests::write_properties(out, one<int>{2}, run, redactor{});
     CHECK(out.text() == R"({"before":1,"v":2)");
 }
 

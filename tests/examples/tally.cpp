@@ -355,12 +355,13 @@ int main(int argc, char** argv) {
         std::cout << product.name << ' ' << product.version << '\n';
         return done;
     }
-    const auto consent = candor::resolve_level(product, argc, argv);
+    auto consent = candor::resolve_level(product, argc, argv);
     if (consent.error) {
         std::cerr << "tally: " << *consent.error << '\n';
         return wrong_usage;
     }
     for (const auto& warning : consent.warnings) std::cerr << "tally: " << warning << '\n';
+    if (options.command != "crash") consent = candor::show_notice_once(product, std::move(consent));
     const int status = run(options, consent, argv[0]);
     std::cout.flush();
     if (status == done && !std::cout) {

@@ -54,6 +54,12 @@ TEST_CASE("the state directory is below XDG_STATE_HOME, else below ~/.local/stat
     CHECK(candor::state_directory(fixed_environment{{{"HOME", "/h"}}}, "acme") == "/h/.local/state/acme");
     CHECK_FALSE(candor::state_directory(fixed_environment{}, "acme"));
     CHECK_FALSE(candor::state_directory(fixed_environment{{{"HOME", "/h"}}}, ".."));
+    // It may be made anywhere but in a home directory that is not there.
+    using candor::detail::makeable_state_directory;
+    CHECK_FALSE(makeable_state_directory(fixed_environment{{{"HOME", "/no/such/home"}}}, "acme"));
+    CHECK(makeable_state_directory(fixed_environment{{{"HOME", "/"}}}, "acme") == "/.local/state/acme");
+    CHECK(makeable_state_directory(fixed_environment{{{"HOME", "/no/such/home"}, {"XDG_STATE_HOME", "/x"}}}, "acme") ==
+          "/x/acme");
 }
 
 TEST_CASE("a product name that is no plain file name has no configuration directory") {

@@ -115,6 +115,14 @@ TEST_CASE("a development build sends only to a data plane that the environment n
     }
 }
 
+TEST_CASE("in a CI system the CLI says what it says anywhere") {
+    const auto anywhere = json::parse(request({}).body)["batch"][0]["properties"];
+    auto in_ci = json::parse(request({{"CI", "true"}, {"GITHUB_ACTIONS", "true"}}).body)["batch"][0]["properties"];
+    for (const char* random : {"invocation_uuid", "sync_run_id"}) in_ci[random] = anywhere[random];
+    CHECK(in_ci == anywhere);
+    CHECK(resolve({{"GITHUB_ACTIONS", "true"}}).level == level::all);
+}
+
 TEST_CASE("another product's variables change nothing") {
     const auto sent = request({{"RUDDERSTACK_WRITE_KEY", "k"},
                                {"CLOUD", "1"},

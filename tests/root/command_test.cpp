@@ -122,8 +122,11 @@ TEST_CASE("status says what each source says, for every one of them and both way
     all.push_back({{{"DO_NOT_TRACK", "1"}}, {}, "", "DO_NOT_TRACK", "none"});
     all.push_back({{{"DO_NOT_TRACK", "0"}}, {}, "", "default", "all"});
     all.push_back({{}, {}, "garbled", "saved choice", "none"});
+    all.push_back({{{"BUILDKITE", "true"}}, {}, "", "CI", "stats"});
+    all.push_back({{{"BUILDKITE", "true"}}, {}, R"({"level":"all"})", "saved choice", "all"});
     for (const auto& each : all) {
         user someone;
+        someone.options.product.in_ci = candor::level::stats;
         for (const auto& variable : each.variables) someone.variables.insert(variable);
         if (!each.saved.empty()) someone.home.write(".config/acme/telemetry.json", each.saved);
         auto words = each.words;
@@ -138,9 +141,9 @@ TEST_CASE("status says what each source says, for every one of them and both way
         const auto json = someone.run(words).json();
         CHECK(json.at("level") == each.level);
         CHECK(json.at("source") == each.source);
-        REQUIRE(json.at("sources").size() == 6);
-        const std::array<std::string_view, 6> order{"flag",         "variable",     "legacy variable",
-                                                    "DO_NOT_TRACK", "saved choice", "default"};
+        REQUIRE(json.at("sources").size() == 7);
+        const std::array<std::string_view, 7> order{"flag",         "variable", "legacy variable", "DO_NOT_TRACK",
+                                                    "saved choice", "CI",       "default"};
         int deciding = 0;
         for (std::size_t i = 0; i < order.size(); ++i) {
             const auto& source = json.at("sources")[i];
@@ -177,6 +180,7 @@ TEST_CASE("status as a person reads it") {
           "  > legacy variable  none, ACME_NO_TELEMETRY=yes\n"
           "    DO_NOT_TRACK     nothing\n"
           "    saved choice     nothing\n"
+          "    CI               nothing\n"
           "    default          all, the default, no choice was made\n"
           "\n"
           "Events: not sent, the level forbids it.\n"

@@ -48,6 +48,11 @@ struct ping {
     static constexpr auto fields() { return std::tuple{candor::free_text("note", &ping::note, "Anything")}; }
 };
 
+struct built {
+    static constexpr std::string_view event_name = "built";
+    static constexpr auto fields() { return std::tuple{candor::ci("by", "The CI system that built it")}; }
+};
+
 const candor::product acme{.name = "acme", .version = "1.4.0", .env_prefix = "ACME"};
 
 /// What a program passes that sends.
@@ -326,6 +331,23 @@ TEST_CASE("row 32: a callback may track") {
     CHECK(t.flush(1s));
     CHECK(t.flush(1s));
     CHECK(t.statistics().delivered == 2);
+}
+
+TEST_CASE("an event that declares it says which CI system runs the program, and only there") {
+    const auto said = [](const std::map<std::string, std::string>& variables) {
+        recording_transport transport;
+        manual_clock clock;
+        telemetry sends{options(), transport, clock, fixed_environment{variables}};
+        CHECK(sends.track(built{}) == admission::accepted);
+        CHECK(sends.flush(1s));
+        const auto all = messages(transport);
+        REQUIRE(all.size() == 1);
+        return all[0].at("properties").value("by", "nothing");
+    };
+    CHECK(said({}) == "nothing");
+    CHECK(said({{"CI", "false"}}) == "nothing");
+    CHECK(said({{"CI", "true"}}) == "unknown");
+    CHECK(said({{"GITLAB_CI", "true"}, {"CI", "true"}}) == "GitLab CI");
 }
 
 TEST_CASE("free text is redacted with the registered secrets and the home directory") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <candor/consent/choice.hpp>
+#include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/environment.hpp>
@@ -24,6 +25,7 @@ enum class level_source {
     legacy_variable,  ///< `<PREFIX>_NO_TELEMETRY`
     do_not_track,     ///< `DO_NOT_TRACK`
     saved_choice,     ///< `telemetry.json`
+    ci,               ///< the product's `in_ci`, where a CI system runs it
     default_value,    ///< nobody said anything
 };
 
@@ -40,6 +42,8 @@ enum class level_source {
             return "DO_NOT_TRACK";
         case level_source::saved_choice:
             return "saved choice";
+        case level_source::ci:
+            return "CI";
         case level_source::default_value:
             break;
     }
@@ -109,8 +113,8 @@ inline resolution level_from(level_source source, const std::string& name, std::
 
 /// All sources, in the order of precedence.
 inline constexpr std::array level_sources{
-    level_source::flag,         level_source::variable,     level_source::legacy_variable,
-    level_source::do_not_track, level_source::saved_choice, level_source::default_value};
+    level_source::flag,         level_source::variable, level_source::legacy_variable, level_source::do_not_track,
+    level_source::saved_choice, level_source::ci,       level_source::default_value};
 
 /// What one source says; nothing where it says nothing. The default always says something.
 template <environment Environment>
@@ -159,6 +163,16 @@ std::optional<resolution> ask_level_source(level_source source, const product& p
                 return out;
             }
             break;
+        case level_source::ci:
+            if (!program.in_ci) break;
+            if (const auto found = find_ci_system(environment)) {
+                const bool is_known = found->name != unknown_ci_system;
+                return resolution{.level = *program.in_ci,
+                                  .source = source,
+                                  .reason = std::string{is_known ? found->name : "an unknown CI system"} + " (" +
+                                            std::string{found->variable} + "=" + printable(found->value) + ")"};
+            }
+            break;
         case level_source::default_value:
             return resolution{.level = level::all, .source = source, .reason = "the default, no choice was made"};
     }
@@ -191,7 +205,8 @@ resolution resolve_level(const product& program, const flag_value& flag, const E
 /// 3. `<PREFIX>_NO_TELEMETRY`, any value: `none`. Deprecated
 /// 4. `DO_NOT_TRACK`, any value but `0`: `none`
 /// 5. the choice saved in the configuration directory
-/// 6. `all`
+/// 6. the product's `in_ci`, where it has one and a continuous integration system runs the program
+/// 7. `all`
 ///
 /// An empty variable counts as unset; without a prefix 2 and 3 are left out. An unknown value in 1 or 2, in any of
 /// several flags, is an error and means `none`. `argv` is what main was given. Throws only `std::bad_alloc`; opens

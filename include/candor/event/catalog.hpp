@@ -35,7 +35,7 @@ struct catalog_field {
     std::string_view name{};
     std::string type{};                 ///< as it stands in JSON, such as `string` or `list of integer`
     bool optional = false;              ///< left out where there is nothing to say
-    std::string_view classification{};  ///< `plain`, `free_text`, `invocation_id` or `identity`
+    std::string_view classification{};  ///< `plain`, `free_text`, `invocation_id`, `ci` or `identity`
     std::string_view description{};
 };
 
@@ -80,6 +80,10 @@ catalog_field catalog_entry(const field_declaration<Member, Class>& field) {
     if constexpr (Class == field_class::invocation_id) {
         out.type = catalog_type<uuid>();
         out.classification = "invocation_id";
+    } else if constexpr (Class == field_class::ci) {
+        out.type = catalog_type<std::string>();
+        out.optional = true;
+        out.classification = "ci";
     } else {
         using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
         out.type = catalog_type<value>();
@@ -140,7 +144,8 @@ template <event... Events>
         "sent,\nthe random id of the run of the program, the account's id where somebody is logged in, and the name "
         "and version of\nthe library that sends it. Fields marked * are left out where there is nothing to say. The "
         "class of a field says how\nit is treated: `plain` is sent as it is, `free_text` may quote anything and passes "
-        "the redactor first, `identity` says\non whose behalf, `invocation_id` is the id of the run.\n";
+        "the redactor first, `identity` says\non whose behalf, `invocation_id` is the id of the run, `ci` the "
+        "continuous\nintegration system that runs the program.\n";
     for (const auto& event : of) {
         out.append("\n## `").append(event.name).append("`\n\n");
         if (event.requires_account) out += "Sent only where somebody is logged in.\n\n";

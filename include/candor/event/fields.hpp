@@ -91,9 +91,10 @@ enum class field_class {
     plain,          ///< sent as it is: values the program chose, such as names, counts and states
     free_text,      ///< may quote anything, such as error messages: passes the redactor first
     invocation_id,  ///< the UUID of this run of the program
+    ci,             ///< the name of the continuous integration system that runs the program
 };
 
-/// One declared field of an event. Made by `field`, `free_text` and `invocation_id`.
+/// One declared field of an event. Made by `field`, `free_text`, `invocation_id` and `ci`.
 template <class Member, field_class Class>
 struct field_declaration {
     static constexpr field_class classification = Class;
@@ -120,6 +121,12 @@ constexpr auto free_text(std::string_view name, Member Event::*member, std::stri
 /// Declares a field that repeats the invocation's UUID under another name.
 constexpr auto invocation_id(std::string_view name, std::string_view description) {
     return field_declaration<std::nullptr_t, field_class::invocation_id>{name, nullptr, description};
+}
+
+/// Declares a field with the name of the continuous integration system that runs the program, as `ci_system` gives it.
+/// It is left out where there is none.
+constexpr auto ci(std::string_view name, std::string_view description) {
+    return field_declaration<std::nullptr_t, field_class::ci>{name, nullptr, description};
 }
 
 namespace detail {
@@ -164,7 +171,8 @@ concept has_event_name = requires {
     { E::event_name } -> std::convertible_to<std::string_view>;
 };
 
-/// A type that declares what it sends: `fields()` gives a `std::tuple` of `field`, `free_text`, `invocation_id`.
+/// A type that declares what it sends: `fields()` gives a `std::tuple` of `field`, `free_text`, `invocation_id`,
+/// `ci`.
 template <class E>
 concept declares_fields = detail::is_field_tuple<decltype(E::fields())>::value;
 

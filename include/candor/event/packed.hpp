@@ -9,11 +9,11 @@
 #include <tuple>
 #include <type_traits>
 
+#include <candor/consent/ci.hpp>
 #include <candor/event/fields.hpp>
 #include <candor/event/json_writer.hpp>
 #include <candor/event/properties.hpp>
 #include <candor/identity/late_identity.hpp>
-#include <candor/identity/uuid.hpp>
 #include <candor/privacy/redactor.hpp>
 
 namespace candor::detail {
@@ -71,14 +71,18 @@ void write_packed_value(json_writer& out, packed_reader& in, const redactor& sec
 /// their declaration, from the values that `event_packer` packed. An empty optional is left out. What became of it is
 /// the writer's `state()`.
 template <event Event>
-void write_packed_properties(json_writer& out, std::string_view packed, const uuid& invocation,
+void write_packed_properties(json_writer& out, std::string_view packed, const run_facts& run,
                              const redactor& secrets) noexcept {
     packed_reader in{packed};
     const auto write = [&]<class Member, field_class Class>(const field_declaration<Member, Class>& field) {
         if (out.state() != json_writer::condition::good) return;
         if constexpr (Class == field_class::invocation_id) {
             out.key(field.name);
-            write_scalar(out, invocation);
+            write_scalar(out, run.invocation);
+        } else if constexpr (Class == field_class::ci) {
+            if (run.ci.empty()) return;
+            out.key(field.name);
+            write_scalar(out, run.ci);
         } else {
             using value = std::remove_cvref_t<std::invoke_result_t<Member, const Event&>>;
             if constexpr (may_throw<Member, Event>) {
@@ -101,7 +105,7 @@ struct event_type {
     bool requires_account;
     bool refreshes_account;
     identity_fields identity;
-    void (*write_properties)(json_writer& out, std::string_view packed, const uuid& invocation,
+    void (*write_properties)(json_writer& out, std::string_view packed, const run_facts& run,
                              const redactor& secrets) noexcept;
 };
 
@@ -119,14 +123,14 @@ public:
     /// Packs an event; call it once. The answer is that of writing them with that limit: most events surely
     /// fit, and one that may not is written on trial.
     template <event Event>
-    json_writer::condition pack(const Event& event, const uuid& invocation, const redactor& secrets) noexcept {
+    json_writer::condition pack(const Event& event, const run_facts& run, const redactor& secrets) noexcept {
         constexpr auto declared = Event::fields();
         std::apply([&](const auto&... field) { (pack_field(event, field), ...); }, declared);
         if (too_large_) return json_writer::condition::too_large;
         if (bytes_.state() != json_writer::condition::good) return bytes_.state();
         if (most_ <= limit_) return json_writer::condition::good;
         json_writer trial{limit_};
-        write_packed_properties<Event>(trial, bytes(), invocation, secrets);
+        write_packed_properties<Event>(trial, bytes(), run, secrets);
         return trial.state();
     }
 
@@ -135,13 +139,14 @@ public:
 private:
     /// More than any value but a text takes as JSON.
     static constexpr std::size_t most_of_scalar_ = 48;
+    static_assert(longest_ci_name + sizeof("\"\",:\"\"") < most_of_scalar_);
     /// What a byte of a text takes at most: `\u0000`. Redaction lengthens a text by less.
     static constexpr std::size_t most_of_byte_ = 6;
 
     template <class Event, class Member, field_class Class>
     void pack_field(const Event& event, const field_declaration<Member, Class>& field) noexcept {
         most_ += field.name.size() + most_of_scalar_;
-        if constexpr (Class == field_class::invocation_id) {
+        if constexpr (Class == field_class::invocation_id || Class == field_class::ci) {
             return;
         } else if constexpr (!may_throw<Member, Event>) {
             pack_value(std::invoke(field.member, event));

@@ -18,9 +18,16 @@
 #include <candor/event/fields.hpp>
 #include <candor/event/json_writer.hpp>
 #include <candor/event/rfc3339.hpp>
+#include <candor/identity/uuid.hpp>
 #include <candor/privacy/redactor.hpp>
 
 namespace candor::detail {
+
+/// What every event of a run of the program may say alike.
+struct run_facts {
+    uuid invocation{};
+    std::string_view ci{};  ///< the name that `ci_system` gives; empty where there is none
+};
 
 /// Nanoseconds, clamped to what 64 bits hold; nothing for NaN and the infinities.
 template <class Rep, class Period>

@@ -96,6 +96,24 @@ std::optional<std::filesystem::path> state_directory(const Environment& environm
     return detail::product_directory(environment, product_name, "XDG_STATE_HOME", ".local/state", "LOCALAPPDATA");
 }
 
+namespace detail {
+
+/// The same, where the program may make it: a home directory that is not there is not made, since a system's users have
+/// none.
+template <environment Environment>
+std::optional<std::filesystem::path> makeable_state_directory(const Environment& environment,
+                                                              std::string_view product_name) {
+    auto state = state_directory(environment, product_name);
+    const auto home = home_directory(environment);
+    std::error_code ignored;
+    const bool is_homeless =
+        state && home && state->native().starts_with(home->native()) && !std::filesystem::is_directory(*home, ignored);
+    if (is_homeless) state.reset();
+    return state;
+}
+
+}  // namespace detail
+
 /// What came of reading a file.
 enum class file_status {
     read,        ///< `content` is the whole file

@@ -11,6 +11,7 @@
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/retry_after.hpp>
 #include <candor/event/packed.hpp>
+#include <candor/event/properties.hpp>
 #include <candor/event/rfc3339.hpp>
 #include <candor/identity/late_identity.hpp>
 #include <candor/identity/uuid.hpp>
@@ -40,7 +41,7 @@ static_assert(std::is_trivially_copyable_v<record_header>);
 /// What it takes to make messages of events.
 struct event_context {
     late_identity identity;  ///< the worker's; the rest does not change
-    uuid invocation;
+    common::run_facts run;
     redactor secrets;
     std::size_t message_bytes;
 };
@@ -163,14 +164,14 @@ public:
 private:
     common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
         const common::event_type& event = *header.event;
-        auto& [identity, invocation, secrets, message_bytes] = *events_;
+        auto& [identity, run, secrets, message_bytes] = *events_;
         identity.resolve(event.refreshes_account);
         if (identity.internal()) return {0, drop_reason::internal};
         if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
 
         const std::size_t start = out.size();
         append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", invocation);
+        append_id(out, "\",\"anonymousId\":\"", run.invocation);
         out += '"';
         if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
         out.append(",\"event\":\"").append(event.name).append("\"");
@@ -178,7 +179,7 @@ private:
         const std::size_t sent_at = out.size() - start;
         out.append(",\"context\":{").append(library).append("},\"properties\":{");
         json_writer properties{message_bytes};
-        event.write_properties(properties, packed, invocation, secrets);
+        event.write_properties(properties, packed, run, secrets);
         if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
         out += properties.text();
         identity.append_properties(event.identity, out, properties.size() == 0);

@@ -1,0 +1,166 @@
+#ifndef CANDOR_CONSENT_NOTICE_HPP
+#define CANDOR_CONSENT_NOTICE_HPP
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#ifdef _WIN32
+#include <io.h>
+#else
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
+#include <candor/consent/ci.hpp>
+#include <candor/consent/level.hpp>
+#include <candor/consent/resolver.hpp>
+#include <candor/policy/config_file.hpp>
+#include <candor/policy/environment.hpp>
+#include <candor/policy/error.hpp>
+#include <candor/policy/file_system.hpp>
+#include <candor/policy/product.hpp>
+
+namespace candor {
+
+namespace detail {
+
+/// What a program says that has no words of its own.
+inline std::string default_notice(const product& program) {
+    const auto name = printable(program.name);
+    return name +
+           " reports how it is used, its errors and its crashes to those who make it.\n"
+           "To see what is sent, where and why: " +
+           name + " telemetry status\nTo turn it off: " + name + " telemetry off, or set " +
+           (program.env_prefix.empty() ? "" : program.variable("TELEMETRY_LEVEL=none") + " or ") +
+           "DO_NOT_TRACK=1\nNothing is sent in this run.\n";
+}
+
+/// The file that says that the notice was shown.
+struct notice_marker {
+    std::filesystem::path file{};
+    bool was_there = false;
+    std::string problem{};  ///< why it is not there even now, one line
+};
+
+/// Makes an empty file of a name that is not taken. Returns 0 or what went wrong.
+inline int make_new_file(const std::filesystem::path& path) noexcept {
+#ifdef _WIN32
+    std::FILE* file = nullptr;
+    if (const auto error = ::_wfopen_s(&file, path.c_str(), L"wbx"); error != 0) return error;
+    std::fclose(file);
+#else
+    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0) return errno;
+    ::close(file);
+#endif
+    return 0;
+}
+
+/// Leaves the marker. Of several programs at once, one finds that it was not there.
+template <environment Environment>
+notice_marker leave_notice_marker(const Environment& variables, std::string_view product_name) {
+    notice_marker out;
+    const auto directory = makeable_state_directory(variables, product_name);
+    if (!directory) {
+        out.problem = "there is no state directory";
+        return out;
+    }
+    out.file = *directory / "telemetry-notice";
+    const auto failed = [&out](const std::error_code& error) {
+        out.problem = printable_path(out.file) + " cannot be made: " + error.message();
+    };
+    std::error_code error;
+    if (std::filesystem::create_directories(*directory, error))
+        std::filesystem::permissions(*directory, std::filesystem::perms::owner_all, error);
+    if (error) {
+        failed(error);
+    } else if (const int why = make_new_file(out.file); why == EEXIST) {
+        out.was_there = true;
+    } else if (why != 0) {
+        failed({why, std::generic_category()});
+    }
+    return out;
+}
+
+/// `show` writes a text and says whether it came out whole.
+template <environment Environment, class Show>
+resolution show_notice_once(const product& program, resolution consent, const Environment& variables, bool is_terminal,
+                            std::string_view words, const Show& show) {
+    const bool is_due = consent.source == level_source::default_value && consent.level != level::none &&
+                        !consent.development && is_terminal && !find_ci_system(variables);
+    if (!is_due) return consent;
+    std::string text = words.empty() ? default_notice(program) : std::string{words};
+    if (!text.ends_with('\n')) text += '\n';
+    const auto marker = leave_notice_marker(variables, program.name);
+    if (marker.was_there) return consent;
+
+    if (!marker.problem.empty())
+        text += "This cannot be kept in mind, and so is said each time: " + marker.problem + "\n";
+    const bool is_shown = show(text);
+    if (!is_shown && marker.problem.empty()) {
+        std::error_code ignored;
+        std::filesystem::remove(marker.file, ignored);
+    }
+    consent.level = level::none;
+    consent.reason =
+        is_shown ? "the notice was shown in this run; the next one sends" : "the notice could not be shown in this run";
+    if (is_shown && !marker.problem.empty()) consent.reason = "the notice was shown in this run; " + marker.problem;
+    return consent;
+}
+
+}  // namespace detail
+
+/// Tells the user of the program's telemetry, once, before anything of it is sent: what is reported, how to see it and
+/// how to turn it off. Call it between `resolve_level` and the construction of the telemetry:
+///
+///     consent = candor::show_notice_once(product, consent);
+///
+/// Returns the resolution to go on with. On the run that shows the notice its level is `none`: nothing is sent, and
+/// what earlier runs left is removed, as at any `none`. On every other run it is `consent` as it was.
+///
+/// The notice is shown where nobody has said anything: not where `consent` comes from a flag, a variable or the saved
+/// choice, whose user knows already. It is shown to persons only: not where `is_terminal` is false, not in a continuous
+/// integration system. It is not shown at level `none` or by a development build, which send nothing.
+///
+/// A file `telemetry-notice` in the product's state directory says that it was shown; of several first runs at once,
+/// one shows it. Where that file cannot be made, every run shows the notice, says why, and sends nothing. A notice that
+/// cannot be written to `out` counts as not shown; that run sends nothing either.
+///
+/// `words` replace the text that is made from the product, which a program without the command `telemetry` needs. They
+/// should say that nothing is sent in this run. Throws only `std::bad_alloc`. Thread-safe but for `out`.
+template <environment Environment>
+[[nodiscard]] resolution show_notice_once(const product& program, resolution consent, std::ostream& out,
+                                          bool is_terminal, const Environment& variables, std::string_view words = {}) {
+    return detail::show_notice_once(program, std::move(consent), variables, is_terminal, words,
+                                    [&out](const std::string& text) {
+                                        try {
+                                            return static_cast<bool>(out << text << std::flush);
+                                        } catch (...) {  // a stream that is set to throw
+                                            return false;
+                                        }
+                                    });
+}
+
+/// The same, on standard error where that is a terminal, with the variables of this process.
+[[nodiscard]] inline resolution show_notice_once(const product& program, resolution consent,
+                                                 std::string_view words = {}) {
+#ifdef _WIN32
+    const bool is_terminal = ::_isatty(::_fileno(stderr)) != 0;
+#else
+    const bool is_terminal = ::isatty(fileno(stderr)) == 1;
+#endif
+    return detail::show_notice_once(
+        program, std::move(consent), process_environment{}, is_terminal, words, [](const std::string& text) {
+            return std::fwrite(text.data(), 1, text.size(), stderr) == text.size() && std::fflush(stderr) == 0;
+        });
+}
+
+}  // namespace candor
+
+#endif
