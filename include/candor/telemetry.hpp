@@ -277,13 +277,16 @@ private:
         delivery_.spool = detail::spool_of(options, variables);
         purge(options.level);
         if (options.level == level::none) return;
+        secrets_ = redactor::make(variables, options.secrets, options.product.name);
+        auto discreet = options;
+        discreet.diagnostics = detail::redacting(options.diagnostics, secrets_);
         is_debugging_ = detail::is_debugging(options.product, variables);
-        delivery_ = detail::delivery_of(options, variables);
-        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
-        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
+        delivery_ = detail::delivery_of(discreet, variables);
+        if (candor::sends_analytics(options.level)) aim_analytics(discreet, variables, lent...);
+        if (candor::sends_errors(options.level)) aim_errors(discreet, variables, lent...);
         if (!analytics_ && !errors_) return;
         session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
-        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(options);
+        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(discreet);
         if (errors_ && options.capture_uncaught) {
             terminations_.emplace([this](const std::exception_ptr& exception) {
                 if (auto* const mine = session_->get())
@@ -334,15 +337,14 @@ private:
                 .internal_team = options.internal_team
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics),
-                .secrets = redactor::make(variables, options.secrets),
+                .secrets = secrets_,
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             rudderstack::detail::check_write_key(to.write_key);
             detail::check_reach(policies(lent...).transport(), to.data_plane);
             analytics_ = std::move(to);
         } catch (const configuration_error& error) {
-            // The options alone were found good, so without a variable it is their
-            // combination that is the program's.
+            // The options alone were found good: without a variable it is their combination that is the program's.
             if (!data_plane.is_override && !write_key) throw;
             detail::report(options.diagnostics,
                            "analytics are off: a variable of the environment set " + std::string{error.what()});
@@ -362,7 +364,7 @@ private:
                 .release = options.product.name + "@" + options.product.version,
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
-                .secrets = redactor::make(variables, options.secrets),
+                .secrets = secrets_,
                 .spool = delivery_.spool,
                 .on_attempt = delivery_.on_attempt,
                 .dry_run = delivery_.dry_run,
@@ -396,7 +398,8 @@ private:
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
     delivery_options delivery_;
     bool is_debugging_ = false;
-    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
+    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
+    redactor secrets_;
     std::optional<analytics_settings> analytics_;                  ///< where events are sent
     std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
     std::optional<detail::per_process<bounded_session>> session_;  ///< where either is

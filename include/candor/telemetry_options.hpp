@@ -40,12 +40,9 @@ struct telemetry_options {
     std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
     std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
     std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread.
-                                           ///< Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
-                                           ///< product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
-                                           ///< tokens in use
+    account_source account{};              ///< called on the worker thread; empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` of the configuration file
+    std::vector<std::string> secrets{};    ///< to take out of all free texts and errors, such as tokens
     /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
     sentry::before_send_hook before_send{};
     /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.

@@ -224,6 +224,11 @@ public:
         return found->second;
     }
 
+    template <class Visit>
+    void each(Visit visit) const {
+        for (const auto& [name, value] : variables_) visit(std::string_view{name}, std::string_view{value});
+    }
+
 private:
     std::map<std::string, std::string> variables_;
 };

@@ -180,12 +180,20 @@ private:
 
 // ---- candor/policy/environment.hpp
 
+#ifdef __APPLE__
+#include <crt_externs.h>
+#elif !defined(_WIN32)
+#include <unistd.h>
+#endif
+
 namespace candor {
 
 /// Where variables come from.
 ///
 /// 1. `get(name)` gives the variable's value, or nothing where it is not set. Called during construction and by
 ///    `resolve_level`, on the caller's thread. It may throw only `std::bad_alloc`.
+/// 2. It may have `each(visit)`, which calls `visit(name, value)` for each variable with two `std::string_view`. The
+///    values of an environment without it are not known to be secrets.
 template <class E>
 concept environment = requires(const E& e, const char* name) {
     { e.get(name) } -> std::same_as<std::optional<std::string>>;
@@ -198,6 +206,22 @@ public:
         const char* value = std::getenv(name);
         if (value == nullptr) return std::nullopt;
         return std::string{value};
+    }
+
+    template <class Visit>
+    void each(Visit visit) const {
+#if defined(_WIN32)
+        char** next = _environ;
+#elif defined(__APPLE__)
+        char** next = *_NSGetEnviron();
+#else
+        char** next = environ;
+#endif
+        for (; next != nullptr && *next != nullptr; ++next) {
+            const std::string_view variable{*next};
+            const auto sign = variable.find('=', 1);  // on Windows some names begin with one
+            if (sign != std::string_view::npos) visit(variable.substr(0, sign), variable.substr(sign + 1));
+        }
     }
 };
 
@@ -3866,102 +3890,1058 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/privacy/redactor.hpp
+// ---- candor/privacy/text_ranges.hpp
 
-namespace candor {
+/// What the redactor's parts share.
+namespace candor::detail::privacy {
 
-namespace detail {
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
+constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
+constexpr bool is_letter(char c) noexcept { return is_upper(c) || is_lower(c); }
+constexpr bool is_alphanumeric(char c) noexcept { return is_letter(c) || is_digit(c); }
+constexpr bool is_beyond_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
+constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
 
-/// Finds every occurrence of one text in another, overlapping ones too, in time linear in the other (Knuth, Morris and
-/// Pratt): a search that starts anew at each byte takes `text * needle` steps on `aaaa…`.
-class text_search {
+/// The value of a hexadecimal digit, else -1.
+constexpr int hex_value(char c) noexcept {
+    if (is_digit(c)) return c - '0';
+    const char lower = to_lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/// Whether two texts are equal but for the case of ASCII letters.
+constexpr bool equals_folded(std::string_view a, std::string_view b) noexcept {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](char c, char d) { return to_lower(c) == to_lower(d); });
+}
+
+/// Where the first byte from `begin` on stands that `holds` does not hold of; else the text's end.
+template <class Predicate>
+constexpr std::size_t skip_while(std::string_view text, std::size_t begin, Predicate holds) noexcept {
+    while (begin < text.size() && holds(text[begin])) ++begin;
+    return begin;
+}
+
+/// Where the run of bytes that `holds` holds of begins which ends before `end`, but not before `least`.
+template <class Predicate>
+constexpr std::size_t skip_back_while(std::string_view text, std::size_t end, std::size_t least,
+                                      Predicate holds) noexcept {
+    while (end > least && holds(text[end - 1])) --end;
+    return end;
+}
+
+/// What stands at a range. A name that lies in the home directory's path goes with that.
+enum class finding : unsigned char { name, home, secret };
+
+struct text_range {
+    std::size_t begin;
+    std::size_t end;
+    finding kind;
+};
+
+/// What was found in a text, by one search after another, from left to right in the end.
+class text_ranges {
 public:
-    explicit text_search(std::string needle) : needle_{std::move(needle)}, border_(needle_.size()) {
-        for (std::size_t i = 1; i < needle_.size(); ++i) border_[i] = extend(border_[i - 1], needle_[i]);
+    /// Adds what one search finds: ranges in the order of their ends, all of one kind. Those that overlap or adjoin
+    /// become one, so that the list stays short on `aaaa…`; but home directories never overlap, and each is a `~`.
+    void add(std::size_t begin, std::size_t end, finding kind = finding::secret) {
+        if (begin >= end) return;
+        if (kind != finding::home) {
+            while (all_.size() > search_ && all_.back().begin >= begin) {
+                end = std::max(end, all_.back().end);
+                all_.pop_back();
+            }
+            if (all_.size() > search_ && all_.back().end >= begin) {
+                all_.back().end = std::max(all_.back().end, end);
+                return;
+            }
+        }
+        all_.push_back({begin, end, kind});
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return needle_.size(); }
+    /// Ends a search.
+    void end_search() {
+        const auto by_begin = [](const text_range& a, const text_range& b) { return a.begin < b.begin; };
+        std::inplace_merge(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(search_), all_.end(), by_begin);
+        search_ = all_.size();
+    }
 
-    /// Calls `found(begin)` for each occurrence in `text`, from left to right.
-    template <class Found>
-    void each(std::string_view text, Found found) const {
-        std::size_t matched = 0;
-        for (std::size_t i = 0; i < text.size(); ++i) {
-            if (matched == 0) {  // most of a text: let the C library race to the next candidate
-                const void* next = std::memchr(text.data() + i, needle_.front(), text.size() - i);
-                if (next == nullptr) return;
-                i = static_cast<std::size_t>(static_cast<const char*>(next) - text.data());
+    /// Calls `visit(range)` for each range, from left to right.
+    template <class Visit>
+    void each(Visit visit) const {
+        for (const auto& range : all_) visit(range);
+    }
+
+    /// Calls `visit(range)` for each stretch that becomes one redaction, from left to right.
+    template <class Visit>
+    void each_redaction(Visit visit) const {
+        for (auto next = all_.begin(); next != all_.end();) {
+            text_range whole = *next++;
+            for (; next != all_.end() && belongs(whole, *next); ++next) {
+                const bool is_of_home = whole.kind == finding::home && next->kind == finding::name;
+                if (!is_of_home) whole.kind = finding::secret;
+                whole.end = std::max(whole.end, next->end);
             }
-            matched = extend(matched, text[i]);
-            if (matched < needle_.size()) continue;
-            found(i + 1 - matched);
-            matched = border_[matched - 1];
+            visit(whole);
         }
     }
 
 private:
-    /// How much of the needle the text's end matches when `c` comes after a text that matched `matched` of it.
-    [[nodiscard]] std::size_t extend(std::size_t matched, char c) const noexcept {
-        while (matched > 0 && needle_[matched] != c) matched = border_[matched - 1];
-        return needle_[matched] == c ? matched + 1 : 0;
+    /// Whether two ranges become one redaction: where they overlap, and where `[redacted]` follows another at once.
+    static constexpr bool belongs(const text_range& whole, const text_range& next) noexcept {
+        return next.begin < whole.end ||
+               (next.begin == whole.end && whole.kind != finding::home && next.kind != finding::home);
     }
 
-    std::string needle_;
-    std::vector<std::size_t> border_;  ///< of each prefix: its longest proper prefix that is also its suffix
+    std::vector<text_range> all_;
+    std::size_t search_ = 0;  ///< where what the present search has found begins
 };
 
-}  // namespace detail
+}  // namespace candor::detail::privacy
 
-/// Takes out of free text what must not leave the machine: secrets that the program registered, the user part of URLs
-/// (each becomes `[redacted]`), and the home directory, which names the user (it becomes `~`).
+// ---- candor/privacy/addresses.hpp
+
+/// What addresses say that is nobody's business: the user of a URL, the values of its query, and e-mail addresses.
+namespace candor::detail::privacy {
+
+/// Where a URL in a text ends (RFC 3986, Appendix C).
+constexpr bool ends_url(char c) noexcept {
+    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
+}
+
+/// Whether an authority without `@` has something after its colon that is no port.
+inline bool has_password(std::string_view authority) noexcept {
+    const auto colon = authority.find(':');
+    if (colon == std::string_view::npos || authority.front() == '[') return false;
+    return skip_while(authority, colon + 1, is_digit) < authority.size();
+}
+
+/// Finds what stands between `://` and the last `@` of a URL's authority (RFC 3986, 3.2). Where what follows a colon is
+/// no port, an unescaped `/`, `?` or `#` is taken for a part of the password, and the last `@` of the word counts. Adds
+/// the place of each such `@` to `ends`.
+inline void find_userinfo(std::string_view text, text_ranges& out, std::vector<std::size_t>& ends) {
+    static constexpr std::string_view mark = "://";
+    std::size_t word_end = 0;  // kept from one `://` of a word to the next, so that no byte is read again and again
+    std::size_t last_at = std::string_view::npos;
+    const auto add = [&](std::size_t begin, std::size_t end) {
+        if (begin == end) return;
+        out.add(begin, end);
+        if (ends.empty() || ends.back() < end) ends.push_back(end);
+    };
+    for (auto found = text.find(mark); found != std::string_view::npos; found = text.find(mark, found)) {
+        const auto begin = found + mark.size();
+        found = begin;
+        if (begin > word_end) {
+            word_end = skip_while(text, begin, [](char c) { return !ends_url(c); });
+            last_at = text.substr(begin, word_end - begin).rfind('@');
+            if (last_at != std::string_view::npos) last_at += begin;
+        }
+        if (last_at == std::string_view::npos || last_at < begin) continue;
+        const auto rest = text.substr(begin, word_end - begin);
+        const auto authority =
+            rest.substr(0, skip_while(rest, 0, [](char c) { return c != '/' && c != '?' && c != '#'; }));
+        const auto at = authority.rfind('@');
+        if (at != std::string_view::npos) {
+            add(begin, begin + at);
+        } else if (has_password(authority)) {
+            add(begin, last_at);
+        }
+    }
+    out.end_search();
+}
+
+/// Finds the values in the query of a URL, and of one without scheme and host whose path has a `/`.
+inline void find_query_values(std::string_view text, text_ranges& out) {
+    std::size_t done = 0;
+    for (auto at = text.find('?'); at != std::string_view::npos; at = text.find('?', done)) {
+        const auto begin = skip_back_while(text, at, done, [](char c) { return !ends_url(c); });
+        done = at + 1;
+        if (text.substr(begin, at - begin).find('/') == std::string_view::npos) continue;
+        bool is_value = false;
+        std::size_t part = done;  // where the name or value begins
+        for (;; ++done) {
+            const bool is_end = done == text.size() || ends_url(text[done]) || text[done] == '#';
+            const bool ends_part = is_end || text[done] == '&' || (text[done] == '=' && !is_value);
+            if (!ends_part) continue;
+            if (is_value) out.add(part, done);
+            if (is_end) break;
+            is_value = text[done] == '=' && done > part;
+            part = done + 1;
+        }
+    }
+    out.end_search();
+}
+
+/// Whether that is the domain of an e-mail address: with a top level of letters, and no version such as `1.2.3-rc.x`.
+inline bool is_mail_domain(std::string_view domain) noexcept {
+    const auto is_name = [](char c) { return is_letter(c) || is_beyond_ascii(c); };
+    const auto first = domain.substr(0, domain.find('.'));
+    const auto digits = first.substr(first.starts_with('v') ? 1 : 0);
+    const bool is_number = std::all_of(digits.begin(), digits.end(), is_digit);
+    if (first.empty() || (is_number && digits.size() < 3)) return false;  // there is 163.com
+    for (auto dot = first.size(); dot < domain.size(); dot = std::min(domain.find('.', dot + 1), domain.size()))
+        if (domain.size() - dot > 2 && is_name(domain[dot + 1]) && is_name(domain[dot + 2])) return true;
+    return false;
+}
+
+/// Finds e-mail addresses, those in a URL (`ann%40example.org`) too. `userinfo_ends` are the `@` that are none's.
+inline void find_mail_addresses(std::string_view text, const std::vector<std::size_t>& userinfo_ends,
+                                text_ranges& out) {
+    static constexpr std::string_view escaped = "%40";
+    auto plain_at = text.find('@');
+    auto escaped_at = text.find(escaped);
+    auto userinfo_end = userinfo_ends.begin();
+    std::size_t done = 0;
+    while (plain_at != std::string_view::npos || escaped_at != std::string_view::npos) {
+        const auto at = std::min(plain_at, escaped_at);
+        const auto after = at + (at == plain_at ? 1 : escaped.size());
+        if (at == plain_at) {
+            plain_at = text.find('@', after);
+        } else {
+            escaped_at = text.find(escaped, after);
+        }
+        while (userinfo_end != userinfo_ends.end() && *userinfo_end < at) ++userinfo_end;
+        if (userinfo_end != userinfo_ends.end() && *userinfo_end == at) {
+            done = after;
+            continue;
+        }
+        auto begin = skip_back_while(text, at, done, [](char c) {
+            return is_alphanumeric(c) || is_beyond_ascii(c) || c == '.' || c == '_' || c == '%' || c == '+' ||
+                   c == '-' || c == '\'';
+        });
+        begin = skip_while(text, begin, [](char c) { return c == '\'' || c == '.'; });
+        auto end = skip_while(text, after,
+                              [](char c) { return is_alphanumeric(c) || is_beyond_ascii(c) || c == '.' || c == '-'; });
+        end = skip_back_while(text, end, after, [](char c) { return c == '.' || c == '-'; });
+        done = after;
+        if (begin < at && is_mail_domain(text.substr(after, end - after))) out.add(begin, end);
+    }
+    out.end_search();
+}
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/assignments.hpp
+
+/// Secrets that can be told by the name beside them: `DB_PASSWORD=…`, `"token": "…"`, `Authorization: Basic …`.
+namespace candor::detail::privacy {
+
+/// What a name says of the value beside it.
+enum class name_meaning : unsigned char { nothing, secret, password, authorization, cookie };
+
+/// By the end of the name, whatever its case and the separators of its words.
+inline name_meaning meaning_of(std::string_view name) noexcept {
+    struct named {
+        std::string_view end;
+        name_meaning meaning;
+    };
+    using enum name_meaning;
+    static constexpr named names[] = {
+        {"password", password}, {"passwd", password},      {"passphrase", password},
+        {"pwd", password},      {"secret", secret},        {"token", secret},
+        {"credential", secret}, {"credentials", secret},   {"authorization", authorization},
+        {"cookie", cookie},     {"apikey", secret},        {"accesskey", secret},
+        {"secretkey", secret},  {"privatekey", secret},    {"authkey", secret},
+        {"signingkey", secret}, {"accountkey", secret},    {"sharedkey", secret},
+        {"masterkey", secret},  {"encryptionkey", secret}, {"writekey", secret}};
+
+    std::array<char, 16> letters{};  // the last ones, without separators
+    std::size_t begin = letters.size();
+    for (std::size_t i = name.size(); i > 0 && begin > 0; --i)
+        if (is_alphanumeric(name[i - 1])) letters[--begin] = to_lower(name[i - 1]);
+    const std::string_view end{letters.data() + begin, letters.size() - begin};
+    if (end.size() < 3 || end == "pwd" || end == "oldpwd") return nothing;  // the latter two: the working directory
+    for (const auto& known : names)
+        if (end.back() == known.end.back() && end.ends_with(known.end)) return known.meaning;
+    const bool ends_with_word_pass =
+        end.ends_with("pass") && name.size() > 4 && !is_alphanumeric(name[name.size() - 5]);
+    return ends_with_word_pass ? password : nothing;  // not `bypass`, nor a test's `pass=3`
+}
+
+/// Finds the values that are assigned to names of secrets, with `=` or `:`.
+class assignment_search {
+public:
+    assignment_search(std::string_view text, text_ranges& out) noexcept : text_{text}, out_{out} {}
+
+    void run() {
+        const auto is_no_sign = [](char c) { return c != '=' && c != ':'; };
+        for (auto sign = skip_while(text_, 0, is_no_sign); sign < text_.size();
+             sign = skip_while(text_, done_, is_no_sign)) {
+            const auto meaning = meaning_of(name_before(sign));
+            done_ = sign + 1;
+            if (meaning != name_meaning::nothing) value_after(sign, meaning);
+        }
+        out_.end_search();
+    }
+
+private:
+    static constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
+    static constexpr bool is_quote(char c) noexcept { return c == '"' || c == '\'' || c == '`'; }
+
+    /// The name before a sign, perhaps in quotes or brackets; and the quotes may be escaped.
+    [[nodiscard]] std::string_view name_before(std::size_t sign) const noexcept {
+        auto end = skip_back_while(text_, sign, done_, is_blank);
+        end = skip_back_while(text_, end, done_, [](char c) { return is_quote(c) || c == '\\' || c == ']'; });
+        const auto begin = skip_back_while(
+            text_, end, done_, [](char c) { return is_alphanumeric(c) || c == '_' || c == '-' || c == '.'; });
+        return text_.substr(begin, end - begin);
+    }
+
+    void value_after(std::size_t sign, name_meaning meaning) {
+        auto begin = sign + 1;
+        const char next = begin < text_.size() ? text_[begin] : '\0';
+        if (text_[sign] == ':' && (next == ':' || text_.substr(begin).starts_with("//"))) return;
+        const bool assigns = text_[sign] == '=' || next == '=';  // what follows a colon may be prose
+        if (next == '=' || next == '>') ++begin;
+        begin = skip_while(text_, begin, is_blank);
+
+        const auto quote = skip_while(text_, begin, [](char c) { return c == '\\'; });
+        const bool is_quoted = quote < text_.size() && is_quote(text_[quote]);
+        const bool is_escaped = quote > begin;
+        if (is_quoted) begin = quote + 1;
+        const auto end_from = [&](std::size_t at) { return is_quoted ? quoted_end(quote, is_escaped) : value_end(at); };
+
+        if (meaning == name_meaning::authorization) {
+            if (const auto scheme = scheme_at(begin); scheme.size() > 0) {
+                begin = skip_while(text_, begin + scheme.size(), is_blank);
+                return add(begin, !is_quoted && has_parts(scheme) ? line_end(begin) : end_from(begin));
+            }
+        }
+        // Before the value's end is looked for: what is not taken out may be looked at again.
+        if (!assigns && !is_quoted && is_prose(begin, meaning)) return;
+        auto end = end_from(begin);
+        const auto value = text_.substr(begin, end - begin);
+        if (is_harmless(value) || (!assigns && is_short(value, meaning))) return;
+        if (meaning == name_meaning::cookie && !is_quoted && value.find('=') != std::string_view::npos)
+            end = line_end(begin);  // and its attributes, and more of them
+        add(begin, end);
+    }
+
+    void add(std::size_t begin, std::size_t end) {
+        out_.add(begin, end);
+        done_ = std::max(done_, end);
+    }
+
+    [[nodiscard]] std::size_t line_end(std::size_t begin) const noexcept {
+        return skip_while(text_, begin, [](char c) { return c != '\n' && c != '\r'; });
+    }
+
+    [[nodiscard]] std::size_t value_end(std::size_t begin) const noexcept {
+        const auto end = skip_while(
+            text_, begin, [](char c) { return !is_space(c) && !is_quote(c) && c != '&' && c != ';' && c != '\0'; });
+        return skip_back_while(text_, end, begin, [](char c) {
+            return c == ',' || c == '.' || c == ':' || c == ')' || c == '}' || c == ']' || c == '>';
+        });
+    }
+
+    /// Where the text in quotes ends. Without the closing quote it is cut off: at the end of the line.
+    [[nodiscard]] std::size_t quoted_end(std::size_t quote, bool is_escaped) const noexcept {
+        auto end = quote + 1;
+        while (end < text_.size() && text_[end] != text_[quote] && text_[end] != '\n' && text_[end] != '\r')
+            end += !is_escaped && text_[end] == '\\' && end + 1 < text_.size() ? 2u : 1u;
+        return is_escaped && text_[end - 1] == '\\' && end > quote + 1 ? end - 1 : end;
+    }
+
+    /// The scheme that an authorization names; empty where it names none.
+    [[nodiscard]] std::string_view scheme_at(std::size_t begin) const noexcept {
+        for (const std::string_view scheme : {"basic", "bearer", "token", "apikey", "negotiate", "ntlm", "digest",
+                                              "hawk", "oauth", "mac", "signature", "aws4-hmac-sha256"}) {
+            const auto end = begin + scheme.size();
+            if (end < text_.size() && is_blank(text_[end]) && equals_folded(text_.substr(begin, scheme.size()), scheme))
+                return scheme;
+        }
+        return {};
+    }
+
+    /// Whether the credentials of a scheme go on behind a blank: `Digest username="…", realm="…"`.
+    static bool has_parts(std::string_view scheme) noexcept {
+        return scheme != "basic" && scheme != "bearer" && scheme != "token" && scheme != "apikey";
+    }
+
+    /// `unexpected token: '}'`
+    static bool is_short(std::string_view value, name_meaning meaning) noexcept {
+        return value.size() < 4 && meaning != name_meaning::password;
+    }
+
+    /// Whether a message goes on behind its colon: `invalid token: unexpected end`. A password may be a word, so there
+    /// it must be one that messages have.
+    [[nodiscard]] bool is_prose(std::size_t begin, name_meaning meaning) const noexcept {
+        constexpr std::size_t longest = 20;
+        const auto is_part = [](char c) { return is_letter(c) || c == '-' || c == '\''; };
+        std::size_t end = begin;
+        while (end < text_.size() && end - begin <= longest && is_part(text_[end])) ++end;
+        const auto word = text_.substr(begin, end - begin);
+        if (word.empty() || word.size() > longest) return false;
+        constexpr std::string_view stops = " \t\r\n,.;:)";
+        if (end < text_.size() && stops.find(text_[end]) == std::string_view::npos) return false;
+        if (meaning != name_meaning::password)
+            return std::none_of(word.begin() + 1, word.end(), is_upper) ||
+                   std::none_of(word.begin(), word.end(), is_lower);
+        static constexpr std::string_view usual[] = {
+            "must",    "is",       "was",        "required", "incorrect",      "invalid",      "wrong",
+            "missing", "empty",    "not",        "no",       "cannot",         "can't",        "could",
+            "too",     "expected", "unexpected", "access",   "authentication", "failed",       "unknown",
+            "denied",  "expired",  "the",        "this",     "permission",     "unauthorized", "forbidden",
+            "error",   "bad",      "please",     "use"};
+        return std::any_of(std::begin(usual), std::end(usual),
+                           [&](std::string_view w) { return equals_folded(word, w); });
+    }
+
+    static bool is_harmless(std::string_view value) noexcept {
+        for (const std::string_view word :
+             {"true", "false", "null", "nullptr", "none", "nil", "yes", "no", "undefined"})
+            if (equals_folded(value, word)) return true;
+        return std::all_of(value.begin(), value.end(), [](char c) { return c == '*'; });
+    }
+
+    std::string_view text_;
+    text_ranges& out_;
+    std::size_t done_ = 0;  ///< what lies before is no name any more
+};
+
+inline void find_assignments(std::string_view text, text_ranges& out) { assignment_search{text, out}.run(); }
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/encoded_forms.hpp
+
+namespace candor::detail::privacy {
+
+/// How many bytes the percent escape takes that begins at `at`, 0 where there is none. One that was escaped again, and
+/// again, is one: `%2F`, `%252F`, `%25252F`.
+constexpr std::size_t escape_size(std::string_view text, std::size_t at) noexcept {
+    if (text[at] != '%') return 0;
+    std::size_t end = at + 1;
+    while (text.substr(end, 2) == "25" && text.size() - end >= 4 && hex_value(text[end + 2]) >= 0 &&
+           hex_value(text[end + 3]) >= 0)
+        end += 2;
+    const bool is_escape = text.size() - end >= 2 && hex_value(text[end]) >= 0 && hex_value(text[end + 1]) >= 0;
+    return is_escape ? end + 2 - at : 0;
+}
+
+/// The text with each percent escape as the byte that it stands for; empty where there is none. A `%` that begins no
+/// escape stays.
+inline std::string percent_decoded(std::string_view text) {
+    std::string out;
+    std::size_t copied = 0;
+    for (auto at = text.find('%'); at != std::string_view::npos; at = text.find('%', at)) {
+        const auto size = escape_size(text, at);
+        if (size == 0) {
+            ++at;
+            continue;
+        }
+        out += text.substr(copied, at - copied);
+        at += size;
+        copied = at;
+        out += static_cast<char>(hex_value(text[at - 2]) * 16 + hex_value(text[at - 1]));
+    }
+    if (copied > 0) out += text.substr(copied);
+    return out;
+}
+
+/// Goes through a text and what came of decoding it at the same pace.
+class percent_position {
+public:
+    explicit percent_position(std::string_view encoded) noexcept : encoded_{encoded} {}
+
+    /// Where the decoded text's byte of that number begins in the encoded text. Numbers must not fall.
+    std::size_t operator()(std::size_t decoded) noexcept {
+        for (; decoded_ < decoded; ++decoded_) {
+            const auto size = escape_size(encoded_, at_);
+            at_ += size == 0 ? 1 : size;
+        }
+        return at_;
+    }
+
+private:
+    std::string_view encoded_;
+    std::size_t at_ = 0;
+    std::size_t decoded_ = 0;
+};
+
+/// What a digit of base64 stands for, in either alphabet (RFC 4648); else -1.
+constexpr int base64_value(char c) noexcept {
+    if (is_upper(c)) return c - 'A';
+    if (is_lower(c)) return c - 'a' + 26;
+    if (is_digit(c)) return c - '0' + 52;
+    if (c == '+' || c == '-') return 62;
+    return c == '/' || c == '_' ? 63 : -1;
+}
+
+/// A shorter secret is not looked for in base64: what it is sure to become there is too short to mean anything.
+inline constexpr std::size_t shortest_in_base64 = 5;
+
+/// Calls `form(text, before, after)` with what stands in base64 (RFC 4648, both alphabets) for `secret`, wherever in a
+/// longer encoded text: it begins with the first, second or third byte of a group. A character that also has bits of a
+/// neighbour is not in the text: `before` and `after` say how many there are.
+template <class Form>
+void each_base64_form(std::string_view secret, Form form) {
+    std::string text;
+    for (const std::string_view last : {"+/", "-_"}) {
+        bool uses_last = false;
+        for (std::size_t offset = 0; offset < 3; ++offset) {
+            const std::size_t first_bit = 8 * offset;
+            const std::size_t end_bit = first_bit + 8 * secret.size();
+            const auto byte = [&](std::size_t i) {
+                return i < offset || i - offset >= secret.size() ? 0u : static_cast<unsigned char>(secret[i - offset]);
+            };
+            text.clear();
+            for (std::size_t bit = (first_bit + 5) / 6 * 6; bit + 6 <= end_bit; bit += 6) {
+                const auto two = byte(bit / 8) << 8 | byte(bit / 8 + 1);
+                const auto value = two >> (10 - bit % 8) & 63;
+                constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+                uses_last = uses_last || value >= 62;
+                text += value < 62 ? digits[value] : last[value - 62];
+            }
+            form(std::string_view{text}, first_bit % 6 == 0 ? 0u : 1u, end_bit % 6 == 0 ? 0u : 1u);
+        }
+        if (!uses_last) return;  // the other alphabet gives the same
+    }
+}
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/key_shapes.hpp
+
+/// Secrets that can be told by how they look.
+namespace candor::detail::privacy {
+
+constexpr bool is_url_base64(char c) noexcept { return is_alphanumeric(c) || c == '-' || c == '_'; }
+
+/// A key that begins with a mark of its maker's.
+struct key_shape {
+    std::string_view mark;
+    std::size_t least;               ///< how many characters follow at least
+    bool (*is_part)(char) noexcept;  ///< of what follows
+    bool has_digit;                  ///< what looks so without a digit may be words
+};
+
+constexpr bool is_upper_or_digit(char c) noexcept { return is_upper(c) || is_digit(c); }
+constexpr bool is_alphanumeric_or_dash(char c) noexcept { return is_alphanumeric(c) || c == '-'; }
+constexpr bool is_alphanumeric_or_underscore(char c) noexcept { return is_alphanumeric(c) || c == '_'; }
+
+inline constexpr key_shape key_shapes[] = {
+    {"AKIA", 16, is_upper_or_digit, false},  // Amazon, access key ids
+    {"ASIA", 16, is_upper_or_digit, false},
+    {"AIza", 30, is_url_base64, false},  // Google
+    {"GOCSPX-", 20, is_url_base64, false},
+    {"ya29.", 20, is_url_base64, false},
+    {"ghp_", 16, is_alphanumeric_or_underscore, false},  // GitHub
+    {"gho_", 16, is_alphanumeric_or_underscore, false},
+    {"ghu_", 16, is_alphanumeric_or_underscore, false},
+    {"ghs_", 16, is_alphanumeric_or_underscore, false},
+    {"ghr_", 16, is_alphanumeric_or_underscore, false},
+    {"github_pat_", 16, is_alphanumeric_or_underscore, false},
+    {"glpat-", 16, is_url_base64, false},          // GitLab
+    {"xoxa-", 10, is_alphanumeric_or_dash, true},  // Slack
+    {"xoxb-", 10, is_alphanumeric_or_dash, true},
+    {"xoxe-", 10, is_alphanumeric_or_dash, true},
+    {"xoxo-", 10, is_alphanumeric_or_dash, true},
+    {"xoxp-", 10, is_alphanumeric_or_dash, true},
+    {"xoxr-", 10, is_alphanumeric_or_dash, true},
+    {"xoxs-", 10, is_alphanumeric_or_dash, true},
+    {"xapp-", 10, is_alphanumeric_or_dash, true},
+    {"sk_live_", 10, is_alphanumeric, false},  // Stripe
+    {"sk_test_", 10, is_alphanumeric, false},
+    {"rk_live_", 10, is_alphanumeric, false},
+    {"rk_test_", 10, is_alphanumeric, false},
+    {"sk-", 20, is_url_base64, true},  // OpenAI, Anthropic
+    {"npm_", 30, is_alphanumeric, false},
+    {"pypi-", 30, is_url_base64, false},
+    {"dop_v1_", 30, is_alphanumeric, false},  // DigitalOcean
+    {"dckr_pat_", 20, is_url_base64, false},  // Docker
+    {"hvs.", 20, is_url_base64, false},       // HashiCorp Vault
+};
+
+inline constexpr std::string_view web_token_mark = "eyJ";  // `{"` in base64
+
+/// The first letters of all that `key_from` finds, and the second ones, but for credentials.
+struct key_letters {
+    std::array<bool, 256> first{};
+    std::array<bool, 256> second{};
+
+    constexpr key_letters() {
+        first['b'] = first['B'] = true;
+        add(web_token_mark);
+        for (const auto& shape : key_shapes) add(shape.mark);
+    }
+    constexpr void add(std::string_view mark) {
+        first[static_cast<unsigned char>(mark[0])] = second[static_cast<unsigned char>(mark[1])] = true;
+    }
+};
+inline constexpr key_letters known_letters{};
+
+/// Finds the keys of `key_shapes`, JSON Web Tokens, and what follows `Bearer` and `Basic` where it is no plain word.
+class key_search {
+public:
+    key_search(std::string_view text, text_ranges& out) noexcept : text_{text}, out_{out} {}
+
+    void run() {
+        std::size_t last_end = 0;  // of a key: what follows it begins anew
+        for (auto i = next_first_letter(0); i < text_.size();) {
+            const bool begins = (i == last_end || !is_alphanumeric(text_[i - 1])) && may_begin(i);
+            const auto end = begins ? key_from(i) : i;
+            if (end > i) last_end = end;
+            i = next_first_letter(std::max(end, i + 1));
+        }
+        out_.end_search();
+        if (has_access_key_id_) find_secret_access_keys();
+    }
+
+private:
+    [[nodiscard]] std::size_t next_first_letter(std::size_t begin) const noexcept {
+        return skip_while(text_, begin, [](char c) { return !known_letters.first[static_cast<unsigned char>(c)]; });
+    }
+
+    /// Whether a first letter is worth a closer look: hardly ever in a text.
+    [[nodiscard]] bool may_begin(std::size_t at) const noexcept {
+        if (at + 1 == text_.size()) return false;
+        return text_[at] == 'b' || text_[at] == 'B' || known_letters.second[static_cast<unsigned char>(text_[at + 1])];
+    }
+
+    /// Adds the key that begins at `begin`, and gives its end; `begin` where there is none. Looks only a bounded way
+    /// ahead unless it finds one.
+    std::size_t key_from(std::size_t begin) {
+        const auto rest = text_.substr(begin);
+        if (rest.front() == 'b' || rest.front() == 'B') return credentials_from(begin);
+        if (rest.starts_with(web_token_mark)) return web_token_from(begin);
+        for (const auto& shape : key_shapes) {
+            if (rest.front() != shape.mark.front() || !rest.starts_with(shape.mark)) continue;
+            const auto tail = begin + shape.mark.size();
+            const auto least = text_.substr(tail, shape.least);
+            if (least.size() < shape.least || !std::all_of(least.begin(), least.end(), shape.is_part)) continue;
+            const auto end = skip_while(text_, tail, shape.is_part);
+            const auto key = text_.substr(tail, end - tail);
+            if (shape.has_digit && std::none_of(key.begin(), key.end(), is_digit)) return end;  // words, all of it
+            if (shape.is_part == is_upper_or_digit) has_access_key_id_ = true;
+            out_.add(begin, end);
+            return end;
+        }
+        return begin;
+    }
+
+    /// `header.payload.signature`, each of them base64 (RFC 7519); also where it is cut off behind the payload, and
+    /// with the five parts of an encrypted one.
+    std::size_t web_token_from(std::size_t begin) {
+        if (begin < no_token_before_) return begin;
+        auto end = skip_while(text_, begin, is_url_base64);
+        std::size_t parts = 1;
+        bool has_payload = false;
+        for (; parts < 5 && end + 1 < text_.size() && text_[end] == '.' && is_url_base64(text_[end + 1]); ++parts) {
+            if (parts == 1) has_payload = text_.substr(end + 1).starts_with(web_token_mark);
+            end = skip_while(text_, end + 1, is_url_base64);
+        }
+        if (parts >= 3 || has_payload) {
+            out_.add(begin, end);
+            return end;
+        }
+        no_token_before_ = end;  // nor is there one that begins later and has the same end
+        return begin;
+    }
+
+    /// The credentials behind `Bearer` or `Basic`. These words stand in messages too: what follows must look like it.
+    std::size_t credentials_from(std::size_t begin) {
+        const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+        for (const std::string_view scheme : {"bearer", "basic"}) {
+            const auto blank = begin + scheme.size();
+            if (!equals_folded(text_.substr(begin, scheme.size()), scheme)) continue;
+            const auto at = skip_while(text_, blank, is_blank);
+            if (at == blank) continue;
+            const bool is_basic = scheme == "basic";
+            const auto end = skip_while(text_, at, is_basic ? is_base64 : is_bearer);
+            const auto value = text_.substr(at, end - at);
+            if (is_basic ? !encodes_colon(value) : is_word(value)) return begin;
+            out_.add(at, end);
+            return end;
+        }
+        return begin;
+    }
+
+    static constexpr bool is_base64(char c) noexcept { return base64_value(c) >= 0 || c == '='; }
+    static constexpr bool is_bearer(char c) noexcept { return is_base64(c) || c == '.' || c == '~'; }
+
+    /// `authentication`, `Token-based`: no digit, no capital within.
+    static bool is_word(std::string_view text) noexcept {
+        constexpr std::size_t shortest = 6;
+        constexpr std::size_t longest_word = 20;
+        if (text.size() < shortest) return true;
+        const auto is_part = [](char c) { return is_lower(c) || c == '-' || c == '.' || c == '/' || c == '_'; };
+        return text.size() < longest_word && is_letter(text[0]) && std::all_of(text.begin() + 1, text.end(), is_part);
+    }
+
+    /// Whether that is base64 of something like `user:password`.
+    static bool encodes_colon(std::string_view text) noexcept {
+        unsigned bits = 0;
+        unsigned count = 0;
+        for (const char c : text) {
+            const int value = base64_value(c);
+            if (value < 0) return false;
+            bits = bits << 6 | static_cast<unsigned>(value);
+            count += 6;
+            if (count < 8) continue;
+            count -= 8;
+            if ((bits >> count & 0xff) == ':') return true;
+        }
+        return false;
+    }
+
+    /// Amazon's secret access keys look like nothing but 40 characters of base64: looked for where there is an id.
+    void find_secret_access_keys() {
+        const auto is_part = [](char c) { return is_alphanumeric(c) || c == '+' || c == '/'; };
+        for (std::size_t i = 0; i < text_.size();) {
+            const auto end = skip_while(text_, i, is_part);
+            const auto run = text_.substr(i, end - i);
+            if (run.size() == 40 && std::any_of(run.begin(), run.end(), is_upper) &&
+                std::any_of(run.begin(), run.end(), is_lower) && std::any_of(run.begin(), run.end(), is_digit))
+                out_.add(i, end);
+            i = end + 1;
+        }
+        out_.end_search();
+    }
+
+    std::string_view text_;
+    text_ranges& out_;
+    std::size_t no_token_before_ = 0;
+    bool has_access_key_id_ = false;
+};
+
+inline void find_keys(std::string_view text, text_ranges& out) { key_search{text, out}.run(); }
+
+/// Finds private keys in PEM (RFC 7468), whatever stands between the lines. One whose end is missing goes on to the
+/// text's end.
+inline void find_private_keys(std::string_view text, text_ranges& out) {
+    constexpr std::string_view dashes = "-----";
+    constexpr std::string_view opening = "-----BEGIN ";
+    constexpr std::size_t longest_label = 64;
+    for (auto begin = text.find(opening); begin != std::string_view::npos; begin = text.find(opening, begin)) {
+        const auto label = text.substr(begin + opening.size(), longest_label);
+        if (label.substr(0, label.find(dashes)).find("PRIVATE KEY") == std::string_view::npos) {
+            begin += opening.size();
+            continue;
+        }
+        auto end = text.find("-----END ", begin);
+        if (end != std::string_view::npos) {
+            end += dashes.size();
+            const auto closing = text.substr(end, longest_label + dashes.size()).find(dashes);
+            end = closing == std::string_view::npos ? std::string_view::npos : end + closing + dashes.size();
+        }
+        end = std::min(end, text.size());
+        out.add(begin, end);
+        begin = end;
+    }
+    out.end_search();
+}
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/pattern_search.hpp
+
+namespace candor::detail::privacy {
+
+/// Finds every occurrence of any of a set of patterns in a text, overlapping ones too, in time linear in the text
+/// whatever both are (Aho and Corasick). Takes about 28 bytes of memory for each byte of the patterns. Once built it
+/// does not change.
+class pattern_search {
+public:
+    using folding = std::array<unsigned char, 256>;
+
+    /// `fold` makes bytes equal that are to count as such.
+    explicit pattern_search(const folding& fold) : fold_{fold}, nodes_(1) { root_.fill(0); }
+
+    /// A pattern; an empty one is none. A match of it reaches `before` and `after` bytes beyond it.
+    void add(std::string_view pattern, unsigned before = 0, unsigned after = 0) {
+        if (pattern.empty()) return;
+        auto& last = nodes_[insert(pattern)];
+        last.reach = std::max(last.reach, static_cast<std::uint32_t>(pattern.size() + before));
+        last.after = std::max(last.after, static_cast<std::uint8_t>(after));
+    }
+
+    /// A pattern that counts only as a whole word.
+    void add_word(std::string_view pattern) {
+        if (!pattern.empty()) nodes_[insert(pattern)].word = static_cast<std::uint32_t>(pattern.size());
+    }
+
+    /// To be called once, after the last pattern.
+    void build() {
+        std::vector<std::uint32_t> queue;  // breadth first: a node's suffixes are shorter, so they are done before
+        queue.reserve(nodes_.size());
+        for (auto child = nodes_[0].child; child != 0; child = nodes_[child].sibling) {
+            root_[nodes_[child].byte] = child;
+            queue.push_back(child);
+        }
+        for (std::size_t byte = 0; byte < root_.size(); ++byte) root_[byte] = root_[fold_[byte]];
+        for (std::size_t i = 0; i < queue.size(); ++i) {
+            auto& at = nodes_[queue[i]];
+            const auto& suffix = nodes_[at.suffix];
+            at.reach = std::max(at.reach, suffix.reach);
+            at.after = std::max(at.after, suffix.after);
+            at.words = suffix.word != 0 ? at.suffix : suffix.words;
+            for (auto child = at.child; child != 0; child = nodes_[child].sibling) {
+                nodes_[child].suffix = step(at.suffix, nodes_[child].byte);
+                queue.push_back(child);
+            }
+        }
+    }
+
+    /// Calls `found(begin, end)` for the longest match that ends at a place, from left to right, and
+    /// `found_word(begin, end)` for each word. Either may reach beyond the text.
+    template <class Found, class FoundWord>
+    void each(std::string_view text, Found found, FoundWord found_word) const {
+        std::uint32_t state = 0;
+        for (std::size_t end = 0; end < text.size();) {
+            if (state == 0) {
+                end = begin_of_match(text, end);
+                if (end == text.size()) return;
+                state = root_[static_cast<unsigned char>(text[end])];
+            } else {
+                state = step(state, fold_[static_cast<unsigned char>(text[end])]);
+            }
+            ++end;
+            if (state == 0) continue;
+            const auto& at = nodes_[state];
+            if (at.reach != 0) found(end - std::min<std::size_t>(at.reach, end), end + at.after);
+            for (auto word = state; word != 0; word = nodes_[word].words)
+                if (nodes_[word].word != 0) found_word(end - nodes_[word].word, end);
+        }
+    }
+
+private:
+    struct node {
+        std::uint32_t child = 0;
+        std::uint32_t sibling = 0;
+        std::uint32_t suffix = 0;  ///< the longest proper suffix that a pattern begins with
+        std::uint32_t words = 0;   ///< the longest proper suffix that is a word
+        std::uint32_t reach = 0;   ///< how far back the longest match goes that ends here
+        std::uint32_t word = 0;    ///< the size of the word that ends here
+        std::uint8_t byte = 0;
+        std::uint8_t after = 0;
+    };
+
+    /// Where the first byte from `begin` on stands that a pattern begins with. By itself, because most of a text is
+    /// none: the loop stays in registers.
+    [[nodiscard]] std::size_t begin_of_match(std::string_view text, std::size_t begin) const noexcept {
+        const char* const first = text.data();
+        const char* const last = first + text.size();
+        return static_cast<std::size_t>(
+            std::find_if(first + begin, last, [&](char c) { return root_[static_cast<unsigned char>(c)] != 0; }) -
+            first);
+    }
+
+    [[nodiscard]] std::uint32_t child(std::uint32_t of, unsigned char byte) const noexcept {
+        auto found = nodes_[of].child;
+        while (found != 0 && nodes_[found].byte != byte) found = nodes_[found].sibling;
+        return found;
+    }
+
+    [[nodiscard]] std::uint32_t step(std::uint32_t state, unsigned char byte) const noexcept {
+        for (; state != 0; state = nodes_[state].suffix)
+            if (const auto next = child(state, byte)) return next;
+        return root_[byte];
+    }
+
+    std::uint32_t insert(std::string_view pattern) {
+        std::uint32_t at = 0;
+        for (const char c : pattern) {
+            const auto byte = fold_[static_cast<unsigned char>(c)];
+            auto next = child(at, byte);
+            if (next == 0) {
+                next = static_cast<std::uint32_t>(nodes_.size());
+                nodes_.push_back({.sibling = nodes_[at].child, .byte = byte});
+                nodes_[at].child = next;
+            }
+            at = next;
+        }
+        return at;
+    }
+
+    folding fold_;
+    std::array<std::uint32_t, 256> root_;  ///< the root's children, by the byte as it stands in a text
+    std::vector<node> nodes_;              ///< the first is the root
+};
+
+/// Every byte as it is, but each ASCII letter as its lower case.
+inline pattern_search::folding fold_case() noexcept {
+    pattern_search::folding out;
+    for (unsigned i = 0; i < out.size(); ++i)
+        out[i] = static_cast<unsigned char>(i >= 'A' && i <= 'Z' ? i - 'A' + 'a' : i);
+    return out;
+}
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/secret_variables.hpp
+
+/// What the environment says that must not leave the machine.
+namespace candor::detail::privacy {
+
+/// Whether a variable of that name holds a secret, by its words: `DB_PASSWORD`, `GITHUB_TOKEN`, `AWS_ACCESS_KEY_ID`. A
+/// name whose end says that it is about one (`…_TOKEN_FILE`, `…_KEY_TYPE`) does not.
+inline bool is_secret_variable(std::string_view name) {
+    std::string lower{name};
+    for (auto& c : lower) c = is_alphanumeric(c) ? to_lower(c) : '_';
+    const std::string_view whole{lower};
+    const auto contains = [&](std::string_view part) { return whole.find(part) != std::string_view::npos; };
+    const auto has_word = [&](std::string_view word) {
+        for (auto at = whole.find(word); at != std::string_view::npos; at = whole.find(word, at + 1)) {
+            const auto end = at + word.size();
+            if ((at == 0 || whole[at - 1] == '_') && (end == whole.size() || whole[end] == '_')) return true;
+        }
+        return false;
+    };
+    static constexpr std::string_view parts[] = {"token",      "secret", "password",   "passwd",   "passphrase",
+                                                 "credential", "apikey", "privatekey", "accesskey"};
+    static constexpr std::string_view words[] = {"key", "pass", "pwd", "auth", "dsn", "jwt", "pat", "cookie"};
+    if (std::none_of(std::begin(parts), std::end(parts), contains) &&
+        std::none_of(std::begin(words), std::end(words), has_word))
+        return false;
+
+    static constexpr std::string_view harmless[] = {
+        "pwd", "google_application_credentials",  // a directory, a file
+        "sentry_dsn",                             // every copy of a program has it
+    };
+    static constexpr std::string_view ends_of_harmless[] = {
+        "_sentry_dsn", "_file",      "_path",   "_dir",    "_sock",   "_name",     "_type",    "_endpoint",
+        "_endpoints",  "_region",    "_arn",    "_url",    "_host",   "_port",     "_ttl",     "_timeout",
+        "_lifetime",   "_size",      "_length", "_bits",   "_method", "_provider", "_enabled", "_count",
+        "_limit",      "_algorithm", "_prompt", "_helper", "_version"};
+    const auto ends_name = [&](std::string_view end) { return whole.ends_with(end); };
+    return std::find(std::begin(harmless), std::end(harmless), whole) == std::end(harmless) &&
+           std::none_of(std::begin(ends_of_harmless), std::end(ends_of_harmless), ends_name);
+}
+
+/// Whether that is a word of ordinary messages, or what half the machines call their user: taken out, it would leave
+/// nothing to read.
+inline bool is_common_word(std::string_view text) noexcept {
+    static constexpr std::string_view words[] = {
+        "root",       "user",      "users",         "admin",    "administrator", "home",        "nobody",
+        "daemon",     "guest",     "system",        "local",    "public",        "default",     "test",
+        "tests",      "tester",    "testing",       "dev",      "developer",     "develop",     "development",
+        "production", "staging",   "build",         "builder",  "runner",        "actions",     "jenkins",
+        "circleci",   "gitlab",    "gitlab-runner", "github",   "ubuntu",        "debian",      "centos",
+        "fedora",     "alpine",    "linux",         "windows",  "ec2-user",      "azureuser",   "vagrant",
+        "docker",     "container", "node",          "python",   "postgres",      "mysql",       "redis",
+        "mongo",      "www-data",  "nginx",         "apache",   "app",           "application", "program",
+        "server",     "service",   "client",        "host",     "localhost",     "http",        "https",
+        "vscode",     "codespace", "runneradmin",   "data",     "database",      "file",        "path",
+        "name",       "error",     "none",          "null",     "true",          "false",       "auto",
+        "always",     "never",     "enabled",       "disabled", "enable",        "disable",     "optional",
+        "required",   "will",      "mark",          "sync",     "work",          "worker",      "main",
+        "master",     "demo",      "example",       "sample",   "basic",         "bearer",      "token",
+        "pass",       "password",  "secret",        "plain",    "empty",         "unknown"};
+    return std::any_of(std::begin(words), std::end(words), [&](std::string_view w) { return equals_folded(text, w); });
+}
+
+/// The shortest secret, and the shortest name, that is looked for: a shorter one would be found in ordinary words.
+inline constexpr std::size_t shortest_secret = 4;
+
+/// Whether the value of such a variable is worth hiding: no switch, no small number, not blank, and not too short.
+inline bool is_secret_value(std::string_view value) noexcept {
+    constexpr std::size_t shortest_number = 6;
+    if (value.size() < shortest_secret || is_common_word(value)) return false;
+    if (std::all_of(value.begin(), value.end(), is_space)) return false;
+    return value.size() >= shortest_number || !std::all_of(value.begin(), value.end(), is_digit);
+}
+
+/// Whether that names a person: not a role, nor a word that messages are made of.
+inline bool is_personal_name(std::string_view name) noexcept {
+    const auto separates = [](char c) { return c == '/' || c == '\\' || is_space(c); };
+    return name.size() >= shortest_secret && !is_common_word(name) &&
+           std::none_of(name.begin(), name.end(), separates) && !std::all_of(name.begin(), name.end(), is_digit);
+}
+
+/// The values of the variables that hold secrets; none where the environment cannot say what it has.
+template <environment Environment>
+std::vector<std::string> secrets_of(const Environment& of) {
+    std::vector<std::string> out;
+    const auto visit = [&](std::string_view name, std::string_view value) {
+        if (is_secret_variable(name) && is_secret_value(value)) out.emplace_back(value);
+    };
+    if constexpr (requires { of.each(visit); }) of.each(visit);
+    return out;
+}
+
+/// What the user is called: by the variables that say so, and by the home directory. A service runs as a user of its
+/// own name: that of `program` is nobody's.
+template <environment Environment>
+std::vector<std::string> user_names(const Environment& of, std::string_view program) {
+    std::vector<std::string> out;
+    const auto add = [&](std::string name) {
+        if (is_personal_name(name) && !equals_folded(name, program) &&
+            std::find(out.begin(), out.end(), name) == out.end())
+            out.push_back(std::move(name));
+    };
+    for (const char* variable : {"USER", "LOGNAME", "USERNAME"})
+        if (auto value = of.get(variable)) add(std::move(*value));
+    if (const auto home = home_directory(of)) {
+        const auto path = home->lexically_normal();
+        add((path.has_filename() ? path : path.parent_path()).filename().string());
+    }
+    return out;
+}
+
+}  // namespace candor::detail::privacy
+
+// ---- candor/privacy/redactor.hpp
+
+namespace candor {
+
+/// Takes out of free text what must not leave the machine. Each of these becomes `[redacted]`:
 ///
-/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length times the number
-/// of secrets, whatever the text. Immutable, so any number of threads may use one.
+/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded
+///    and in base64;
+/// 2. the user part of URLs and the values of their queries;
+/// 3. what looks like a key of a well-known service, a JSON Web Token or a private key;
+/// 4. what is assigned to a name such as `password`, and what follows `Bearer` and `Basic`;
+/// 5. e-mail addresses;
+/// 6. the user's name as a whole word;
+///
+/// and the home directory becomes `~`. All else stays, byte for byte, and what has been redacted once stays as it is.
+///
+/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length, whatever the
+/// text and however many secrets. Immutable, and cheap to copy; any number of threads may use one.
 class redactor {
 public:
-    /// Redacts the user part of URLs only.
+    /// Knows no secrets, no home directory and no user.
     redactor() = default;
 
     /// `secrets` are taken out wherever they stand; one shorter than four bytes is ignored, because it would be found
-    /// in ordinary words. `home` is ignored where it is empty or the root.
-    explicit redactor(const std::vector<std::string>& secrets, std::string home = {}) {
-        for (const auto& secret : secrets)
-            if (secret.size() >= 4) secrets_.emplace_back(secret);
-
-        while (!home.empty() && is_separator(home.back())) home.pop_back();
-        if (home.empty() || home.back() == ':') return;
-        windows_home_ = !is_separator(home.front()) || home.front() == '\\';
-        std::transform(home.begin(), home.end(), home.begin(), [this](char c) { return folded(c); });
-        home_.emplace(std::move(home));
+    /// in ordinary words, and one of four is not looked for in base64. `home` is ignored where it is no path or the
+    /// root. `names` are what the user is called.
+    explicit redactor(const std::vector<std::string>& secrets, std::string home = {},
+                      const std::vector<std::string>& names = {}) {
+        know_secrets(secrets, names);
+        know_home(std::move(home));
     }
 
-    /// With the home directory that the environment names.
+    /// With what the environment names besides: the home directory, the user, and secrets. Secrets are the values of
+    /// variables whose names look like it (`DB_PASSWORD`), of four bytes and more, unless they are common words.
+    /// A user who is called like `program` is the one that a service runs as, and stays.
     template <environment Environment>
-    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {}) {
+    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {},
+                                       std::string_view program = {}) {
         const auto home = home_directory(environment);
-        return redactor{secrets, home ? home->string() : std::string{}};
+        auto all = detail::privacy::secrets_of(environment);
+        all.insert(all.end(), secrets.begin(), secrets.end());
+        return redactor{all, home ? home->string() : std::string{}, detail::privacy::user_names(environment, program)};
     }
 
     /// Appends the redacted text to `out`, which must not be what `text` refers to. Throws only `std::bad_alloc`.
     void append_redacted(std::string_view text, std::string& out) const {
-        std::vector<range> ranges;
-        find_secrets(text, ranges);
-        find_userinfo(text, ranges);
-        find_home(text, ranges);
-        std::sort(ranges.begin(), ranges.end(), [](const range& a, const range& b) { return a.begin < b.begin; });
-
-        std::size_t copied = 0;
-        for (auto next = ranges.begin(); next != ranges.end();) {
-            range whole = *next++;
-            for (; next != ranges.end() && belongs(whole, *next); ++next) {
-                whole.end = std::max(whole.end, next->end);
-                whole.secret = true;
+        constexpr int most_passes = 8;
+        std::string last;
+        std::string next;
+        // What one redaction leaves side by side may come to mean something: `eyJ` behind a secret begins a word then.
+        for (int pass = 0; pass < most_passes; ++pass) {
+            if (!rewrite(text, next)) {
+                out += text;
+                return;
             }
-            out += text.substr(copied, whole.begin - copied);
-            out += whole.secret ? "[redacted]" : "~";
-            copied = whole.end;
+            last.swap(next);
+            text = last;
         }
-        out += text.substr(copied);
+        out += mark;  // a text that was made for it
     }
 
     /// The redacted text.
@@ -3972,86 +4952,139 @@ public:
     }
 
 private:
-    /// Bytes to replace: by `[redacted]` where secret, else by `~`.
-    struct range {
-        std::size_t begin;
-        std::size_t end;
-        bool secret;
-    };
+    using text_ranges = detail::privacy::text_ranges;
+    using pattern_search = detail::privacy::pattern_search;
+    using finding = detail::privacy::finding;
+
+    static constexpr std::string_view mark = "[redacted]";
 
     static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
 
-    /// Whether two ranges become one redaction: where they overlap, and where one secret follows another at once.
-    static constexpr bool belongs(const range& whole, const range& next) noexcept {
-        return next.begin < whole.end || (next.begin == whole.end && whole.secret && next.secret);
-    }
-
-    static void add_secret(std::vector<range>& ranges, std::size_t begin, std::size_t end) {
-        if (!ranges.empty() && ranges.back().begin <= begin && begin <= ranges.back().end) {
-            ranges.back().end = std::max(ranges.back().end, end);  // keeps the list short on `aaaa…`
-        } else {
-            ranges.push_back({begin, end, true});
+    void know_secrets(const std::vector<std::string>& secrets, const std::vector<std::string>& names) {
+        using namespace detail::privacy;
+        pattern_search patterns{fold_case()};
+        bool is_empty = true;
+        for (const auto& secret : secrets) {
+            if (secret.size() < shortest_secret) continue;
+            is_empty = false;
+            patterns.add(secret);
+            // One that has escapes itself may have been escaped again, or decoded.
+            if (const auto decoded = percent_decoded(secret); decoded.size() >= shortest_secret) patterns.add(decoded);
+            if (secret.size() < shortest_in_base64) continue;
+            each_base64_form(secret, [&](std::string_view form, unsigned before, unsigned after) {
+                patterns.add(form, before, after);
+            });
         }
-    }
-
-    void find_secrets(std::string_view text, std::vector<range>& ranges) const {
-        for (const auto& secret : secrets_)
-            secret.each(text, [&](std::size_t at) { add_secret(ranges, at, at + secret.size()); });
-    }
-
-    /// Finds what stands between `://` and the last `@` of a URL's authority (RFC 3986, 3.2), a URL ending as its
-    /// Appendix C says. Where what follows a colon is no port, an unescaped `/`, `?` or `#` is taken for a part of
-    /// the password, and the last `@` of the word counts.
-    static void find_userinfo(std::string_view text, std::vector<range>& ranges) {
-        static constexpr std::string_view mark = "://";
-        const auto ends_url = [](char c) {
-            return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
-        };
-        std::size_t word_end = 0;  // kept from one `://` of a word to the next, so that no byte is read again and again
-        std::size_t last_at = std::string_view::npos;
-        for (auto found = text.find(mark); found != std::string_view::npos; found = text.find(mark, found)) {
-            const auto begin = found + mark.size();
-            found = begin;
-            if (begin > word_end) {
-                const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), ends_url);
-                word_end = static_cast<std::size_t>(end - text.begin());
-                last_at = text.substr(begin, word_end - begin).rfind('@');
-                if (last_at != std::string_view::npos) last_at += begin;
-            }
-            if (last_at == std::string_view::npos || last_at < begin) continue;
-            const auto rest = text.substr(begin, word_end - begin);
-            const auto authority = rest.substr(0, rest.find_first_of("/?#"));
-            const auto at = authority.rfind('@');
-            if (at != std::string_view::npos) {
-                if (at > 0) add_secret(ranges, begin, begin + at);
-            } else if (has_password(authority)) {
-                add_secret(ranges, begin, last_at);
-            }
+        for (const auto& name : names) {
+            is_empty = is_empty && name.empty();
+            patterns.add_word(name);
         }
+        if (is_empty) return;
+        patterns.build();
+        patterns_ = std::make_shared<const pattern_search>(std::move(patterns));
     }
 
-    /// Whether an authority without `@` has something after its colon that is no port.
-    static bool has_password(std::string_view authority) noexcept {
-        const auto colon = authority.find(':');
-        if (colon == std::string_view::npos || authority.front() == '[') return false;
-        return authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+    /// The spellings of one path are equal: either separator, and on Windows either case.
+    void know_home(std::string home) {
+        while (!home.empty() && is_separator(home.back())) home.pop_back();
+        if (home.find_first_of("/\\") == std::string::npos) return;
+        auto fold = detail::privacy::fold_case();
+        if (home.front() == '/') std::iota(fold.begin(), fold.end(), static_cast<unsigned char>(0));
+        fold['\\'] = '/';
+        pattern_search search{fold};
+        search.add(home);
+        search.build();
+        home_ = std::make_shared<const pattern_search>(std::move(search));
     }
 
-    /// Makes the spellings of one path equal: either separator, and on Windows either case.
-    [[nodiscard]] char folded(char c) const noexcept {
-        if (c == '\\') return '/';
-        if (windows_home_ && c >= 'A' && c <= 'Z') return static_cast<char>(c - 'A' + 'a');
-        return c;
-    }
-
-    void find_home(std::string_view text, std::vector<range>& ranges) const {
-        if (!home_) return;
-        std::string path{text};
-        std::transform(path.begin(), path.end(), path.begin(), [this](char c) { return folded(c); });
-        const auto size = home_->size();
-        home_->each(path, [&](std::size_t at) {
-            if (ends_component(text.substr(at + size))) ranges.push_back({at, at + size, false});
+    /// Makes `out` the text without what a single look at it finds. False, with `out` as it was, where that is the
+    /// text.
+    bool rewrite(std::string_view text, std::string& out) const {
+        text_ranges found;
+        search(text, found);
+        bool changes = false;
+        std::size_t size = text.size();
+        found.each_redaction([&](const detail::privacy::text_range& at) {
+            changes = changes || text.substr(at.begin, at.end - at.begin) != mark;
+            size = size - (at.end - at.begin) + mark.size();
         });
+        if (!changes) return false;
+        out.clear();
+        out.reserve(size);
+        std::size_t copied = 0;
+        found.each_redaction([&](const detail::privacy::text_range& at) {
+            out += text.substr(copied, at.begin - copied);
+            out += at.kind == finding::home ? std::string_view{"~"} : mark;
+            copied = at.end;
+        });
+        out += text.substr(copied);
+        return true;
+    }
+
+    void search(std::string_view text, text_ranges& out) const {
+        using namespace detail::privacy;
+        find_marks(text, out);
+        if (patterns_) {
+            find_patterns(
+                text, [](std::size_t place) { return place; }, out);
+            if (const auto decoded = percent_decoded(text); !decoded.empty())
+                find_patterns(decoded, percent_position{text}, out);
+        }
+        find_home(text, out);
+        find_keys(text, out);
+        if (text.find('-') != std::string_view::npos) find_private_keys(text, out);
+        find_assignments(text, out);
+        std::vector<std::size_t> userinfo_ends;
+        find_userinfo(text, out, userinfo_ends);
+        find_query_values(text, out);
+        find_mail_addresses(text, userinfo_ends, out);
+    }
+
+    /// What has been redacted before stays whole.
+    static void find_marks(std::string_view text, text_ranges& out) {
+        for (auto at = text.find(mark); at != std::string_view::npos; at = text.find(mark, at + mark.size()))
+            out.add(at, at + mark.size());
+        out.end_search();
+    }
+
+    /// `place` says where in the text a byte of `bytes` stands.
+    template <class Place>
+    void find_patterns(std::string_view bytes, Place place, text_ranges& out) const {
+        using namespace detail::privacy;
+        text_ranges secrets;
+        text_ranges words;
+        patterns_->each(
+            bytes, [&](std::size_t begin, std::size_t end) { secrets.add(begin, std::min(end, bytes.size())); },
+            [&](std::size_t begin, std::size_t end) {
+                if (is_word(bytes, begin, end)) words.add(begin, end, finding::name);
+            });
+        secrets.end_search();
+        words.end_search();
+        for (auto* list : {&secrets, &words}) {
+            auto at = place;
+            list->each([&](const text_range& r) {
+                const auto begin = at(r.begin);
+                out.add(begin, at(r.end), r.kind);
+            });
+            out.end_search();
+        }
+    }
+
+    static bool is_word(std::string_view text, std::size_t begin, std::size_t end) noexcept {
+        using namespace detail::privacy;
+        const auto is_part = [](char c) { return is_alphanumeric(c) || c == '_'; };
+        return (begin == 0 || !is_part(text[begin - 1])) && (end == text.size() || !is_part(text[end]));
+    }
+
+    void find_home(std::string_view text, text_ranges& out) const {
+        if (!home_) return;
+        home_->each(
+            text,
+            [&](std::size_t begin, std::size_t end) {
+                if (ends_component(text.substr(end))) out.add(begin, end, finding::home);
+            },
+            [](std::size_t, std::size_t) {});
+        out.end_search();
     }
 
     /// Whether a path's component ends before `rest`: `/home/ann` is not the beginning of `/home/anna`, nor of
@@ -4061,13 +5094,22 @@ private:
         const auto next = rest.find_first_not_of('.');
         if (next == std::string_view::npos) return true;
         const char c = rest[next];
-        return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-');
+        return !detail::privacy::is_alphanumeric(c) && c != '_' && c != '-';
     }
 
-    std::vector<detail::text_search> secrets_;
-    std::optional<detail::text_search> home_;  ///< folded
-    bool windows_home_ = false;
+    std::shared_ptr<const pattern_search> patterns_;  ///< secrets and names; null where there are none
+    std::shared_ptr<const pattern_search> home_;
 };
+
+namespace detail {
+
+/// The sink, told redacted texts: an error of a transport, and a value that cannot work, may quote anything.
+inline diagnostic_sink redacting(const diagnostic_sink& sink, const redactor& secrets) {
+    if (!sink) return {};
+    return [sink, secrets](std::string_view text) { sink(secrets.redact(text)); };
+}
+
+}  // namespace detail
 
 }  // namespace candor
 
@@ -5155,7 +6197,7 @@ inline constexpr std::size_t most_frames = 50;
 
 /// A program or library in the memory of a process: by this a server finds its debug information.
 struct module_image {
-    std::string file{};         ///< path as the loader knows it
+    std::string file{};         ///< path as the loader knows it; in the record of a crash the name alone
     std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
     std::string debug_id{};     ///< the build id in the form that Sentry goes by; empty without one
     std::uint64_t address = 0;  ///< where it begins
@@ -5165,6 +6207,12 @@ struct module_image {
 };
 
 namespace detail {
+
+/// The name behind a path's directories: those say where somebody builds or keeps programs.
+inline std::string_view file_name(std::string_view path) noexcept {
+    const auto separator = path.find_last_of("/\\");
+    return separator == std::string_view::npos ? path : path.substr(separator + 1);
+}
 
 /// A build id as Sentry names debug information (getsentry/symbolic, debug identifiers): the first 16 bytes as a UUID
 /// whose first three fields were little-endian numbers in a little-endian file. Empty where `build_id` is no hex.
@@ -5429,7 +6477,8 @@ inline void seal_section(char* section, section_kind kind, std::size_t size) noe
     std::memcpy(section, &head, sizeof head);
 }
 
-/// The section `start`, with what is known before any crash. Modules that are too many are left out.
+/// The section `start`, with what is known before any crash. Modules that are too many are left out, and so are their
+/// directories, which say who runs the program.
 inline std::string start_section(uuid event_id, wall_time started, std::string_view release,
                                  const std::vector<module_image>& modules) {
     std::string out(sizeof(section_head), '\0');
@@ -5452,7 +6501,7 @@ inline std::string start_section(uuid event_id, wall_time started, std::string_v
         put(module.address);
         put(module.size);
         put_text(module.build_id);
-        put_text(module.file);
+        put_text(file_name(module.file));
     }
     seal_section(out.data(), section_kind::start, out.size() - sizeof(section_head));
     return out;
@@ -8169,8 +9218,8 @@ inline void leave_crash_to_parent() noexcept {
 /// The thread that makes it gets a signal stack, unless it has one, so that a stack overflow is recorded as well; other
 /// threads need their own for that (sigaltstack). Makers of daemons: make it after the last fork(). A child has none
 /// and leaves the parent's alone; it may make its own. One a process: where there is one already another does nothing.
-/// The breadcrumbs must have been redacted, and the record has the paths of the loaded modules: it is for the user
-/// alone (0600) until the next start.
+/// The breadcrumbs must have been redacted; of the loaded modules the record has the names without directories. It is
+/// for the user alone (0600) until the next start.
 class crash_handler {
 public:
     /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws
@@ -8519,12 +9568,6 @@ inline std::string_view first_characters(std::string_view text, std::size_t char
     return text;
 }
 
-/// The name behind a path's directories: those say where somebody builds or keeps programs.
-inline std::string_view file_name(std::string_view path) noexcept {
-    const auto separator = path.find_last_of("/\\");
-    return separator == std::string_view::npos ? path : path.substr(separator + 1);
-}
-
 /// An id as Sentry writes it: 32 digits.
 inline std::string id_text(const uuid& id) {
     std::string out = id.to_string();
@@ -8563,7 +9606,7 @@ public:
         if (!e.tags.empty()) write("tags", e.tags, longest_tag);
         if (!e.contexts.empty()) {
             open("contexts", "{");
-            for (const auto& [name, context] : e.contexts) write(name, context, longest_text);
+            for (const auto& [name, context] : e.contexts) write(secrets_.redact(name), context, longest_text);
             out_.raw("}");
         }
         if (!e.modules.empty()) {
@@ -8602,8 +9645,8 @@ private:
         out_.raw("{");
         if (f.instruction_addr != 0) member("instruction_addr", hexadecimal(f.instruction_addr));
         if (!f.function.empty()) text("function", f.function, longest_text);
-        if (!f.package.empty()) text("package", file_name(f.package), longest_text);
-        if (!f.filename.empty()) text("filename", file_name(f.filename), longest_text);
+        if (!f.package.empty()) name_of("package", f.package);
+        if (!f.filename.empty()) name_of("filename", f.filename);
         if (f.line != 0) {
             out_.key("lineno");
             out_.number(f.line);
@@ -8625,9 +9668,9 @@ private:
         out_.separate();
         out_.raw("{");
         member("type", "elf");
-        text("code_file", file_name(m.file), longest_text);
-        if (!m.build_id.empty()) member("code_id", m.build_id);
-        if (!m.debug_id.empty()) member("debug_id", m.debug_id);
+        name_of("code_file", m.file);
+        if (!m.build_id.empty()) text("code_id", m.build_id, longest_tag);
+        if (!m.debug_id.empty()) text("debug_id", m.debug_id, longest_tag);
         member("image_addr", hexadecimal(m.address));
         out_.key("image_size");
         out_.number(m.size);
@@ -8636,7 +9679,7 @@ private:
 
     void write(std::string_view name, const std::map<std::string, std::string>& texts, std::size_t longest) {
         open(name, "{");
-        for (const auto& [key, value] : texts) text(key, value, longest);
+        for (const auto& [key, value] : texts) text(secrets_.redact(key), value, longest);
         out_.raw("}");
     }
 
@@ -8662,6 +9705,14 @@ private:
         secrets_.append_redacted(value, scratch_);
         key(name);
         out_.string(first_characters(scratch_, longest));
+    }
+
+    /// The file's name of a path, which is cut off the redacted path: of a secret with a separator nothing is left.
+    void name_of(std::string_view name, std::string_view path) {
+        scratch_.clear();
+        secrets_.append_redacted(path, scratch_);
+        key(name);
+        out_.string(first_characters(file_name(scratch_), longest_text));
     }
 
     json_writer& out_;
@@ -9205,12 +10256,9 @@ struct telemetry_options {
     std::string write_key{};               ///< `<PREFIX>_RUDDERSTACK_WRITE_KEY` overrides
     std::string data_plane_url{};          ///< `<PREFIX>_RUDDERSTACK_DATA_PLANE_URL` overrides
     std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
-    account_source account{};              ///< on whose behalf; called on the worker thread.
-                                           ///< Empty: always anonymous
-    internal_team_filter internal_team{};  ///< empty: `team_internal` in the
-                                           ///< product's configuration file
-    std::vector<std::string> secrets{};    ///< texts to take out of every `free_text` and error, such as
-                                           ///< tokens in use
+    account_source account{};              ///< called on the worker thread; empty: always anonymous
+    internal_team_filter internal_team{};  ///< empty: `team_internal` of the configuration file
+    std::vector<std::string> secrets{};    ///< to take out of all free texts and errors, such as tokens
     /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
     sentry::before_send_hook before_send{};
     /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
@@ -9554,13 +10602,16 @@ private:
         delivery_.spool = detail::spool_of(options, variables);
         purge(options.level);
         if (options.level == level::none) return;
+        secrets_ = redactor::make(variables, options.secrets, options.product.name);
+        auto discreet = options;
+        discreet.diagnostics = detail::redacting(options.diagnostics, secrets_);
         is_debugging_ = detail::is_debugging(options.product, variables);
-        delivery_ = detail::delivery_of(options, variables);
-        if (candor::sends_analytics(options.level)) aim_analytics(options, variables, lent...);
-        if (candor::sends_errors(options.level)) aim_errors(options, variables, lent...);
+        delivery_ = detail::delivery_of(discreet, variables);
+        if (candor::sends_analytics(options.level)) aim_analytics(discreet, variables, lent...);
+        if (candor::sends_errors(options.level)) aim_errors(discreet, variables, lent...);
         if (!analytics_ && !errors_) return;
         session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
-        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(options);
+        if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(discreet);
         if (errors_ && options.capture_uncaught) {
             terminations_.emplace([this](const std::exception_ptr& exception) {
                 if (auto* const mine = session_->get())
@@ -9611,15 +10662,14 @@ private:
                 .internal_team = options.internal_team
                                      ? options.internal_team
                                      : internal_team_from_config(variables, options.product.name, options.diagnostics),
-                .secrets = redactor::make(variables, options.secrets),
+                .secrets = secrets_,
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             rudderstack::detail::check_write_key(to.write_key);
             detail::check_reach(policies(lent...).transport(), to.data_plane);
             analytics_ = std::move(to);
         } catch (const configuration_error& error) {
-            // The options alone were found good, so without a variable it is their
-            // combination that is the program's.
+            // The options alone were found good: without a variable it is their combination that is the program's.
             if (!data_plane.is_override && !write_key) throw;
             detail::report(options.diagnostics,
                            "analytics are off: a variable of the environment set " + std::string{error.what()});
@@ -9639,7 +10689,7 @@ private:
                 .release = options.product.name + "@" + options.product.version,
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
-                .secrets = redactor::make(variables, options.secrets),
+                .secrets = secrets_,
                 .spool = delivery_.spool,
                 .on_attempt = delivery_.on_attempt,
                 .dry_run = delivery_.dry_run,
@@ -9673,7 +10723,8 @@ private:
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
     delivery_options delivery_;
     bool is_debugging_ = false;
-    std::optional<detail::policies<Transport, Clock>> policies_;   ///< where there is a destination
+    std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
+    redactor secrets_;
     std::optional<analytics_settings> analytics_;                  ///< where events are sent
     std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
     std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
@@ -13411,14 +14462,15 @@ private:
     }
 
     static detail::reporter_settings settings(const client_options& options) {
+        const redactor secrets{options.secrets};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
                 .sample_rate = options.sample_rate,
                 .before_send = options.before_send,
-                .secrets = redactor{options.secrets},
+                .secrets = secrets,
                 .spool = options.spool,
-                .diagnostics = options.diagnostics};
+                .diagnostics = candor::detail::redacting(options.diagnostics, secrets)};
     }
 
     candor::detail::policies<Transport, Clock> policies_;
@@ -13626,6 +14678,11 @@ public:
         const auto found = variables_.find(name);
         if (found == variables_.end()) return std::nullopt;
         return found->second;
+    }
+
+    template <class Visit>
+    void each(Visit visit) const {
+        for (const auto& [name, value] : variables_) visit(std::string_view{name}, std::string_view{value});
     }
 
 private:

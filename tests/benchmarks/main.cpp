@@ -55,6 +55,8 @@ constexpr target targets[] = {
     {"installing the crash handler, median", "sentry/install", "sentry/backtrace", "p50_ns", "ns", 100000, false, 0},
     {"10,000 events stored at exit", "spool/exit", "", "ms_beyond_sync", "ms", 50, false, 0},
     {"start with 5 MiB in the spool", "spool/start", "spool/start/empty", "", "us", 1000, false, 0},
+    {"1 MB of adversarial text redacted, worst", "redact/adversarial", "redact/adversarial/bare", "worst_ms", "ms", 50,
+     false, 0},
 };
 
 /// Prints what Google Benchmark's own reporter prints, and at the end the targets.

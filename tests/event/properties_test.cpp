@@ -132,7 +132,7 @@ struct worked_out {
         return files == 0 ? std::nullopt : std::optional{static_cast<double>(rows) / files};
     }
     [[nodiscard]] std::vector<std::string_view> states() const { return {"new", "old"}; }
-    [[nodiscard]] std::string secret() const { return "token=" + std::to_string(rows); }
+    [[nodiscard]] std::string secret() const { return "number " + std::to_string(rows); }
     [[nodiscard]] int doubled() const noexcept { return 2 * rows; }
 
     static constexpr auto fields() {
@@ -296,8 +296,8 @@ TEST_CASE("a time is RFC 3339 in UTC, before 1970 too") {
 
 TEST_CASE("a member function's answer is sent, and one that is empty is left out") {
     CHECK(properties(worked_out{.rows = 5, .files = 2}) ==
-          R"({"rows_per_file":2.5,"states":["new","old"],"secret":"token=5","doubled":10})");
-    CHECK(properties(worked_out{.rows = 5}, redactor{{"token=5"}}) ==
+          R"({"rows_per_file":2.5,"states":["new","old"],"secret":"number 5","doubled":10})");
+    CHECK(properties(worked_out{.rows = 5}, redactor{{"number 5"}}) ==
           R"({"states":["new","old"],"secret":"[redacted]","doubled":10})");
 }
 

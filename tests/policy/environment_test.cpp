@@ -85,6 +85,18 @@ TEST_CASE("the process environment tells an empty variable from an unset one") {
 }
 #endif
 
+TEST_CASE("the process environment says all that it has") {
+    set_variable("CANDOR_TEST_EACH", "a=b=c");
+    int found = 0;
+    candor::process_environment{}.each([&](std::string_view name, std::string_view value) {
+        CHECK_FALSE(name.empty());
+        if (name != "CANDOR_TEST_EACH") return;
+        CHECK(value == "a=b=c");
+        ++found;
+    });
+    CHECK(found == 1);
+}
+
 TEST_CASE("an empty variable counts as unset where candor reads it") {
     CHECK(candor::detail::non_empty(one_variable{"k"}, "ACME_KEY") == "k");
     CHECK(candor::detail::non_empty(one_variable{" "}, "ACME_KEY") == " ");

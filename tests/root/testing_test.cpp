@@ -240,6 +240,10 @@ TEST_CASE("a fixed environment holds what it was given and nothing of the proces
     CHECK(environment.get("PATH") == std::nullopt);
     CHECK(environment.get("acme_key") == std::nullopt);
     CHECK(fixed_environment{}.get("ACME_KEY") == std::nullopt);
+    std::string all;
+    environment.each(
+        [&](std::string_view name, std::string_view value) { all.append(name).append("=").append(value).append(";"); });
+    CHECK(all == "ACME_KEY=k;EMPTY=;");
 }
 
 TEST_CASE("a document that is not what it is generated from is outdated, and can be written anew") {

@@ -94,6 +94,28 @@ TEST_CASE("whatever the texts hold, the JSON is valid") {
     CHECK(parsed["tags"]["na\"me"] == "val\nue");
 }
 
+TEST_CASE("names of tags and contexts are redacted, and paths before their directories are cut off") {
+    event e = whole_event();
+    e.exceptions[1].frames[0].package = "/opt/top/secret";
+    e.exceptions[1].frames[0].filename = "/src/topsecret.cpp";
+    e.exceptions[1].mechanism_data = {{"a topsecret", "x"}};
+    e.modules[0].file = "/opt/top/secret/libacme.so";
+    e.modules[0].build_id = "topsecret";
+    e.tags = {{"topsecret", "x"}};
+    e.contexts = {{"topsecret", {{"topsecret", "x"}}}};
+    const auto text = text_of(e, redactor{{"topsecret", "top/secret"}});
+    CHECK(text.find("secret\"") == std::string::npos);
+    const auto parsed = json::parse(text);
+    const auto& failed = parsed["exception"]["values"][1];
+    CHECK(failed["stacktrace"]["frames"][1]["package"] == "[redacted]");
+    CHECK(failed["stacktrace"]["frames"][1]["filename"] == "[redacted].cpp");
+    CHECK(failed["mechanism"]["data"]["a [redacted]"] == "x");
+    CHECK(parsed["debug_meta"]["images"][0]["code_file"] == "libacme.so");
+    CHECK(parsed["debug_meta"]["images"][0]["code_id"] == "[redacted]");
+    CHECK(parsed["tags"]["[redacted]"] == "x");
+    CHECK(parsed["contexts"]["[redacted]"]["[redacted]"] == "x");
+}
+
 TEST_CASE("texts are cut to what Sentry takes, at characters and after redaction") {
     using candor::sentry::detail::first_characters;
     CHECK(first_characters("abc", 3) == "abc");

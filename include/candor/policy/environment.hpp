@@ -5,6 +5,13 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <string_view>
+
+#ifdef __APPLE__
+#include <crt_externs.h>
+#elif !defined(_WIN32)
+#include <unistd.h>
+#endif
 
 namespace candor {
 
@@ -12,6 +19,8 @@ namespace candor {
 ///
 /// 1. `get(name)` gives the variable's value, or nothing where it is not set. Called during construction and by
 ///    `resolve_level`, on the caller's thread. It may throw only `std::bad_alloc`.
+/// 2. It may have `each(visit)`, which calls `visit(name, value)` for each variable with two `std::string_view`. The
+///    values of an environment without it are not known to be secrets.
 template <class E>
 concept environment = requires(const E& e, const char* name) {
     { e.get(name) } -> std::same_as<std::optional<std::string>>;
@@ -24,6 +33,22 @@ public:
         const char* value = std::getenv(name);
         if (value == nullptr) return std::nullopt;
         return std::string{value};
+    }
+
+    template <class Visit>
+    void each(Visit visit) const {
+#if defined(_WIN32)
+        char** next = _environ;
+#elif defined(__APPLE__)
+        char** next = *_NSGetEnviron();
+#else
+        char** next = environ;
+#endif
+        for (; next != nullptr && *next != nullptr; ++next) {
+            const std::string_view variable{*next};
+            const auto sign = variable.find('=', 1);  // on Windows some names begin with one
+            if (sign != std::string_view::npos) visit(variable.substr(0, sign), variable.substr(sign + 1));
+        }
     }
 };
 

@@ -3,110 +3,81 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
-#include <optional>
+#include <memory>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/file_system.hpp>
+#include <candor/privacy/addresses.hpp>
+#include <candor/privacy/assignments.hpp>
+#include <candor/privacy/encoded_forms.hpp>
+#include <candor/privacy/key_shapes.hpp>
+#include <candor/privacy/pattern_search.hpp>
+#include <candor/privacy/secret_variables.hpp>
+#include <candor/privacy/text_ranges.hpp>
 
 namespace candor {
 
-namespace detail {
-
-/// Finds every occurrence of one text in another, overlapping ones too, in time linear in the other (Knuth, Morris and
-/// Pratt): a search that starts anew at each byte takes `text * needle` steps on `aaaa…`.
-class text_search {
-public:
-    explicit text_search(std::string needle) : needle_{std::move(needle)}, border_(needle_.size()) {
-        for (std::size_t i = 1; i < needle_.size(); ++i) border_[i] = extend(border_[i - 1], needle_[i]);
-    }
-
-    [[nodiscard]] std::size_t size() const noexcept { return needle_.size(); }
-
-    /// Calls `found(begin)` for each occurrence in `text`, from left to right.
-    template <class Found>
-    void each(std::string_view text, Found found) const {
-        std::size_t matched = 0;
-        for (std::size_t i = 0; i < text.size(); ++i) {
-            if (matched == 0) {  // most of a text: let the C library race to the next candidate
-                const void* next = std::memchr(text.data() + i, needle_.front(), text.size() - i);
-                if (next == nullptr) return;
-                i = static_cast<std::size_t>(static_cast<const char*>(next) - text.data());
-            }
-            matched = extend(matched, text[i]);
-            if (matched < needle_.size()) continue;
-            found(i + 1 - matched);
-            matched = border_[matched - 1];
-        }
-    }
-
-private:
-    /// How much of the needle the text's end matches when `c` comes after a text that matched `matched` of it.
-    [[nodiscard]] std::size_t extend(std::size_t matched, char c) const noexcept {
-        while (matched > 0 && needle_[matched] != c) matched = border_[matched - 1];
-        return needle_[matched] == c ? matched + 1 : 0;
-    }
-
-    std::string needle_;
-    std::vector<std::size_t> border_;  ///< of each prefix: its longest proper prefix that is also its suffix
-};
-
-}  // namespace detail
-
-/// Takes out of free text what must not leave the machine: secrets that the program registered, the user part of URLs
-/// (each becomes `[redacted]`), and the home directory, which names the user (it becomes `~`).
+/// Takes out of free text what must not leave the machine. Each of these becomes `[redacted]`:
 ///
-/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length times the number
-/// of secrets, whatever the text. Immutable, so any number of threads may use one.
+/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded
+///    and in base64;
+/// 2. the user part of URLs and the values of their queries;
+/// 3. what looks like a key of a well-known service, a JSON Web Token or a private key;
+/// 4. what is assigned to a name such as `password`, and what follows `Bearer` and `Basic`;
+/// 5. e-mail addresses;
+/// 6. the user's name as a whole word;
+///
+/// and the home directory becomes `~`. All else stays, byte for byte, and what has been redacted once stays as it is.
+///
+/// Works on bytes: any text is fine, valid UTF-8 or not. Takes time proportional to the text's length, whatever the
+/// text and however many secrets. Immutable, and cheap to copy; any number of threads may use one.
 class redactor {
 public:
-    /// Redacts the user part of URLs only.
+    /// Knows no secrets, no home directory and no user.
     redactor() = default;
 
     /// `secrets` are taken out wherever they stand; one shorter than four bytes is ignored, because it would be found
-    /// in ordinary words. `home` is ignored where it is empty or the root.
-    explicit redactor(const std::vector<std::string>& secrets, std::string home = {}) {
-        for (const auto& secret : secrets)
-            if (secret.size() >= 4) secrets_.emplace_back(secret);
-
-        while (!home.empty() && is_separator(home.back())) home.pop_back();
-        if (home.empty() || home.back() == ':') return;
-        windows_home_ = !is_separator(home.front()) || home.front() == '\\';
-        std::transform(home.begin(), home.end(), home.begin(), [this](char c) { return folded(c); });
-        home_.emplace(std::move(home));
+    /// in ordinary words, and one of four is not looked for in base64. `home` is ignored where it is no path or the
+    /// root. `names` are what the user is called.
+    explicit redactor(const std::vector<std::string>& secrets, std::string home = {},
+                      const std::vector<std::string>& names = {}) {
+        know_secrets(secrets, names);
+        know_home(std::move(home));
     }
 
-    /// With the home directory that the environment names.
+    /// With what the environment names besides: the home directory, the user, and secrets. Secrets are the values of
+    /// variables whose names look like it (`DB_PASSWORD`), of four bytes and more, unless they are common words.
+    /// A user who is called like `program` is the one that a service runs as, and stays.
     template <environment Environment>
-    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {}) {
+    [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {},
+                                       std::string_view program = {}) {
         const auto home = home_directory(environment);
-        return redactor{secrets, home ? home->string() : std::string{}};
+        auto all = detail::privacy::secrets_of(environment);
+        all.insert(all.end(), secrets.begin(), secrets.end());
+        return redactor{all, home ? home->string() : std::string{}, detail::privacy::user_names(environment, program)};
     }
 
     /// Appends the redacted text to `out`, which must not be what `text` refers to. Throws only `std::bad_alloc`.
     void append_redacted(std::string_view text, std::string& out) const {
-        std::vector<range> ranges;
-        find_secrets(text, ranges);
-        find_userinfo(text, ranges);
-        find_home(text, ranges);
-        std::sort(ranges.begin(), ranges.end(), [](const range& a, const range& b) { return a.begin < b.begin; });
-
-        std::size_t copied = 0;
-        for (auto next = ranges.begin(); next != ranges.end();) {
-            range whole = *next++;
-            for (; next != ranges.end() && belongs(whole, *next); ++next) {
-                whole.end = std::max(whole.end, next->end);
-                whole.secret = true;
+        constexpr int most_passes = 8;
+        std::string last;
+        std::string next;
+        // What one redaction leaves side by side may come to mean something: `eyJ` behind a secret begins a word then.
+        for (int pass = 0; pass < most_passes; ++pass) {
+            if (!rewrite(text, next)) {
+                out += text;
+                return;
             }
-            out += text.substr(copied, whole.begin - copied);
-            out += whole.secret ? "[redacted]" : "~";
-            copied = whole.end;
+            last.swap(next);
+            text = last;
         }
-        out += text.substr(copied);
+        out += mark;  // a text that was made for it
     }
 
     /// The redacted text.
@@ -117,86 +88,139 @@ public:
     }
 
 private:
-    /// Bytes to replace: by `[redacted]` where secret, else by `~`.
-    struct range {
-        std::size_t begin;
-        std::size_t end;
-        bool secret;
-    };
+    using text_ranges = detail::privacy::text_ranges;
+    using pattern_search = detail::privacy::pattern_search;
+    using finding = detail::privacy::finding;
+
+    static constexpr std::string_view mark = "[redacted]";
 
     static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
 
-    /// Whether two ranges become one redaction: where they overlap, and where one secret follows another at once.
-    static constexpr bool belongs(const range& whole, const range& next) noexcept {
-        return next.begin < whole.end || (next.begin == whole.end && whole.secret && next.secret);
-    }
-
-    static void add_secret(std::vector<range>& ranges, std::size_t begin, std::size_t end) {
-        if (!ranges.empty() && ranges.back().begin <= begin && begin <= ranges.back().end) {
-            ranges.back().end = std::max(ranges.back().end, end);  // keeps the list short on `aaaa…`
-        } else {
-            ranges.push_back({begin, end, true});
+    void know_secrets(const std::vector<std::string>& secrets, const std::vector<std::string>& names) {
+        using namespace detail::privacy;
+        pattern_search patterns{fold_case()};
+        bool is_empty = true;
+        for (const auto& secret : secrets) {
+            if (secret.size() < shortest_secret) continue;
+            is_empty = false;
+            patterns.add(secret);
+            // One that has escapes itself may have been escaped again, or decoded.
+            if (const auto decoded = percent_decoded(secret); decoded.size() >= shortest_secret) patterns.add(decoded);
+            if (secret.size() < shortest_in_base64) continue;
+            each_base64_form(secret, [&](std::string_view form, unsigned before, unsigned after) {
+                patterns.add(form, before, after);
+            });
         }
-    }
-
-    void find_secrets(std::string_view text, std::vector<range>& ranges) const {
-        for (const auto& secret : secrets_)
-            secret.each(text, [&](std::size_t at) { add_secret(ranges, at, at + secret.size()); });
-    }
-
-    /// Finds what stands between `://` and the last `@` of a URL's authority (RFC 3986, 3.2), a URL ending as its
-    /// Appendix C says. Where what follows a colon is no port, an unescaped `/`, `?` or `#` is taken for a part of
-    /// the password, and the last `@` of the word counts.
-    static void find_userinfo(std::string_view text, std::vector<range>& ranges) {
-        static constexpr std::string_view mark = "://";
-        const auto ends_url = [](char c) {
-            return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
-        };
-        std::size_t word_end = 0;  // kept from one `://` of a word to the next, so that no byte is read again and again
-        std::size_t last_at = std::string_view::npos;
-        for (auto found = text.find(mark); found != std::string_view::npos; found = text.find(mark, found)) {
-            const auto begin = found + mark.size();
-            found = begin;
-            if (begin > word_end) {
-                const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(begin), text.end(), ends_url);
-                word_end = static_cast<std::size_t>(end - text.begin());
-                last_at = text.substr(begin, word_end - begin).rfind('@');
-                if (last_at != std::string_view::npos) last_at += begin;
-            }
-            if (last_at == std::string_view::npos || last_at < begin) continue;
-            const auto rest = text.substr(begin, word_end - begin);
-            const auto authority = rest.substr(0, rest.find_first_of("/?#"));
-            const auto at = authority.rfind('@');
-            if (at != std::string_view::npos) {
-                if (at > 0) add_secret(ranges, begin, begin + at);
-            } else if (has_password(authority)) {
-                add_secret(ranges, begin, last_at);
-            }
+        for (const auto& name : names) {
+            is_empty = is_empty && name.empty();
+            patterns.add_word(name);
         }
+        if (is_empty) return;
+        patterns.build();
+        patterns_ = std::make_shared<const pattern_search>(std::move(patterns));
     }
 
-    /// Whether an authority without `@` has something after its colon that is no port.
-    static bool has_password(std::string_view authority) noexcept {
-        const auto colon = authority.find(':');
-        if (colon == std::string_view::npos || authority.front() == '[') return false;
-        return authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+    /// The spellings of one path are equal: either separator, and on Windows either case.
+    void know_home(std::string home) {
+        while (!home.empty() && is_separator(home.back())) home.pop_back();
+        if (home.find_first_of("/\\") == std::string::npos) return;
+        auto fold = detail::privacy::fold_case();
+        if (home.front() == '/') std::iota(fold.begin(), fold.end(), static_cast<unsigned char>(0));
+        fold['\\'] = '/';
+        pattern_search search{fold};
+        search.add(home);
+        search.build();
+        home_ = std::make_shared<const pattern_search>(std::move(search));
     }
 
-    /// Makes the spellings of one path equal: either separator, and on Windows either case.
-    [[nodiscard]] char folded(char c) const noexcept {
-        if (c == '\\') return '/';
-        if (windows_home_ && c >= 'A' && c <= 'Z') return static_cast<char>(c - 'A' + 'a');
-        return c;
-    }
-
-    void find_home(std::string_view text, std::vector<range>& ranges) const {
-        if (!home_) return;
-        std::string path{text};
-        std::transform(path.begin(), path.end(), path.begin(), [this](char c) { return folded(c); });
-        const auto size = home_->size();
-        home_->each(path, [&](std::size_t at) {
-            if (ends_component(text.substr(at + size))) ranges.push_back({at, at + size, false});
+    /// Makes `out` the text without what a single look at it finds. False, with `out` as it was, where that is the
+    /// text.
+    bool rewrite(std::string_view text, std::string& out) const {
+        text_ranges found;
+        search(text, found);
+        bool changes = false;
+        std::size_t size = text.size();
+        found.each_redaction([&](const detail::privacy::text_range& at) {
+            changes = changes || text.substr(at.begin, at.end - at.begin) != mark;
+            size = size - (at.end - at.begin) + mark.size();
         });
+        if (!changes) return false;
+        out.clear();
+        out.reserve(size);
+        std::size_t copied = 0;
+        found.each_redaction([&](const detail::privacy::text_range& at) {
+            out += text.substr(copied, at.begin - copied);
+            out += at.kind == finding::home ? std::string_view{"~"} : mark;
+            copied = at.end;
+        });
+        out += text.substr(copied);
+        return true;
+    }
+
+    void search(std::string_view text, text_ranges& out) const {
+        using namespace detail::privacy;
+        find_marks(text, out);
+        if (patterns_) {
+            find_patterns(
+                text, [](std::size_t place) { return place; }, out);
+            if (const auto decoded = percent_decoded(text); !decoded.empty())
+                find_patterns(decoded, percent_position{text}, out);
+        }
+        find_home(text, out);
+        find_keys(text, out);
+        if (text.find('-') != std::string_view::npos) find_private_keys(text, out);
+        find_assignments(text, out);
+        std::vector<std::size_t> userinfo_ends;
+        find_userinfo(text, out, userinfo_ends);
+        find_query_values(text, out);
+        find_mail_addresses(text, userinfo_ends, out);
+    }
+
+    /// What has been redacted before stays whole.
+    static void find_marks(std::string_view text, text_ranges& out) {
+        for (auto at = text.find(mark); at != std::string_view::npos; at = text.find(mark, at + mark.size()))
+            out.add(at, at + mark.size());
+        out.end_search();
+    }
+
+    /// `place` says where in the text a byte of `bytes` stands.
+    template <class Place>
+    void find_patterns(std::string_view bytes, Place place, text_ranges& out) const {
+        using namespace detail::privacy;
+        text_ranges secrets;
+        text_ranges words;
+        patterns_->each(
+            bytes, [&](std::size_t begin, std::size_t end) { secrets.add(begin, std::min(end, bytes.size())); },
+            [&](std::size_t begin, std::size_t end) {
+                if (is_word(bytes, begin, end)) words.add(begin, end, finding::name);
+            });
+        secrets.end_search();
+        words.end_search();
+        for (auto* list : {&secrets, &words}) {
+            auto at = place;
+            list->each([&](const text_range& r) {
+                const auto begin = at(r.begin);
+                out.add(begin, at(r.end), r.kind);
+            });
+            out.end_search();
+        }
+    }
+
+    static bool is_word(std::string_view text, std::size_t begin, std::size_t end) noexcept {
+        using namespace detail::privacy;
+        const auto is_part = [](char c) { return is_alphanumeric(c) || c == '_'; };
+        return (begin == 0 || !is_part(text[begin - 1])) && (end == text.size() || !is_part(text[end]));
+    }
+
+    void find_home(std::string_view text, text_ranges& out) const {
+        if (!home_) return;
+        home_->each(
+            text,
+            [&](std::size_t begin, std::size_t end) {
+                if (ends_component(text.substr(end))) out.add(begin, end, finding::home);
+            },
+            [](std::size_t, std::size_t) {});
+        out.end_search();
     }
 
     /// Whether a path's component ends before `rest`: `/home/ann` is not the beginning of `/home/anna`, nor of
@@ -206,13 +230,22 @@ private:
         const auto next = rest.find_first_not_of('.');
         if (next == std::string_view::npos) return true;
         const char c = rest[next];
-        return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-');
+        return !detail::privacy::is_alphanumeric(c) && c != '_' && c != '-';
     }
 
-    std::vector<detail::text_search> secrets_;
-    std::optional<detail::text_search> home_;  ///< folded
-    bool windows_home_ = false;
+    std::shared_ptr<const pattern_search> patterns_;  ///< secrets and names; null where there are none
+    std::shared_ptr<const pattern_search> home_;
 };
+
+namespace detail {
+
+/// The sink, told redacted texts: an error of a transport, and a value that cannot work, may quote anything.
+inline diagnostic_sink redacting(const diagnostic_sink& sink, const redactor& secrets) {
+    if (!sink) return {};
+    return [sink, secrets](std::string_view text) { sink(secrets.redact(text)); };
+}
+
+}  // namespace detail
 
 }  // namespace candor
 

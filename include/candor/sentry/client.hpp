@@ -135,14 +135,15 @@ private:
     }
 
     static detail::reporter_settings settings(const client_options& options) {
+        const redactor secrets{options.secrets};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
                 .sample_rate = options.sample_rate,
                 .before_send = options.before_send,
-                .secrets = redactor{options.secrets},
+                .secrets = secrets,
                 .spool = options.spool,
-                .diagnostics = options.diagnostics};
+                .diagnostics = candor::detail::redacting(options.diagnostics, secrets)};
     }
 
     candor::detail::policies<Transport, Clock> policies_;

@@ -192,8 +192,8 @@ inline void leave_crash_to_parent() noexcept {
 /// The thread that makes it gets a signal stack, unless it has one, so that a stack overflow is recorded as well; other
 /// threads need their own for that (sigaltstack). Makers of daemons: make it after the last fork(). A child has none
 /// and leaves the parent's alone; it may make its own. One a process: where there is one already another does nothing.
-/// The breadcrumbs must have been redacted, and the record has the paths of the loaded modules: it is for the user
-/// alone (0600) until the next start.
+/// The breadcrumbs must have been redacted; of the loaded modules the record has the names without directories. It is
+/// for the user alone (0600) until the next start.
 class crash_handler {
 public:
     /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws

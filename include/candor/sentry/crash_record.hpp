@@ -89,7 +89,8 @@ inline void seal_section(char* section, section_kind kind, std::size_t size) noe
     std::memcpy(section, &head, sizeof head);
 }
 
-/// The section `start`, with what is known before any crash. Modules that are too many are left out.
+/// The section `start`, with what is known before any crash. Modules that are too many are left out, and so are their
+/// directories, which say who runs the program.
 inline std::string start_section(uuid event_id, wall_time started, std::string_view release,
                                  const std::vector<module_image>& modules) {
     std::string out(sizeof(section_head), '\0');
@@ -112,7 +113,7 @@ inline std::string start_section(uuid event_id, wall_time started, std::string_v
         put(module.address);
         put(module.size);
         put_text(module.build_id);
-        put_text(module.file);
+        put_text(file_name(module.file));
     }
     seal_section(out.data(), section_kind::start, out.size() - sizeof(section_head));
     return out;

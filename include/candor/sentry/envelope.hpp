@@ -38,12 +38,6 @@ inline std::string_view first_characters(std::string_view text, std::size_t char
     return text;
 }
 
-/// The name behind a path's directories: those say where somebody builds or keeps programs.
-inline std::string_view file_name(std::string_view path) noexcept {
-    const auto separator = path.find_last_of("/\\");
-    return separator == std::string_view::npos ? path : path.substr(separator + 1);
-}
-
 /// An id as Sentry writes it: 32 digits.
 inline std::string id_text(const uuid& id) {
     std::string out = id.to_string();
@@ -82,7 +76,7 @@ public:
         if (!e.tags.empty()) write("tags", e.tags, longest_tag);
         if (!e.contexts.empty()) {
             open("contexts", "{");
-            for (const auto& [name, context] : e.contexts) write(name, context, longest_text);
+            for (const auto& [name, context] : e.contexts) write(secrets_.redact(name), context, longest_text);
             out_.raw("}");
         }
         if (!e.modules.empty()) {
@@ -121,8 +115,8 @@ private:
         out_.raw("{");
         if (f.instruction_addr != 0) member("instruction_addr", hexadecimal(f.instruction_addr));
         if (!f.function.empty()) text("function", f.function, longest_text);
-        if (!f.package.empty()) text("package", file_name(f.package), longest_text);
-        if (!f.filename.empty()) text("filename", file_name(f.filename), longest_text);
+        if (!f.package.empty()) name_of("package", f.package);
+        if (!f.filename.empty()) name_of("filename", f.filename);
         if (f.line != 0) {
             out_.key("lineno");
             out_.number(f.line);
@@ -144,9 +138,9 @@ private:
         out_.separate();
         out_.raw("{");
         member("type", "elf");
-        text("code_file", file_name(m.file), longest_text);
-        if (!m.build_id.empty()) member("code_id", m.build_id);
-        if (!m.debug_id.empty()) member("debug_id", m.debug_id);
+        name_of("code_file", m.file);
+        if (!m.build_id.empty()) text("code_id", m.build_id, longest_tag);
+        if (!m.debug_id.empty()) text("debug_id", m.debug_id, longest_tag);
         member("image_addr", hexadecimal(m.address));
         out_.key("image_size");
         out_.number(m.size);
@@ -155,7 +149,7 @@ private:
 
     void write(std::string_view name, const std::map<std::string, std::string>& texts, std::size_t longest) {
         open(name, "{");
-        for (const auto& [key, value] : texts) text(key, value, longest);
+        for (const auto& [key, value] : texts) text(secrets_.redact(key), value, longest);
         out_.raw("}");
     }
 
@@ -181,6 +175,14 @@ private:
         secrets_.append_redacted(value, scratch_);
         key(name);
         out_.string(first_characters(scratch_, longest));
+    }
+
+    /// The file's name of a path, which is cut off the redacted path: of a secret with a separator nothing is left.
+    void name_of(std::string_view name, std::string_view path) {
+        scratch_.clear();
+        secrets_.append_redacted(path, scratch_);
+        key(name);
+        out_.string(first_characters(file_name(scratch_), longest_text));
     }
 
     json_writer& out_;

@@ -45,7 +45,7 @@ inline constexpr std::size_t most_frames = 50;
 
 /// A program or library in the memory of a process: by this a server finds its debug information.
 struct module_image {
-    std::string file{};         ///< path as the loader knows it
+    std::string file{};         ///< path as the loader knows it; in the record of a crash the name alone
     std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
     std::string debug_id{};     ///< the build id in the form that Sentry goes by; empty without one
     std::uint64_t address = 0;  ///< where it begins
@@ -55,6 +55,12 @@ struct module_image {
 };
 
 namespace detail {
+
+/// The name behind a path's directories: those say where somebody builds or keeps programs.
+inline std::string_view file_name(std::string_view path) noexcept {
+    const auto separator = path.find_last_of("/\\");
+    return separator == std::string_view::npos ? path : path.substr(separator + 1);
+}
 
 /// A build id as Sentry names debug information (getsentry/symbolic, debug identifiers): the first 16 bytes as a UUID
 /// whose first three fields were little-endian numbers in a little-endian file. Empty where `build_id` is no hex.

@@ -1,0 +1,118 @@
+#ifndef CANDOR_PRIVACY_TEXT_RANGES_HPP
+#define CANDOR_PRIVACY_TEXT_RANGES_HPP
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+/// What the redactor's parts share.
+namespace candor::detail::privacy {
+
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
+constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
+constexpr bool is_letter(char c) noexcept { return is_upper(c) || is_lower(c); }
+constexpr bool is_alphanumeric(char c) noexcept { return is_letter(c) || is_digit(c); }
+constexpr bool is_beyond_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
+constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
+
+/// The value of a hexadecimal digit, else -1.
+constexpr int hex_value(char c) noexcept {
+    if (is_digit(c)) return c - '0';
+    const char lower = to_lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/// Whether two texts are equal but for the case of ASCII letters.
+constexpr bool equals_folded(std::string_view a, std::string_view b) noexcept {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](char c, char d) { return to_lower(c) == to_lower(d); });
+}
+
+/// Where the first byte from `begin` on stands that `holds` does not hold of; else the text's end.
+template <class Predicate>
+constexpr std::size_t skip_while(std::string_view text, std::size_t begin, Predicate holds) noexcept {
+    while (begin < text.size() && holds(text[begin])) ++begin;
+    return begin;
+}
+
+/// Where the run of bytes that `holds` holds of begins which ends before `end`, but not before `least`.
+template <class Predicate>
+constexpr std::size_t skip_back_while(std::string_view text, std::size_t end, std::size_t least,
+                                      Predicate holds) noexcept {
+    while (end > least && holds(text[end - 1])) --end;
+    return end;
+}
+
+/// What stands at a range. A name that lies in the home directory's path goes with that.
+enum class finding : unsigned char { name, home, secret };
+
+struct text_range {
+    std::size_t begin;
+    std::size_t end;
+    finding kind;
+};
+
+/// What was found in a text, by one search after another, from left to right in the end.
+class text_ranges {
+public:
+    /// Adds what one search finds: ranges in the order of their ends, all of one kind. Those that overlap or adjoin
+    /// become one, so that the list stays short on `aaaa…`; but home directories never overlap, and each is a `~`.
+    void add(std::size_t begin, std::size_t end, finding kind = finding::secret) {
+        if (begin >= end) return;
+        if (kind != finding::home) {
+            while (all_.size() > search_ && all_.back().begin >= begin) {
+                end = std::max(end, all_.back().end);
+                all_.pop_back();
+            }
+            if (all_.size() > search_ && all_.back().end >= begin) {
+                all_.back().end = std::max(all_.back().end, end);
+                return;
+            }
+        }
+        all_.push_back({begin, end, kind});
+    }
+
+    /// Ends a search.
+    void end_search() {
+        const auto by_begin = [](const text_range& a, const text_range& b) { return a.begin < b.begin; };
+        std::inplace_merge(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(search_), all_.end(), by_begin);
+        search_ = all_.size();
+    }
+
+    /// Calls `visit(range)` for each range, from left to right.
+    template <class Visit>
+    void each(Visit visit) const {
+        for (const auto& range : all_) visit(range);
+    }
+
+    /// Calls `visit(range)` for each stretch that becomes one redaction, from left to right.
+    template <class Visit>
+    void each_redaction(Visit visit) const {
+        for (auto next = all_.begin(); next != all_.end();) {
+            text_range whole = *next++;
+            for (; next != all_.end() && belongs(whole, *next); ++next) {
+                const bool is_of_home = whole.kind == finding::home && next->kind == finding::name;
+                if (!is_of_home) whole.kind = finding::secret;
+                whole.end = std::max(whole.end, next->end);
+            }
+            visit(whole);
+        }
+    }
+
+private:
+    /// Whether two ranges become one redaction: where they overlap, and where `[redacted]` follows another at once.
+    static constexpr bool belongs(const text_range& whole, const text_range& next) noexcept {
+        return next.begin < whole.end ||
+               (next.begin == whole.end && whole.kind != finding::home && next.kind != finding::home);
+    }
+
+    std::vector<text_range> all_;
+    std::size_t search_ = 0;  ///< where what the present search has found begins
+};
+
+}  // namespace candor::detail::privacy
+
+#endif
