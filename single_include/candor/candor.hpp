@@ -6855,8 +6855,8 @@ public:
     }
 
 private:
-    std::optional<at_exit> at_exit_{
-        std::in_place, [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
+    std::optional<at_exit> at_exit_{std::in_place,
+                                    [](void* self) noexcept { static_cast<until_exit*>(self)->shutdown(); }, this};
 };
 
 }  // namespace candor::detail
