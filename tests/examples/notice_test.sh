@@ -37,13 +37,7 @@ tells() { [ "$(notices)" -eq "$1" ] || { fail "$ran, with $with: $(notices) noti
 
 mkdir data
 printf 'one\n' >data/table
-mkfifo port
-"$programs/data_plane" --port-file port --print >>received 2>log 4>port & # holds the FIFO, so that read ends if it dies
-server=$!
-read -r port <port || {
-    cat log
-    exit 1
-}
+start_data_plane
 told() { sed -n 's/.*"event":"\([^"]*\)".*/\1/p' received | paste -s -d ' ' -; }
 sync="init_started init_completed sync_run_started sync_run_completed"
 base="TALLY_RUDDERSTACK_DATA_PLANE_URL=http://127.0.0.1:$port TALLY_USER_ID=user-1 TALLY_TEAM_ID=team-1"

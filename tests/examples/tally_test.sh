@@ -133,13 +133,7 @@ fi
 
 # --- what the data plane is told
 
-mkfifo port
-"$programs/data_plane" --port-file port --print >>received 2>log 4>port & # holds the FIFO, so that read ends if it dies
-server=$!
-read -r port <port || {
-    cat log
-    exit 1
-}
+start_data_plane
 requests() { grep -c '^data_plane: POST' log; }
 told() { sed 's/.*"event":"\([^"]*\)".*/\1/' received | paste -s -d ' ' -; }
 # tells WANTED: the names of the events that came since the last call.

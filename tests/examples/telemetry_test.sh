@@ -5,13 +5,7 @@
 
 mkdir data
 printf 'one\n' >data/table
-mkfifo port
-"$programs/data_plane" --port-file port --print >>received 2>log 4>port & # holds the FIFO, so that read ends if it dies
-server=$!
-read -r port <port || {
-    cat log
-    exit 1
-}
+start_data_plane
 told() { sed -n 's/.*"event":"\([^"]*\)".*/\1/p' received | paste -s -d ' ' -; }
 plane=TALLY_RUDDERSTACK_DATA_PLANE_URL=http://127.0.0.1:$port
 homes="XDG_CONFIG_HOME=$work/config XDG_STATE_HOME=$work/state"

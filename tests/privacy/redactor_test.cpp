@@ -14,6 +14,8 @@
 
 #include "marked.hpp"
 
+#include <support/base64.hpp>
+
 #include <doctest/doctest.h>
 
 namespace redactor_test {
@@ -47,19 +49,6 @@ constexpr std::string_view lower_digits = "0123456789abcdef";
 
 bool is_special(char c) { return !candor::detail::privacy::is_alphanumeric(c); }
 bool is_any(char) { return true; }
-
-std::string base64(std::string_view bytes, std::string_view last) {
-    const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + std::string{last};
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        unsigned group = 0;
-        for (std::size_t j = 0; j < 3; ++j)
-            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0u);
-        for (std::size_t j = 0; j < std::min<std::size_t>(4, bytes.size() - i + 1); ++j)
-            out += digits[group >> (18 - 6 * j) & 63];
-    }
-    return out;
-}
 
 template <class Change>
 std::string changed(std::string_view text, Change change) {

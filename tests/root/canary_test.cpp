@@ -25,6 +25,7 @@
 #include <candor/testing.hpp>
 
 #include <examples/data_plane.hpp>
+#include <support/base64.hpp>
 #include <support/child_process.hpp>
 #include <support/temporary_directory.hpp>
 
@@ -60,19 +61,6 @@ std::string with(std::string text, std::string_view what, std::string_view by) {
     for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
         text.replace(at, what.size(), by);
     return text;
-}
-
-std::string base64(std::string_view bytes, std::string_view last) {
-    const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + std::string{last};
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        unsigned group = 0;
-        for (std::size_t j = 0; j < 3; ++j)
-            group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0u);
-        for (std::size_t j = 0; j < std::min<std::size_t>(4, bytes.size() - i + 1); ++j)
-            out += digits[group >> (18 - 6 * j) & 63];
-    }
-    return out;
 }
 
 std::string upper(std::string text) {

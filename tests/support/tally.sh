@@ -68,3 +68,15 @@ locks() {
 }
 # shellcheck disable=SC2086  # lists of words without spaces
 limited() { env -i PATH="$PATH" HOME=/nonexistent $with $unprivileged "$programs/tally" "$@"; }
+
+# start_data_plane: tells ./received what it receives and ./log what it does; `port` is where it listens.
+start_data_plane() {
+    mkfifo port
+    # Holds the FIFO, so that read ends if it dies.
+    "$programs/data_plane" --port-file port --print >>received 2>log 4>port &
+    server=$!
+    read -r port <port || {
+        cat log
+        exit 1
+    }
+}
