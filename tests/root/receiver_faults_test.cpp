@@ -66,10 +66,10 @@ bool works(const receiver& one) {
 TEST_CASE("row 18: OTLP that nests 100,000 deep is answered 400, in either encoding, and the receiver goes on") {
     receiver now{{}};
     const std::string lists = std::string(100'000, '[') + std::string(100'000, ']');
-    std::string objects, value, groups(100'000, '\x0b');
+    std::string objects, value, groups(100'000, '\x13');  // of a field that nobody knows
     for (int i = 0; i < 100'000; ++i) objects += R"({"a":)";
     objects += "1" + std::string(100'000, '}');
-    groups += std::string(100'000, '\x0c');
+    groups += std::string(100'000, '\x14');
     for (int i = 0; i < 5'000; ++i)
         value = otlp_writer::message{}.bytes(5, otlp_writer::message{}.bytes(1, value).str()).str();
     for (int i = 0; i < 3; ++i) value = otlp_writer::message{}.bytes(i == 0 ? 2 : 1, value).str();
