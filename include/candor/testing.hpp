@@ -30,7 +30,7 @@ namespace candor::testing {
 
 /// How long a test waits, in real time, for another thread to do what it is about to do. A test that passes never
 /// waits this long; one that fails ends after it.
-inline constexpr std::chrono::seconds patience{10};
+inline constexpr std::chrono::seconds patience{30};
 
 /// A clock that moves only when told to, or when a thread of the program waits for the worker: `flush` and
 /// `shutdown` then skip to the moment at which the worker wanted to go on, if that lies before their deadline. So a

@@ -13526,6 +13526,7 @@ struct server_options {
     std::size_t max_connections = 256;                  ///< at once
     std::chrono::milliseconds request_timeout{10'000};  ///< from the first byte of a request to the last of its answer
     std::chrono::milliseconds idle_timeout{60'000};     ///< of a connection without a request
+    std::chrono::milliseconds stop_timeout{500};        ///< for what has come when the server stops
 };
 
 /// A server that gives each request to a service.
@@ -13535,8 +13536,8 @@ struct server_options {
 ///    the server.
 /// 2. `port()` is the port it listens on.
 /// 3. `stop()` takes no further request; what has been received whole is still given to the service, and nothing is
-///    once it has returned. That takes at most a second, and the time that the service takes for a request. May be
-///    called more than once, but not by the service. The destructor stops as well.
+///    once it has returned. That takes at most `stop_timeout` and half a second, and the time that the service takes
+///    for a request. May be called more than once, but not by the service. The destructor stops as well.
 /// 4. Nothing a client does blocks another, makes memory grow without bound or gets out as an exception.
 template <class S>
 concept server = std::constructible_from<S, const server_options&, http_service&> && requires(S& s, const S& c) {
@@ -14486,7 +14487,7 @@ namespace candor::testing {
 
 /// How long a test waits, in real time, for another thread to do what it is about to do. A test that passes never
 /// waits this long; one that fails ends after it.
-inline constexpr std::chrono::seconds patience{10};
+inline constexpr std::chrono::seconds patience{30};
 
 /// A clock that moves only when told to, or when a thread of the program waits for the worker: `flush` and
 /// `shutdown` then skip to the moment at which the worker wanted to go on, if that lies before their deadline. So a
@@ -15657,7 +15658,7 @@ public:
     void stop() noexcept {
         const std::lock_guard one_at_a_time{stopping_};
         if (!acceptor_.joinable()) return;
-        stop_.raise(grace);
+        stop_.raise(options_.stop_timeout);
         acceptor_.join();
         std::unique_lock lock{mutex_};
         changed_.wait(lock, [&] { return connections_.empty(); });
@@ -15665,9 +15666,7 @@ public:
     }
 
 private:
-    static constexpr std::chrono::milliseconds grace{500};  ///< for what has come when we stop
-    static constexpr std::chrono::milliseconds farewell{
-        1000};                                            ///< for a client that still sends when it has its answer
+    static constexpr std::chrono::seconds farewell{1};    ///< for a client that still sends when it has its answer
     static constexpr std::size_t extra_connections = 16;  ///< beyond the limit, to be told so
 
     enum class state { idle, busy, evicted };
@@ -15690,6 +15689,7 @@ private:
         detail::check_positive("max_connections", options.max_connections);
         detail::check_positive("request_timeout", options.request_timeout);
         detail::check_positive("idle_timeout", options.idle_timeout);
+        detail::check_positive("stop_timeout", options.stop_timeout);
         return options;
     }
 
@@ -15755,9 +15755,10 @@ private:
     }
 
     void serve(connection& mine) noexcept {
-        const auto idle_timeout = mine.is_extra ? farewell : options_.idle_timeout;
-        const auto request_timeout =
-            mine.is_extra ? std::min(farewell, options_.request_timeout) : options_.request_timeout;
+        const auto idle_timeout = mine.is_extra ? std::chrono::milliseconds{farewell} : options_.idle_timeout;
+        const auto request_timeout = mine.is_extra
+                                         ? std::min<std::chrono::milliseconds>(farewell, options_.request_timeout)
+                                         : options_.request_timeout;
         auto result = detail::request_engine::outcome::kept;
         while (result == detail::request_engine::outcome::kept && mine.stream.await_request(in(idle_timeout)) &&
                turn(mine, state::busy)) {

@@ -68,7 +68,7 @@ struct data_plane_options {
 class data_plane {
 public:
     /// How long a `wait_for_` member waits before it gives up; a test that passes never waits so long.
-    static constexpr std::chrono::milliseconds patience{10000};
+    static constexpr std::chrono::milliseconds patience{30000};
 
     explicit data_plane(data_plane_options options = {}) : options_{std::move(options)} {
         configure();

@@ -88,9 +88,7 @@ TEST_CASE("a large body arrives whole, without asking the server's leave first")
     httplib_transport transport;
     std::string body;
     while (body.size() < 3'000'000) body += std::to_string(body.size()) + ",";
-    const candor::testing::stopwatch watch;
     for (int i = 0; i < 3; ++i) REQUIRE(transport.send(post(server.url(), body)).status == 200);
-    CHECK(watch.elapsed() < 1s);  // asking would take a second a request, as this server does not answer
     for (const auto& seen : server.requests()) {
         CHECK(body_of(seen) == body);
         CHECK(seen.find("Expect") == seen.npos);
@@ -166,7 +164,7 @@ TEST_CASE("row 13: a body is cut after 64 KiB, and the next request goes over a 
             CHECK(response.status == 503);
             CHECK(response.header("Retry-After") != nullptr);
             CHECK(response.body.size() == 64 * 1024);
-            CHECK(watch.elapsed() < 2s);
+            CHECK(watch.elapsed() < candor::testing::slack);
             CHECK(server.connections() == i);
         }
     }
@@ -192,8 +190,9 @@ TEST_CASE("the parts of a request do not wait for each other") {
     socket_server server{behaviours::answer()};
     httplib_transport transport;
     const candor::testing::stopwatch watch;
-    for (int i = 0; i < 50; ++i) CHECK(transport.send(post(server.url())).status == 200);
-    CHECK(watch.elapsed() < 1s);  // without TCP_NODELAY the body waits 40 ms for the head to be acknowledged
+    for (int i = 0; i < 300; ++i) CHECK(transport.send(post(server.url())).status == 200);
+    // Without TCP_NODELAY each body waits 40 ms for its head to be acknowledged.
+    CHECK(watch.elapsed() < candor::testing::slack);
 }
 
 TEST_CASE("a connection that the server closed between requests is opened again") {

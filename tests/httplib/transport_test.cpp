@@ -24,14 +24,13 @@ using candor::testing::fixed_resolver;
 using candor::testing::hanging_resolver;
 using candor::testing::post;
 using candor::testing::post_within;
+using candor::testing::slack;
 using candor::testing::socket_server;
 using candor::testing::stopwatch;
 namespace behaviours = candor::testing::behaviours;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr auto cancel_limit = 250ms;  // promised are 50 ms; the rest is for sanitizers on a busy machine
 
 using table_transport = candor::basic_httplib_transport<fixed_resolver>;
 using hanging_transport = candor::basic_httplib_transport<hanging_resolver>;
@@ -99,7 +98,7 @@ TEST_CASE("row 2: a refused connection is unreachable, at once") {
     CHECK(response.error == transport_error::unreachable);
     CHECK(response.status == 0);
     CHECK(response.message.find("127.0.0.1:" + std::to_string(nobody.port())) != std::string::npos);
-    CHECK(watch.elapsed() < 1s);
+    CHECK(watch.elapsed() < slack);
 }
 
 TEST_CASE("a name that does not resolve is unreachable, and the message says why") {
@@ -142,7 +141,7 @@ TEST_CASE("an address that does not answer leaves its share of the connect timeo
     const stopwatch watch;
     CHECK(transport.send(request).error == transport_error::unreachable);
     CHECK(watch.elapsed() >= 190ms);
-    CHECK(watch.elapsed() < 2s);
+    CHECK(watch.elapsed() < slack);
 }
 
 TEST_CASE(
@@ -156,7 +155,7 @@ TEST_CASE(
         const auto response = transport.send(request);
         CHECK(response.error == transport_error::timeout);
         CHECK(watch.elapsed() >= 100ms);
-        CHECK(watch.elapsed() < 1s);
+        CHECK(watch.elapsed() < slack);
     }
     CHECK(names.calls() == 1);
     names.release();
@@ -167,7 +166,7 @@ TEST_CASE("the deadline of the whole exchange holds for the name as well") {
     hanging_transport transport{names};
     const stopwatch watch;
     CHECK(transport.send(post_within(100ms, "http://plane.example/")).error == transport_error::timeout);
-    CHECK(watch.elapsed() < 1s);
+    CHECK(watch.elapsed() < slack);
     names.release();
 }
 
@@ -179,7 +178,7 @@ TEST_CASE("row 3: a connection that nobody accepts is given up at the connect de
     const stopwatch watch;
     CHECK(transport.send(request).error == transport_error::timeout);
     CHECK(watch.elapsed() >= 190ms);
-    CHECK(watch.elapsed() < 1s);
+    CHECK(watch.elapsed() < slack);
 }
 
 TEST_CASE("row 3: the deadline of the whole exchange holds whatever the server does") {
@@ -213,7 +212,7 @@ TEST_CASE("row 3: the deadline of the whole exchange holds whatever the server d
         const auto response = transport.send(post_within(200ms, server.url(), e.body));
         CHECK(response.error == transport_error::timeout);
         CHECK(watch.elapsed() >= 190ms);
-        CHECK(watch.elapsed() < 1s);
+        CHECK(watch.elapsed() < slack);
     }
 }
 
@@ -226,7 +225,7 @@ TEST_CASE("a deadline is kept on a connection that has been used, after one that
     CHECK(transport.send(post_within(1h, server.url())).status == 200);
     const stopwatch watch;
     CHECK(transport.send(post_within(150ms, server.url())).error == transport_error::timeout);
-    CHECK(watch.elapsed() < 1s);
+    CHECK(watch.elapsed() < slack);
     CHECK(server.connections() == 1);
 }
 
@@ -283,7 +282,7 @@ TEST_CASE("cancel() ends a wait for a name") {
     const auto [response, delay] =
         cancel_when(transport, post("http://plane.example/"), [&] { return names.wait_for_calls(1); });
     CHECK(response.error == transport_error::cancelled);
-    CHECK(delay < cancel_limit);
+    CHECK(delay < slack);
     names.release();
 }
 
@@ -293,7 +292,7 @@ TEST_CASE("cancel() ends a pending connect") {
     const auto [response, delay] =
         cancel_when(transport, post(silent.url()), [&] { return wait_for_pending_connect(silent.port()); });
     CHECK(response.error == transport_error::cancelled);
-    CHECK(delay < cancel_limit);
+    CHECK(delay < slack);
 }
 
 TEST_CASE("row 3: cancel() ends a wait for an answer, and one that drips in") {
@@ -304,7 +303,7 @@ TEST_CASE("row 3: cancel() ends a wait for an answer, and one that drips in") {
         const auto [response, delay] =
             cancel_when(transport, post(server.url()), [&] { return server.wait_for_requests(1); });
         CHECK(response.error == transport_error::cancelled);
-        CHECK(delay < cancel_limit);
+        CHECK(delay < slack);
     }
 }
 
@@ -317,7 +316,7 @@ TEST_CASE("cancel() ends the sending of a body that nobody reads, without a SIGP
     const auto [response, delay] = cancel_when(transport, post(server.url(), std::string(64 * 1024 * 1024, 'x')),
                                                [&] { return server.wait_for_connections(1); });
     CHECK(response.error == transport_error::cancelled);
-    CHECK(delay < cancel_limit);
+    CHECK(delay < slack);
 }
 
 TEST_CASE("cancel() ends a wait for another thread's exchange with the same server") {
@@ -331,13 +330,14 @@ TEST_CASE("cancel() ends a wait for another thread's exchange with the same serv
         cancel_when(transport, post(server.url()), [&] { return server.wait_for_requests(1); });
     CHECK(response.error == transport_error::cancelled);
     CHECK(waiting.get().error == transport_error::cancelled);
-    CHECK(delay < cancel_limit);
+    CHECK(delay < slack);
     CHECK(server.connections() == 1);
 }
 
 TEST_CASE("cancel() works at any moment of an exchange, from any thread, and is final") {
     socket_server server{behaviours::answer()};
     const candor::testing::full_backlog silent;
+    std::vector<std::chrono::milliseconds> delays;
     for (int round = 0; round < 400; ++round) {
         const std::string url = round < 200 ? server.url() : silent.url();
         httplib_transport transport;
@@ -351,10 +351,13 @@ TEST_CASE("cancel() works at any moment of an exchange, from any thread, and is 
         const stopwatch watch;
         transport.cancel();
         const auto response = sending.get();
-        CHECK(watch.elapsed() < cancel_limit);
+        delays.push_back(watch.elapsed());
+        CHECK(delays.back() < slack);
         CHECK((response.status == 200) != (response.error == transport_error::cancelled));
         CHECK(transport.send(post(server.url())).error == transport_error::cancelled);
     }
+    std::nth_element(delays.begin(), delays.begin() + 200, delays.end());
+    CHECK(delays[200] <= 50ms);  // as promised, but for what a busy machine adds
 }
 
 TEST_CASE("after cancel() nothing is sent") {
@@ -373,7 +376,7 @@ TEST_CASE("a request that waits for its turn until its deadline times out") {
     REQUIRE(server.wait_for_requests(1));
     const stopwatch watch;
     CHECK(transport.send(post_within(100ms, server.url())).error == transport_error::timeout);
-    CHECK(watch.elapsed() < 1s);
+    CHECK(watch.elapsed() < slack);
     transport.cancel();
     CHECK(first.get().error == transport_error::cancelled);
 }

@@ -46,6 +46,7 @@ using candor::testing::closed_port;
 using candor::testing::fixed_resolver;
 using candor::testing::in_own_namespaces;
 using candor::testing::manual_clock;
+using candor::testing::slack;
 using candor::testing::socket_server;
 using candor::testing::stopwatch;
 using candor::tests::machine;
@@ -53,9 +54,6 @@ using candor::tests::noted;
 using nlohmann::json;
 namespace behaviours = candor::testing::behaviours;
 namespace rs = candor::rudderstack;
-
-/// What scheduling may add on a busy machine, sanitizers included.
-constexpr auto slack = 2s;
 
 const std::string ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
 
@@ -89,7 +87,9 @@ TEST_CASE(
                   if (is_there &&
                       ::bind(silent.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
                       return "cannot bind";
-                  candor::telemetry t{m.options("http://plane.example")};
+                  auto options = m.options("http://plane.example");
+                  options.delivery.connect_timeout = 1min;
+                  candor::telemetry t{options};
                   if (t.track(noted{}) != admission::accepted) return "not accepted";
                   static_cast<void>(t.flush(0ms));
                   pollfd asked{silent.get(), POLLIN, 0};
@@ -158,11 +158,13 @@ TEST_CASE(
                   if (std::system(command) != 0) return command;
               candor::httplib_transport transport;
               auto request = candor::testing::post("http://192.0.2.1/");
-              request.connect_timeout = 200ms;
+              request.connect_timeout = 200ms;  // of 20 s for all
               const stopwatch connecting;
               if (transport.send(request).error != candor::transport_error::timeout) return "no timeout";
               if (connecting.elapsed() > 200ms + slack) return "connects for too long";
-              candor::telemetry t{m.options("http://192.0.2.1")};
+              auto options = m.options("http://192.0.2.1");
+              options.delivery.connect_timeout = 1min;
+              candor::telemetry t{options};
               t.track(noted{});
               const stopwatch ending;
               t.shutdown();

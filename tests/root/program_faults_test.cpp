@@ -38,15 +38,13 @@ using candor::admission;
 using candor::drop_reason;
 using candor::examples::data_plane;
 using candor::testing::closed_port;
+using candor::testing::slack;
 using candor::testing::socket_server;
 using candor::testing::stopwatch;
 using candor::tests::machine;
 using candor::tests::noted;
 using nlohmann::json;
 namespace behaviours = candor::testing::behaviours;
-
-/// What scheduling may add on a busy machine, sanitizers included.
-constexpr auto slack = 2s;
 
 std::vector<std::string> notes(const data_plane& server) {
     std::vector<std::string> out;

@@ -2,6 +2,7 @@
 
 #ifndef _WIN32
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -26,6 +27,7 @@
 #endif
 
 #include <support/child_process.hpp>
+#include <support/stopwatch.hpp>
 
 #include "crashing.hpp"
 
@@ -39,6 +41,7 @@ using namespace candor::sentry;
 using namespace crashing;
 
 TEST_CASE("a fault ends the process as it does without candor, and leaves one record with its place") {
+    auto quickest = std::chrono::milliseconds::max();
     for (const failure& one : failures) {
         const int signal = one.signal;
         const auto function = one.function;
@@ -54,7 +57,8 @@ TEST_CASE("a fault ends the process as it does without candor, and leaves one re
             return 0;
         });
         CHECK(end.signal() == signal);
-        CHECK(end.took < 1s);
+        CHECK(end.took < candor::testing::slack);
+        quickest = std::min(quickest, end.took);
         const auto record = place.recover_one();
         CHECK(record.signal == signal);
         CHECK(record.event_id.to_string() == end.said);
@@ -82,6 +86,7 @@ TEST_CASE("a fault ends the process as it does without candor, and leaves one re
             CHECK(record.code == SEGV_MAPERR);
         }
     }
+    CHECK(quickest < 1s);  // nothing in the handler waits; a busy machine may add to some
 }
 
 TEST_CASE("a signal that is sent ends the process and leaves one record") {
@@ -209,7 +214,7 @@ TEST_CASE("a stack overflow is recorded") {
 #endif
     });
     CHECK(end.signal() == SIGSEGV);
-    CHECK(end.took < 1s);
+    CHECK(end.took < candor::testing::slack);
     const auto record = place.recover_one();
     CHECK(record.signal == SIGSEGV);
     CHECK(record.complete);
@@ -294,7 +299,7 @@ TEST_CASE("of two threads that crash at once one is recorded, and the process di
             one.join();
             other.join();
         });
-        CHECK(end.took < 1s);
+        CHECK(end.took < candor::testing::slack);
         const auto record = place.recover_one();
         CHECK(record.complete);
         CHECK(record.signal == end.signal());
@@ -314,7 +319,7 @@ TEST_CASE("a crash during the crash leaves what was written, and the first signa
         return 0;
     });
     CHECK(end.signal() == SIGILL);
-    CHECK(end.took < 1s);
+    CHECK(end.took < candor::testing::slack);
     const auto record = place.recover_one();
     CHECK(record.signal == SIGILL);
     CHECK(is_in(record.instruction, &do_what_is_none));
@@ -334,7 +339,7 @@ TEST_CASE("a crash with a broken stack is recorded") {
                 : "memory");
     });
     CHECK(end.signal() == SIGSEGV);
-    CHECK(end.took < 1s);
+    CHECK(end.took < candor::testing::slack);
     const auto record = place.recover_one();
     CHECK(record.signal == SIGSEGV);
     CHECK(record.instruction != 0);
@@ -358,7 +363,7 @@ TEST_CASE("more crashes during the crash leave what was written, and the first s
         return 0;
     });
     CHECK(end.signal() == SIGILL);
-    CHECK(end.took < 1s);
+    CHECK(end.took < candor::testing::slack);
     const auto record = place.recover_one();
     CHECK(record.signal == SIGILL);
     CHECK(record.frames == std::vector<std::uint64_t>{record.instruction});

@@ -65,7 +65,7 @@ public:
         return said_;
     }
 
-    /// Waits for its end; kills it after 20 seconds.
+    /// Waits for its end; kills it after a minute.
     child_end wait() {
         while (read_some()) {
         }
@@ -93,7 +93,7 @@ private:
     }
 
     bool read_some() {
-        const auto left = begin_ + std::chrono::seconds{20} - std::chrono::steady_clock::now();
+        const auto left = begin_ + std::chrono::minutes{1} - std::chrono::steady_clock::now();
         pollfd end{output_, POLLIN, 0};
         std::array<char, 4096> block{};
         if (left.count() < 0 ||

@@ -18,6 +18,8 @@
 #include <candor/policy/http.hpp>
 #include <candor/testing.hpp>
 
+#include <support/stopwatch.hpp>
+
 /// What tests of the httplib transport share.
 namespace candor::testing {
 
@@ -26,8 +28,8 @@ inline http_request post(std::string url, std::string body = "{}") {
     return {.url = std::move(url),
             .headers = {{"Content-Type", "application/json"}},
             .body = std::move(body),
-            .connect_timeout = std::chrono::seconds{5},
-            .timeout = std::chrono::seconds{10}};
+            .connect_timeout = std::chrono::seconds{10},
+            .timeout = std::chrono::seconds{20}};
 }
 
 /// The same with this deadline for the whole exchange.
@@ -36,16 +38,6 @@ inline http_request post_within(std::chrono::milliseconds timeout, std::string u
     out.timeout = timeout;
     return out;
 }
-
-class stopwatch {
-public:
-    [[nodiscard]] std::chrono::milliseconds elapsed() const {
-        return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start_);
-    }
-
-private:
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 /// What a cancelled exchange answered, and how long after `cancel()`.
 struct cancelled_exchange {

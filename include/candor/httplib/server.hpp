@@ -50,7 +50,7 @@ public:
     void stop() noexcept {
         const std::lock_guard one_at_a_time{stopping_};
         if (!acceptor_.joinable()) return;
-        stop_.raise(grace);
+        stop_.raise(options_.stop_timeout);
         acceptor_.join();
         std::unique_lock lock{mutex_};
         changed_.wait(lock, [&] { return connections_.empty(); });
@@ -58,9 +58,7 @@ public:
     }
 
 private:
-    static constexpr std::chrono::milliseconds grace{500};  ///< for what has come when we stop
-    static constexpr std::chrono::milliseconds farewell{
-        1000};                                            ///< for a client that still sends when it has its answer
+    static constexpr std::chrono::seconds farewell{1};    ///< for a client that still sends when it has its answer
     static constexpr std::size_t extra_connections = 16;  ///< beyond the limit, to be told so
 
     enum class state { idle, busy, evicted };
@@ -83,6 +81,7 @@ private:
         detail::check_positive("max_connections", options.max_connections);
         detail::check_positive("request_timeout", options.request_timeout);
         detail::check_positive("idle_timeout", options.idle_timeout);
+        detail::check_positive("stop_timeout", options.stop_timeout);
         return options;
     }
 
@@ -148,9 +147,10 @@ private:
     }
 
     void serve(connection& mine) noexcept {
-        const auto idle_timeout = mine.is_extra ? farewell : options_.idle_timeout;
-        const auto request_timeout =
-            mine.is_extra ? std::min(farewell, options_.request_timeout) : options_.request_timeout;
+        const auto idle_timeout = mine.is_extra ? std::chrono::milliseconds{farewell} : options_.idle_timeout;
+        const auto request_timeout = mine.is_extra
+                                         ? std::min<std::chrono::milliseconds>(farewell, options_.request_timeout)
+                                         : options_.request_timeout;
         auto result = detail::request_engine::outcome::kept;
         while (result == detail::request_engine::outcome::kept && mine.stream.await_request(in(idle_timeout)) &&
                turn(mine, state::busy)) {

@@ -60,6 +60,7 @@ struct server_options {
     std::size_t max_connections = 256;                  ///< at once
     std::chrono::milliseconds request_timeout{10'000};  ///< from the first byte of a request to the last of its answer
     std::chrono::milliseconds idle_timeout{60'000};     ///< of a connection without a request
+    std::chrono::milliseconds stop_timeout{500};        ///< for what has come when the server stops
 };
 
 /// A server that gives each request to a service.
@@ -69,8 +70,8 @@ struct server_options {
 ///    the server.
 /// 2. `port()` is the port it listens on.
 /// 3. `stop()` takes no further request; what has been received whole is still given to the service, and nothing is
-///    once it has returned. That takes at most a second, and the time that the service takes for a request. May be
-///    called more than once, but not by the service. The destructor stops as well.
+///    once it has returned. That takes at most `stop_timeout` and half a second, and the time that the service takes
+///    for a request. May be called more than once, but not by the service. The destructor stops as well.
 /// 4. Nothing a client does blocks another, makes memory grow without bound or gets out as an exception.
 template <class S>
 concept server = std::constructible_from<S, const server_options&, http_service&> && requires(S& s, const S& c) {
