@@ -3899,7 +3899,22 @@ constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
 constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
 constexpr bool is_letter(char c) noexcept { return is_upper(c) || is_lower(c); }
-constexpr bool is_alphanumeric(char c) noexcept { return is_letter(c) || is_digit(c); }
+
+/// A predicate of bytes as a table: one look, where a loop over a text would compare each byte with many.
+class byte_set {
+public:
+    template <class Predicate>
+    constexpr explicit byte_set(Predicate holds) {
+        for (unsigned i = 0; i < is_in_.size(); ++i) is_in_[i] = holds(static_cast<char>(i));
+    }
+    constexpr bool operator()(char c) const noexcept { return is_in_[static_cast<unsigned char>(c)]; }
+
+private:
+    std::array<bool, 256> is_in_{};
+};
+
+inline constexpr byte_set alphanumeric_bytes{[](char c) { return is_letter(c) || is_digit(c); }};
+constexpr bool is_alphanumeric(char c) noexcept { return alphanumeric_bytes(c); }
 constexpr bool is_beyond_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
 constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -3913,8 +3928,8 @@ constexpr int hex_value(char c) noexcept {
 
 /// Whether two texts are equal but for the case of ASCII letters.
 constexpr bool equals_folded(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char c, char d) { return to_lower(c) == to_lower(d); });
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](char c, char d) { return to_lower(c) == to_lower(d); });
 }
 
 /// Where the first byte from `begin` on stands that `holds` does not hold of; else the text's end.
@@ -3941,13 +3956,22 @@ struct text_range {
     finding kind;
 };
 
+/// What a redaction leaves.
+inline constexpr std::string_view redacted_mark = "[redacted]";
+
 /// What was found in a text, by one search after another, from left to right in the end.
 class text_ranges {
 public:
+    /// Knows nothing of the text.
+    text_ranges() = default;
+
+    /// What has been redacted before is no find: a text that was redacted costs no list.
+    explicit text_ranges(std::string_view text) : text_{text} { all_.reserve(text.size() / 16); }
+
     /// Adds what one search finds: ranges in the order of their ends, all of one kind. Those that overlap or adjoin
     /// become one, so that the list stays short on `aaaa…`; but home directories never overlap, and each is a `~`.
     void add(std::size_t begin, std::size_t end, finding kind = finding::secret) {
-        if (begin >= end) return;
+        if (begin >= end || is_mark(begin, end)) return;
         if (kind != finding::home) {
             while (all_.size() > search_ && all_.back().begin >= begin) {
                 end = std::max(end, all_.back().end);
@@ -3967,6 +3991,18 @@ public:
         std::inplace_merge(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(search_), all_.end(), by_begin);
         search_ = all_.size();
     }
+
+    /// Adds what has been redacted before, which stays whole. The last search.
+    void add_marks() {
+        for (auto at = text_.find(redacted_mark); at != std::string_view::npos; at = text_.find(redacted_mark, at)) {
+            const auto begin = at;
+            at += redacted_mark.size();
+            all_.push_back({begin, at, finding::secret});
+        }
+        end_search();
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
 
     /// Calls `visit(range)` for each range, from left to right.
     template <class Visit>
@@ -3989,12 +4025,18 @@ public:
     }
 
 private:
+    [[nodiscard]] bool is_mark(std::size_t begin, std::size_t end) const noexcept {
+        return end - begin == redacted_mark.size() && end <= text_.size() &&
+               text_.compare(begin, end - begin, redacted_mark) == 0;
+    }
+
     /// Whether two ranges become one redaction: where they overlap, and where `[redacted]` follows another at once.
     static constexpr bool belongs(const text_range& whole, const text_range& next) noexcept {
         return next.begin < whole.end ||
                (next.begin == whole.end && whole.kind != finding::home && next.kind != finding::home);
     }
 
+    std::string_view text_;
     std::vector<text_range> all_;
     std::size_t search_ = 0;  ///< where what the present search has found begins
 };
@@ -4007,9 +4049,11 @@ private:
 namespace candor::detail::privacy {
 
 /// Where a URL in a text ends (RFC 3986, Appendix C).
-constexpr bool ends_url(char c) noexcept {
-    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
-}
+inline constexpr byte_set ends_url{
+    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>'; }};
+
+/// Where a URL's authority ends (RFC 3986, 3.2).
+inline constexpr byte_set ends_authority{[](char c) { return c == '/' || c == '?' || c == '#'; }};
 
 /// Whether an authority without `@` has something after its colon that is no port.
 inline bool has_password(std::string_view authority) noexcept {
@@ -4040,8 +4084,7 @@ inline void find_userinfo(std::string_view text, text_ranges& out, std::vector<s
         }
         if (last_at == std::string_view::npos || last_at < begin) continue;
         const auto rest = text.substr(begin, word_end - begin);
-        const auto authority =
-            rest.substr(0, skip_while(rest, 0, [](char c) { return c != '/' && c != '?' && c != '#'; }));
+        const auto authority = rest.substr(0, skip_while(rest, 0, [](char c) { return !ends_authority(c); }));
         const auto at = authority.rfind('@');
         if (at != std::string_view::npos) {
             add(begin, begin + at);
@@ -4246,8 +4289,10 @@ private:
 
     /// The scheme that an authorization names; empty where it names none.
     [[nodiscard]] std::string_view scheme_at(std::size_t begin) const noexcept {
-        for (const std::string_view scheme : {"basic", "bearer", "token", "apikey", "negotiate", "ntlm", "digest",
-                                              "hawk", "oauth", "mac", "signature", "aws4-hmac-sha256"}) {
+        static constexpr std::string_view schemes[] = {"basic",     "bearer", "token",     "apikey",
+                                                       "negotiate", "ntlm",   "digest",    "hawk",
+                                                       "oauth",     "mac",    "signature", "aws4-hmac-sha256"};
+        for (const auto scheme : schemes) {
             const auto end = begin + scheme.size();
             if (end < text_.size() && is_blank(text_[end]) && equals_folded(text_.substr(begin, scheme.size()), scheme))
                 return scheme;
@@ -4290,8 +4335,9 @@ private:
     }
 
     static bool is_harmless(std::string_view value) noexcept {
-        for (const std::string_view word :
-             {"true", "false", "null", "nullptr", "none", "nil", "yes", "no", "undefined"})
+        static constexpr std::string_view words[] = {"true", "false", "null", "nullptr",  "none",
+                                                     "nil",  "yes",   "no",   "undefined"};
+        for (const auto word : words)
             if (equals_folded(value, word)) return true;
         return std::all_of(value.begin(), value.end(), [](char c) { return c == '*'; });
     }
@@ -4457,21 +4503,38 @@ inline constexpr key_shape key_shapes[] = {
 
 inline constexpr std::string_view web_token_mark = "eyJ";  // `{"` in base64
 
-/// The first letters of all that `key_from` finds, and the second ones, but for credentials.
-struct key_letters {
-    std::array<bool, 256> first{};
-    std::array<bool, 256> second{};
-
-    constexpr key_letters() {
-        first['b'] = first['B'] = true;
+/// What `key_from` may find something at: letters that a key begins with, and which letters follow each of them.
+/// Credentials begin with a `b` and anything.
+class key_beginnings {
+public:
+    constexpr key_beginnings() {
         add(web_token_mark);
         for (const auto& shape : key_shapes) add(shape.mark);
+        for (const char first : {'b', 'B'}) {
+            first_[static_cast<unsigned char>(first)] = true;
+            for (auto& before : before_) before |= bit(first);
+        }
     }
+
+    [[nodiscard]] constexpr bool may_begin_with(char c) const noexcept { return first_[static_cast<unsigned char>(c)]; }
+    [[nodiscard]] constexpr bool may_begin_with(char c, char next) const noexcept {
+        return (before_[static_cast<unsigned char>(next)] & bit(c)) != 0;
+    }
+
+private:
     constexpr void add(std::string_view mark) {
-        first[static_cast<unsigned char>(mark[0])] = second[static_cast<unsigned char>(mark[1])] = true;
+        first_[static_cast<unsigned char>(mark[0])] = true;
+        before_[static_cast<unsigned char>(mark[1])] |= bit(mark[0]);
     }
+    /// One for each letter, whatever its case.
+    static constexpr std::uint32_t bit(char letter) noexcept {
+        return std::uint32_t{1} << (static_cast<unsigned char>(letter) & 31u);
+    }
+
+    std::array<bool, 256> first_{};
+    std::array<std::uint32_t, 256> before_{};  ///< the letters that this one may follow
 };
-inline constexpr key_letters known_letters{};
+inline constexpr key_beginnings known_beginnings{};
 
 /// Finds the keys of `key_shapes`, JSON Web Tokens, and what follows `Bearer` and `Basic` where it is no plain word.
 class key_search {
@@ -4492,13 +4555,12 @@ public:
 
 private:
     [[nodiscard]] std::size_t next_first_letter(std::size_t begin) const noexcept {
-        return skip_while(text_, begin, [](char c) { return !known_letters.first[static_cast<unsigned char>(c)]; });
+        return skip_while(text_, begin, [](char c) { return !known_beginnings.may_begin_with(c); });
     }
 
     /// Whether a first letter is worth a closer look: hardly ever in a text.
     [[nodiscard]] bool may_begin(std::size_t at) const noexcept {
-        if (at + 1 == text_.size()) return false;
-        return text_[at] == 'b' || text_[at] == 'B' || known_letters.second[static_cast<unsigned char>(text_[at + 1])];
+        return at + 1 < text_.size() && known_beginnings.may_begin_with(text_[at], text_[at + 1]);
     }
 
     /// Adds the key that begins at `begin`, and gives its end; `begin` where there is none. Looks only a bounded way
@@ -4544,12 +4606,13 @@ private:
     /// The credentials behind `Bearer` or `Basic`. These words stand in messages too: what follows must look like it.
     std::size_t credentials_from(std::size_t begin) {
         const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-        for (const std::string_view scheme : {"bearer", "basic"}) {
+        static constexpr std::string_view schemes[] = {"bearer", "basic"};
+        for (const auto scheme : schemes) {
             const auto blank = begin + scheme.size();
             if (!equals_folded(text_.substr(begin, scheme.size()), scheme)) continue;
             const auto at = skip_while(text_, blank, is_blank);
             if (at == blank) continue;
-            const bool is_basic = scheme == "basic";
+            const bool is_basic = scheme == schemes[1];
             const auto end = skip_while(text_, at, is_basic ? is_base64 : is_bearer);
             const auto value = text_.substr(at, end - at);
             if (is_basic ? !encodes_colon(value) : is_word(value)) return begin;
@@ -4956,7 +5019,7 @@ private:
     using pattern_search = detail::privacy::pattern_search;
     using finding = detail::privacy::finding;
 
-    static constexpr std::string_view mark = "[redacted]";
+    static constexpr std::string_view mark = detail::privacy::redacted_mark;
 
     static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
 
@@ -5000,8 +5063,10 @@ private:
     /// Makes `out` the text without what a single look at it finds. False, with `out` as it was, where that is the
     /// text.
     bool rewrite(std::string_view text, std::string& out) const {
-        text_ranges found;
+        text_ranges found{text};
         search(text, found);
+        if (found.empty()) return false;
+        found.add_marks();
         bool changes = false;
         std::size_t size = text.size();
         found.each_redaction([&](const detail::privacy::text_range& at) {
@@ -5023,7 +5088,6 @@ private:
 
     void search(std::string_view text, text_ranges& out) const {
         using namespace detail::privacy;
-        find_marks(text, out);
         if (patterns_) {
             find_patterns(
                 text, [](std::size_t place) { return place; }, out);
@@ -5038,13 +5102,6 @@ private:
         find_userinfo(text, out, userinfo_ends);
         find_query_values(text, out);
         find_mail_addresses(text, userinfo_ends, out);
-    }
-
-    /// What has been redacted before stays whole.
-    static void find_marks(std::string_view text, text_ranges& out) {
-        for (auto at = text.find(mark); at != std::string_view::npos; at = text.find(mark, at + mark.size()))
-            out.add(at, at + mark.size());
-        out.end_search();
     }
 
     /// `place` says where in the text a byte of `bytes` stands.

@@ -33,6 +33,8 @@ static_assert(hex_value('0') == 0 && hex_value('9') == 9 && hex_value('a') == 10
 static_assert(hex_value('g') == -1 && hex_value('/') == -1 && hex_value(':') == -1 && hex_value('\0') == -1);
 static_assert(to_lower('A') == 'a' && to_lower('Z') == 'z' && to_lower('@') == '@' && to_lower('[') == '[');
 static_assert(is_beyond_ascii('\x80') && is_beyond_ascii('\xff') && !is_beyond_ascii('\x7f'));
+static_assert(is_alphanumeric('0') && is_alphanumeric('z') && is_alphanumeric('A') && !is_alphanumeric('_'));
+static_assert(!is_alphanumeric('\0') && !is_alphanumeric('\xe9'));
 static_assert(equals_folded("BaSic", "basic") && !equals_folded("basic", "basi") && equals_folded("", ""));
 
 }  // namespace
@@ -101,6 +103,27 @@ TEST_CASE("a million finds that overlap take no memory") {
     text_ranges ranges;
     for (std::size_t i = 0; i < 1'000'000; ++i) ranges.add(i, i + 4);
     CHECK(all_of(ranges) == "0-1000003s ");
+}
+
+TEST_CASE("what has been redacted before is no find, but stays whole where there is one") {
+    constexpr std::string_view text = "a=[redacted][redacted]b";
+    text_ranges ranges{text};
+    ranges.add(2, 12);
+    ranges.add(12, 22, finding::name);
+    ranges.end_search();
+    CHECK(ranges.empty());
+    ranges.add(20, 23);
+    ranges.end_search();
+    CHECK_FALSE(ranges.empty());
+    ranges.add_marks();
+    CHECK(all_of(ranges) == "2-12s 12-22s 20-23s ");
+    CHECK(redactions_of(ranges) == "2-23s ");
+}
+
+TEST_CASE("a range beyond the text is a find") {
+    text_ranges ranges{"[redacted]"};
+    ranges.add(1, 11);
+    CHECK(all_of(ranges) == "1-11s ");
 }
 
 }  // namespace text_ranges_test

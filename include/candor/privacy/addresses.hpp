@@ -12,9 +12,11 @@
 namespace candor::detail::privacy {
 
 /// Where a URL in a text ends (RFC 3986, Appendix C).
-constexpr bool ends_url(char c) noexcept {
-    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>';
-}
+inline constexpr byte_set ends_url{
+    [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '"' || c == '<' || c == '>'; }};
+
+/// Where a URL's authority ends (RFC 3986, 3.2).
+inline constexpr byte_set ends_authority{[](char c) { return c == '/' || c == '?' || c == '#'; }};
 
 /// Whether an authority without `@` has something after its colon that is no port.
 inline bool has_password(std::string_view authority) noexcept {
@@ -45,8 +47,7 @@ inline void find_userinfo(std::string_view text, text_ranges& out, std::vector<s
         }
         if (last_at == std::string_view::npos || last_at < begin) continue;
         const auto rest = text.substr(begin, word_end - begin);
-        const auto authority =
-            rest.substr(0, skip_while(rest, 0, [](char c) { return c != '/' && c != '?' && c != '#'; }));
+        const auto authority = rest.substr(0, skip_while(rest, 0, [](char c) { return !ends_authority(c); }));
         const auto at = authority.rfind('@');
         if (at != std::string_view::npos) {
             add(begin, begin + at);

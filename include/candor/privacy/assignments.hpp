@@ -129,8 +129,10 @@ private:
 
     /// The scheme that an authorization names; empty where it names none.
     [[nodiscard]] std::string_view scheme_at(std::size_t begin) const noexcept {
-        for (const std::string_view scheme : {"basic", "bearer", "token", "apikey", "negotiate", "ntlm", "digest",
-                                              "hawk", "oauth", "mac", "signature", "aws4-hmac-sha256"}) {
+        static constexpr std::string_view schemes[] = {"basic",     "bearer", "token",     "apikey",
+                                                       "negotiate", "ntlm",   "digest",    "hawk",
+                                                       "oauth",     "mac",    "signature", "aws4-hmac-sha256"};
+        for (const auto scheme : schemes) {
             const auto end = begin + scheme.size();
             if (end < text_.size() && is_blank(text_[end]) && equals_folded(text_.substr(begin, scheme.size()), scheme))
                 return scheme;
@@ -173,8 +175,9 @@ private:
     }
 
     static bool is_harmless(std::string_view value) noexcept {
-        for (const std::string_view word :
-             {"true", "false", "null", "nullptr", "none", "nil", "yes", "no", "undefined"})
+        static constexpr std::string_view words[] = {"true", "false", "null", "nullptr",  "none",
+                                                     "nil",  "yes",   "no",   "undefined"};
+        for (const auto word : words)
             if (equals_folded(value, word)) return true;
         return std::all_of(value.begin(), value.end(), [](char c) { return c == '*'; });
     }

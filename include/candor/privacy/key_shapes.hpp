@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include <candor/privacy/encoded_forms.hpp>
@@ -61,21 +62,38 @@ inline constexpr key_shape key_shapes[] = {
 
 inline constexpr std::string_view web_token_mark = "eyJ";  // `{"` in base64
 
-/// The first letters of all that `key_from` finds, and the second ones, but for credentials.
-struct key_letters {
-    std::array<bool, 256> first{};
-    std::array<bool, 256> second{};
-
-    constexpr key_letters() {
-        first['b'] = first['B'] = true;
+/// What `key_from` may find something at: letters that a key begins with, and which letters follow each of them.
+/// Credentials begin with a `b` and anything.
+class key_beginnings {
+public:
+    constexpr key_beginnings() {
         add(web_token_mark);
         for (const auto& shape : key_shapes) add(shape.mark);
+        for (const char first : {'b', 'B'}) {
+            first_[static_cast<unsigned char>(first)] = true;
+            for (auto& before : before_) before |= bit(first);
+        }
     }
+
+    [[nodiscard]] constexpr bool may_begin_with(char c) const noexcept { return first_[static_cast<unsigned char>(c)]; }
+    [[nodiscard]] constexpr bool may_begin_with(char c, char next) const noexcept {
+        return (before_[static_cast<unsigned char>(next)] & bit(c)) != 0;
+    }
+
+private:
     constexpr void add(std::string_view mark) {
-        first[static_cast<unsigned char>(mark[0])] = second[static_cast<unsigned char>(mark[1])] = true;
+        first_[static_cast<unsigned char>(mark[0])] = true;
+        before_[static_cast<unsigned char>(mark[1])] |= bit(mark[0]);
     }
+    /// One for each letter, whatever its case.
+    static constexpr std::uint32_t bit(char letter) noexcept {
+        return std::uint32_t{1} << (static_cast<unsigned char>(letter) & 31u);
+    }
+
+    std::array<bool, 256> first_{};
+    std::array<std::uint32_t, 256> before_{};  ///< the letters that this one may follow
 };
-inline constexpr key_letters known_letters{};
+inline constexpr key_beginnings known_beginnings{};
 
 /// Finds the keys of `key_shapes`, JSON Web Tokens, and what follows `Bearer` and `Basic` where it is no plain word.
 class key_search {
@@ -96,13 +114,12 @@ public:
 
 private:
     [[nodiscard]] std::size_t next_first_letter(std::size_t begin) const noexcept {
-        return skip_while(text_, begin, [](char c) { return !known_letters.first[static_cast<unsigned char>(c)]; });
+        return skip_while(text_, begin, [](char c) { return !known_beginnings.may_begin_with(c); });
     }
 
     /// Whether a first letter is worth a closer look: hardly ever in a text.
     [[nodiscard]] bool may_begin(std::size_t at) const noexcept {
-        if (at + 1 == text_.size()) return false;
-        return text_[at] == 'b' || text_[at] == 'B' || known_letters.second[static_cast<unsigned char>(text_[at + 1])];
+        return at + 1 < text_.size() && known_beginnings.may_begin_with(text_[at], text_[at + 1]);
     }
 
     /// Adds the key that begins at `begin`, and gives its end; `begin` where there is none. Looks only a bounded way
@@ -148,12 +165,13 @@ private:
     /// The credentials behind `Bearer` or `Basic`. These words stand in messages too: what follows must look like it.
     std::size_t credentials_from(std::size_t begin) {
         const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-        for (const std::string_view scheme : {"bearer", "basic"}) {
+        static constexpr std::string_view schemes[] = {"bearer", "basic"};
+        for (const auto scheme : schemes) {
             const auto blank = begin + scheme.size();
             if (!equals_folded(text_.substr(begin, scheme.size()), scheme)) continue;
             const auto at = skip_while(text_, blank, is_blank);
             if (at == blank) continue;
-            const bool is_basic = scheme == "basic";
+            const bool is_basic = scheme == schemes[1];
             const auto end = skip_while(text_, at, is_basic ? is_base64 : is_bearer);
             const auto value = text_.substr(at, end - at);
             if (is_basic ? !encodes_colon(value) : is_word(value)) return begin;

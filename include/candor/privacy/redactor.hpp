@@ -92,7 +92,7 @@ private:
     using pattern_search = detail::privacy::pattern_search;
     using finding = detail::privacy::finding;
 
-    static constexpr std::string_view mark = "[redacted]";
+    static constexpr std::string_view mark = detail::privacy::redacted_mark;
 
     static constexpr bool is_separator(char c) noexcept { return c == '/' || c == '\\'; }
 
@@ -136,8 +136,10 @@ private:
     /// Makes `out` the text without what a single look at it finds. False, with `out` as it was, where that is the
     /// text.
     bool rewrite(std::string_view text, std::string& out) const {
-        text_ranges found;
+        text_ranges found{text};
         search(text, found);
+        if (found.empty()) return false;
+        found.add_marks();
         bool changes = false;
         std::size_t size = text.size();
         found.each_redaction([&](const detail::privacy::text_range& at) {
@@ -159,7 +161,6 @@ private:
 
     void search(std::string_view text, text_ranges& out) const {
         using namespace detail::privacy;
-        find_marks(text, out);
         if (patterns_) {
             find_patterns(
                 text, [](std::size_t place) { return place; }, out);
@@ -174,13 +175,6 @@ private:
         find_userinfo(text, out, userinfo_ends);
         find_query_values(text, out);
         find_mail_addresses(text, userinfo_ends, out);
-    }
-
-    /// What has been redacted before stays whole.
-    static void find_marks(std::string_view text, text_ranges& out) {
-        for (auto at = text.find(mark); at != std::string_view::npos; at = text.find(mark, at + mark.size()))
-            out.add(at, at + mark.size());
-        out.end_search();
     }
 
     /// `place` says where in the text a byte of `bytes` stands.

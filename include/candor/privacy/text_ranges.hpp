@@ -2,6 +2,7 @@
 #define CANDOR_PRIVACY_TEXT_RANGES_HPP
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,22 @@ constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
 constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
 constexpr bool is_letter(char c) noexcept { return is_upper(c) || is_lower(c); }
-constexpr bool is_alphanumeric(char c) noexcept { return is_letter(c) || is_digit(c); }
+
+/// A predicate of bytes as a table: one look, where a loop over a text would compare each byte with many.
+class byte_set {
+public:
+    template <class Predicate>
+    constexpr explicit byte_set(Predicate holds) {
+        for (unsigned i = 0; i < is_in_.size(); ++i) is_in_[i] = holds(static_cast<char>(i));
+    }
+    constexpr bool operator()(char c) const noexcept { return is_in_[static_cast<unsigned char>(c)]; }
+
+private:
+    std::array<bool, 256> is_in_{};
+};
+
+inline constexpr byte_set alphanumeric_bytes{[](char c) { return is_letter(c) || is_digit(c); }};
+constexpr bool is_alphanumeric(char c) noexcept { return alphanumeric_bytes(c); }
 constexpr bool is_beyond_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
 constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -27,8 +43,8 @@ constexpr int hex_value(char c) noexcept {
 
 /// Whether two texts are equal but for the case of ASCII letters.
 constexpr bool equals_folded(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char c, char d) { return to_lower(c) == to_lower(d); });
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](char c, char d) { return to_lower(c) == to_lower(d); });
 }
 
 /// Where the first byte from `begin` on stands that `holds` does not hold of; else the text's end.
@@ -55,13 +71,22 @@ struct text_range {
     finding kind;
 };
 
+/// What a redaction leaves.
+inline constexpr std::string_view redacted_mark = "[redacted]";
+
 /// What was found in a text, by one search after another, from left to right in the end.
 class text_ranges {
 public:
+    /// Knows nothing of the text.
+    text_ranges() = default;
+
+    /// What has been redacted before is no find: a text that was redacted costs no list.
+    explicit text_ranges(std::string_view text) : text_{text} { all_.reserve(text.size() / 16); }
+
     /// Adds what one search finds: ranges in the order of their ends, all of one kind. Those that overlap or adjoin
     /// become one, so that the list stays short on `aaaa…`; but home directories never overlap, and each is a `~`.
     void add(std::size_t begin, std::size_t end, finding kind = finding::secret) {
-        if (begin >= end) return;
+        if (begin >= end || is_mark(begin, end)) return;
         if (kind != finding::home) {
             while (all_.size() > search_ && all_.back().begin >= begin) {
                 end = std::max(end, all_.back().end);
@@ -81,6 +106,18 @@ public:
         std::inplace_merge(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(search_), all_.end(), by_begin);
         search_ = all_.size();
     }
+
+    /// Adds what has been redacted before, which stays whole. The last search.
+    void add_marks() {
+        for (auto at = text_.find(redacted_mark); at != std::string_view::npos; at = text_.find(redacted_mark, at)) {
+            const auto begin = at;
+            at += redacted_mark.size();
+            all_.push_back({begin, at, finding::secret});
+        }
+        end_search();
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return all_.empty(); }
 
     /// Calls `visit(range)` for each range, from left to right.
     template <class Visit>
@@ -103,12 +140,18 @@ public:
     }
 
 private:
+    [[nodiscard]] bool is_mark(std::size_t begin, std::size_t end) const noexcept {
+        return end - begin == redacted_mark.size() && end <= text_.size() &&
+               text_.compare(begin, end - begin, redacted_mark) == 0;
+    }
+
     /// Whether two ranges become one redaction: where they overlap, and where `[redacted]` follows another at once.
     static constexpr bool belongs(const text_range& whole, const text_range& next) noexcept {
         return next.begin < whole.end ||
                (next.begin == whole.end && whole.kind != finding::home && next.kind != finding::home);
     }
 
+    std::string_view text_;
     std::vector<text_range> all_;
     std::size_t search_ = 0;  ///< where what the present search has found begins
 };
