@@ -51,6 +51,7 @@ struct telemetry_options {
     bool capture_crashes = false;
     std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
     std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
+    /// Of events. Of errors, which travel one by one, only the spool, `on_attempt` and `dry_run`.
     delivery_options delivery{};
     /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
     diagnostic_sink diagnostics{};

@@ -86,6 +86,12 @@ spares "$sync"
 newcomer looking
 run 0 at_terminal telemetry status
 spares ""
+# shellcheck disable=SC2086  # a list of assignments without spaces
+env -i PATH="$PATH" HOME=/nonexistent $with "$programs/tally" telemetry status >piped
+# shellcheck disable=SC2086
+env -i PATH="$PATH" HOME=/nonexistent $with python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))' \
+    "$programs/tally" telemetry status </dev/null | tr -d '\r' >shown
+[ -s piped ] && cmp -s piped shown || fail "status says something else on a terminal"
 run 0 at_terminal --help
 spares ""
 
