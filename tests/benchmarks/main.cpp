@@ -20,7 +20,7 @@ struct target {
     const char* reference;  ///< the reference's benchmark; null where there is none
     const char* counter;    ///< empty: the time
     const char* unit;
-    double bound;
+    double bound;             ///< 0: none was set, what it takes is of interest
     bool is_least;            ///< else the bound is the most that is allowed
     double reference_figure;  ///< what the reference took where the bound was set; 0 where that is not known
 };
@@ -50,8 +50,8 @@ constexpr target targets[] = {
     {"OTLP point of JSON, nlohmann's accept", "otlp/json", "otlp/json/accept", "ns_per_point", "ns", 1920, false, 1600},
     {"growth over ten million OTLP points", "otlp/memory", "", "growth_MiB", "MiB", 1, false, 0},
     {"capture with 20 frames, median", "sentry/capture", "sentry/backtrace", "p50_ns", "ns", 10000, false, 0},
-    {"capture with an idle worker, median", "sentry/capture_with_idle_worker", "sentry/backtrace_and_wake", "p50_ns",
-     "ns", 10000, false, 0},
+    {"capture that wakes an idle worker", "sentry/capture_with_idle_worker", "sentry/backtrace_and_wake", "p50_ns",
+     "ns", 0, false, 0},
     {"installing the crash handler, median", "sentry/install", "sentry/backtrace", "p50_ns", "ns", 100000, false, 0},
     {"10,000 events stored at exit", "spool/exit", "", "ms_beyond_sync", "ms", 50, false, 0},
     {"start with 5 MiB in the spool", "spool/start", "spool/start/empty", "", "us", 1000, false, 0},
@@ -80,7 +80,13 @@ public:
             const auto found = median(t.benchmark + std::string{"/candor"}, t.counter);
             const auto reference = median(t.reference, t.counter);
             if (found == 0) continue;
-            std::printf("%-37s %s %7.0f %-3s %12.4g ", t.text, t.is_least ? ">=" : "<=", t.bound, t.unit, found);
+            std::printf("%-37s ", t.text);
+            if (t.bound > 0) {
+                std::printf("%s %7.0f ", t.is_least ? ">=" : "<=", t.bound);
+            } else {
+                std::printf("%10s ", "");
+            }
+            std::printf("%-3s %12.4g ", t.unit, found);
             if (reference > 0) {
                 std::printf("%12.4g %7.2f ", reference, found / reference);
             } else {
