@@ -4095,6 +4095,27 @@ inline void find_userinfo(std::string_view text, text_ranges& out, std::vector<s
     out.end_search();
 }
 
+/// Finds what stands before the network of an address as drivers of databases spell it, with no scheme before it:
+/// `user:password@tcp(127.0.0.1:3306)/shop`, `user@unix(/run/db.sock)/shop`.
+inline void find_driver_userinfo(std::string_view text, text_ranges& out) {
+    static constexpr std::string_view networks[] = {"tcp", "tcp4", "tcp6", "unix", "cloudsql"};
+    std::size_t done = 0;
+    for (auto at = text.find('@'); at != std::string_view::npos; at = text.find('@', at + 1)) {
+        const auto end = skip_while(text, at + 1, is_alphanumeric);
+        if (end == text.size() || text[end] != '(') continue;
+        if (std::find(std::begin(networks), std::end(networks), text.substr(at + 1, end - at - 1)) ==
+            std::end(networks))
+            continue;
+        const auto word = skip_back_while(text, at, done, [](char c) { return !ends_url(c); });
+        done = at + 1;
+        const auto before = text.substr(word, at - word);
+        if (before.find("://") != std::string_view::npos) continue;  // the user of a URL
+        const auto assigned = before.substr(0, before.find(':')).rfind('=');
+        out.add(assigned == std::string_view::npos ? word : word + assigned + 1, at);
+    }
+    out.end_search();
+}
+
 /// Finds the values in the query of a URL, and of one without scheme and host whose path has a `/`.
 inline void find_query_values(std::string_view text, text_ranges& out) {
     std::size_t done = 0;
@@ -4952,9 +4973,9 @@ namespace candor {
 
 /// Takes out of free text what must not leave the machine. Each of these becomes `[redacted]`:
 ///
-/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded
-///    and in base64;
-/// 2. the user part of URLs and the values of their queries;
+/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded,
+///    as in a form and in base64;
+/// 2. the user part of URLs and of the addresses of database drivers, and the values of queries;
 /// 3. what looks like a key of a well-known service, a JSON Web Token or a private key;
 /// 4. what is assigned to a name such as `password`, and what follows `Bearer` and `Basic`;
 /// 5. e-mail addresses;
@@ -5033,6 +5054,11 @@ private:
             patterns.add(secret);
             // One that has escapes itself may have been escaped again, or decoded.
             if (const auto decoded = percent_decoded(secret); decoded.size() >= shortest_secret) patterns.add(decoded);
+            if (secret.find(' ') != std::string::npos) {  // in a form, as `+`
+                auto of_form = secret;
+                std::replace(of_form.begin(), of_form.end(), ' ', '+');
+                patterns.add(of_form);
+            }
             if (secret.size() < shortest_in_base64) continue;
             each_base64_form(secret, [&](std::string_view form, unsigned before, unsigned after) {
                 patterns.add(form, before, after);
@@ -5100,6 +5126,7 @@ private:
         find_assignments(text, out);
         std::vector<std::size_t> userinfo_ends;
         find_userinfo(text, out, userinfo_ends);
+        find_driver_userinfo(text, out);
         find_query_values(text, out);
         find_mail_addresses(text, userinfo_ends, out);
     }

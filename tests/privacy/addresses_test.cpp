@@ -37,6 +37,21 @@ TEST_CASE("the places where user parts end are told, in order") {
     CHECK(ends == std::vector<std::size_t>{5, 17});
 }
 
+TEST_CASE("the user parts of a database driver's addresses are found") {
+    for (const auto& [text, expected] : table{
+             {"user:pass@tcp(127.0.0.1:3306)/shop", "#@tcp(127.0.0.1:3306)/shop"},
+             {"dial user:p@ss@x/w?rd@tcp6([::1]:3306)/: refused", "dial #@tcp6([::1]:3306)/: refused"},
+             {"root@unix(/run/mysqld.sock)/shop", "#@unix(/run/mysqld.sock)/shop"},
+             {"--dsn=user:a=b@cloudsql(project:db)/", "--dsn=#@cloudsql(project:db)/"},
+             {"\"u:p@tcp4(h)/\", \"v:q@tcp(h)/\"", "\"#@tcp4(h)/\", \"#@tcp(h)/\""},
+             {"u:p@tcp(a)/,v:q@tcp(b)/", "#@#@tcp(b)/"},
+         })
+        CHECK(marked(text, find_driver_userinfo) == expected);
+    for (const std::string_view text :
+         {"mysql://user:pass@tcp(h)/", "f@call(x)", "a@tcp", "@tcp(", "a@tcp7(x)", "@", ""})
+        CHECK(marked(text, find_driver_userinfo) == text);
+}
+
 TEST_CASE("the values of a URL's query are found, not its names") {
     for (const auto& [text, expected] : table{
              {"https://h/?a=b", "https://h/?a=#"},

@@ -106,6 +106,14 @@ TEST_CASE("registered secrets are taken out wherever they stand") {
         CHECK(r.redact(text) == redacted);
 }
 
+TEST_CASE("a secret with blanks is found in a form") {
+    const redactor r{{"correct horse & battery"}};
+    CHECK(r.redact("q=correct+horse+%26+battery") == "q=[redacted]");
+    CHECK(r.redact("q=Correct+Horse+&+Battery") == "q=[redacted]");
+    CHECK(r.redact("q=correct%20horse%20%26%20battery") == "q=[redacted]");
+    CHECK(r.redact("correct+horse") == "correct+horse");
+}
+
 TEST_CASE("a secret is found in either case and in percent escapes, some or all of it, escaped once or more") {
     for (const auto& secret : of_each_kind) {
         CAPTURE(secret);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +55,27 @@ inline void find_userinfo(std::string_view text, text_ranges& out, std::vector<s
         } else if (has_password(authority)) {
             add(begin, last_at);
         }
+    }
+    out.end_search();
+}
+
+/// Finds what stands before the network of an address as drivers of databases spell it, with no scheme before it:
+/// `user:password@tcp(127.0.0.1:3306)/shop`, `user@unix(/run/db.sock)/shop`.
+inline void find_driver_userinfo(std::string_view text, text_ranges& out) {
+    static constexpr std::string_view networks[] = {"tcp", "tcp4", "tcp6", "unix", "cloudsql"};
+    std::size_t done = 0;
+    for (auto at = text.find('@'); at != std::string_view::npos; at = text.find('@', at + 1)) {
+        const auto end = skip_while(text, at + 1, is_alphanumeric);
+        if (end == text.size() || text[end] != '(') continue;
+        if (std::find(std::begin(networks), std::end(networks), text.substr(at + 1, end - at - 1)) ==
+            std::end(networks))
+            continue;
+        const auto word = skip_back_while(text, at, done, [](char c) { return !ends_url(c); });
+        done = at + 1;
+        const auto before = text.substr(word, at - word);
+        if (before.find("://") != std::string_view::npos) continue;  // the user of a URL
+        const auto assigned = before.substr(0, before.find(':')).rfind('=');
+        out.add(assigned == std::string_view::npos ? word : word + assigned + 1, at);
     }
     out.end_search();
 }

@@ -25,9 +25,9 @@ namespace candor {
 
 /// Takes out of free text what must not leave the machine. Each of these becomes `[redacted]`:
 ///
-/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded
-///    and in base64;
-/// 2. the user part of URLs and the values of their queries;
+/// 1. the secrets that the program registered and those in the environment, in upper and lower case, percent-encoded,
+///    as in a form and in base64;
+/// 2. the user part of URLs and of the addresses of database drivers, and the values of queries;
 /// 3. what looks like a key of a well-known service, a JSON Web Token or a private key;
 /// 4. what is assigned to a name such as `password`, and what follows `Bearer` and `Basic`;
 /// 5. e-mail addresses;
@@ -106,6 +106,11 @@ private:
             patterns.add(secret);
             // One that has escapes itself may have been escaped again, or decoded.
             if (const auto decoded = percent_decoded(secret); decoded.size() >= shortest_secret) patterns.add(decoded);
+            if (secret.find(' ') != std::string::npos) {  // in a form, as `+`
+                auto of_form = secret;
+                std::replace(of_form.begin(), of_form.end(), ' ', '+');
+                patterns.add(of_form);
+            }
             if (secret.size() < shortest_in_base64) continue;
             each_base64_form(secret, [&](std::string_view form, unsigned before, unsigned after) {
                 patterns.add(form, before, after);
@@ -173,6 +178,7 @@ private:
         find_assignments(text, out);
         std::vector<std::size_t> userinfo_ends;
         find_userinfo(text, out, userinfo_ends);
+        find_driver_userinfo(text, out);
         find_query_values(text, out);
         find_mail_addresses(text, userinfo_ends, out);
     }
