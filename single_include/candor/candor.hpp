@@ -3966,7 +3966,7 @@ public:
     text_ranges() = default;
 
     /// What has been redacted before is no find: a text that was redacted costs no list.
-    explicit text_ranges(std::string_view text) : text_{text} { all_.reserve(text.size() / 16); }
+    explicit text_ranges(std::string_view text) noexcept : text_{text} {}
 
     /// Adds what one search finds: ranges in the order of their ends, all of one kind. Those that overlap or adjoin
     /// become one, so that the list stays short on `aaaa…`; but home directories never overlap, and each is a `~`.
@@ -3982,6 +3982,7 @@ public:
                 return;
             }
         }
+        if (all_.empty()) all_.reserve(text_.size() / 16);
         all_.push_back({begin, end, kind});
     }
 
