@@ -25,8 +25,8 @@ candor::telemetry_options options_for(const std::string& url) {
     return {.product = {.name = "exits", .version = "1.0.0", .env_prefix = "EXITS"},
             .write_key = "tally-example-key",
             .data_plane_url = url,
-            .delivery = {.connect_timeout = std::chrono::minutes{1}, .request_timeout = std::chrono::minutes{1}},
-            .shutdown_timeout = std::chrono::milliseconds{300}};
+            .shutdown_timeout = std::chrono::milliseconds{300},
+            .delivery = {.connect_timeout = std::chrono::minutes{1}, .request_timeout = std::chrono::minutes{1}}};
 }
 
 /// Tracks when it is destroyed, which is after telemetry was shut down.
