@@ -1,10 +1,11 @@
 #ifndef CANDOR_COMMAND_HPP
 #define CANDOR_COMMAND_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <cstdint>
-#include <exception>
+#include <filesystem>
 #include <mutex>
 #include <optional>
 #include <ostream>
@@ -18,161 +19,25 @@
 #include <candor/consent/choice.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/consent/resolver.hpp>
-#include <candor/delivery/last_delivery.hpp>
 #include <candor/delivery/payload_log.hpp>
-#include <candor/delivery/spool.hpp>
-#include <candor/delivery/spool_directory.hpp>
-#include <candor/delivery/spool_file.hpp>
+#include <candor/delivery/spool/spool.hpp>
 #include <candor/event/catalog.hpp>
 #include <candor/event/fields.hpp>
+#include <candor/platform/errno_guard.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/http.hpp>
-#include <candor/policy/system_calls.hpp>
 #include <candor/policy/transport.hpp>
-#include <candor/rudderstack/protocol.hpp>
 #include <candor/sentry/crash_recovery.hpp>
-#include <candor/sentry/dsn.hpp>
 #include <candor/sentry/severity.hpp>
 #include <candor/telemetry.hpp>
 #include <candor/telemetry_options.hpp>
+#include <candor/telemetry_report.hpp>
 
 namespace candor {
 
 namespace detail {
-
-inline nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
-    return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
-}
-
-/// What a telemetry command knows of its program. One thread.
-template <environment Environment>
-class telemetry_report {
-public:
-    telemetry_report(const telemetry_options& options, int argc, const char* const* argv,
-                     const Environment& environment)
-        : options_{options},
-          environment_{environment},
-          resolved_{resolve_level(options.product, argc, argv, environment)},
-          sources_{ask_all_level_sources(options.product, argc, argv, environment)},
-          spool_{spool_of(options, environment)},
-          is_debugging_{is_debugging(options.product, environment)},
-          log_{override_of(options.product, environment, "TELEMETRY_LOG")} {
-        try {
-            if (const auto to = data_plane_of(options, environment); !to.text.empty())
-                data_plane_ = rudderstack::detail::checked_data_plane_url(to.text).origin();
-            if (const auto to = sentry_dsn_of(options, environment); !to.text.empty())
-                errors_ = sentry::detail::checked_dsn("sentry_dsn", to.text).server.origin();
-        } catch (const configuration_error& error) {
-            problem_ = error.what();
-        }
-    }
-
-    [[nodiscard]] const resolution& resolved() const noexcept { return resolved_; }
-    [[nodiscard]] const spool_options& spool() const noexcept { return spool_; }
-
-    [[nodiscard]] bool sends_events() const noexcept {
-        return data_plane_ && !is_debugging_ && candor::sends_analytics(resolved_.level);
-    }
-    [[nodiscard]] bool sends_errors() const noexcept {
-        return errors_ && !is_debugging_ && candor::sends_errors(resolved_.level);
-    }
-
-    /// Where what is sent is logged.
-    [[nodiscard]] const std::optional<std::string>& log() const noexcept { return log_; }
-
-    /// How many messages wait on disk.
-    [[nodiscard]] std::uint64_t spooled() const {
-        std::uint64_t out = 0;
-        if (!spool_.enabled || spool_.directory.empty()) return out;
-        for (const auto& entry : spool_directory<system_calls>{spool_.directory}.list())
-            if (const auto name = spool_name::parse(entry.name)) out += name->messages;
-        return out;
-    }
-
-    [[nodiscard]] nlohmann::ordered_json json() const {
-        auto sources = nlohmann::ordered_json::array();
-        for (const auto& source : sources_) {
-            nlohmann::ordered_json one{{"source", to_string(source.source)}, {"level", nullptr}, {"reason", nullptr}};
-            if (source.said) {
-                one["level"] = to_string(source.said->level);
-                one["reason"] = source.said->reason;
-            }
-            one["decides"] = source.decides;
-            sources.push_back(std::move(one));
-        }
-        return {{"level", to_string(resolved_.level)},
-                {"source", to_string(resolved_.source)},
-                {"reason", resolved_.reason},
-                {"development", resolved_.development},
-                {"sources", sources},
-                {"sends", {{"analytics", sends_events()}, {"errors", sends_errors()}}},
-                {"endpoint", or_null(data_plane_)},
-                {"errors_endpoint", or_null(errors_)},
-                {"spooled", spooled()},
-                {"spool", spool_.directory.empty() ? nlohmann::ordered_json(nullptr)
-                                                   : nlohmann::ordered_json(printable_path(spool_.directory))},
-                {"last_delivery",
-                 {{"analytics", or_null(delivered("rudderstack"))}, {"errors", or_null(delivered("sentry"))}}},
-                {"debug", is_debugging_},
-                {"log", or_null(log_)},
-                {"warnings", resolved_.warnings},
-                {"error", or_null(resolved_.error ? resolved_.error : problem_)}};
-    }
-
-    [[nodiscard]] std::string text() const {
-        const auto& product = options_.product;
-        std::string out = "Telemetry of " + product.name + (product.version.empty() ? "" : " " + product.version) +
-                          ": " + std::string{to_string(resolved_.level)} + ", by " + resolved_.reason + ".\n\n";
-        for (const auto& warning : resolved_.warnings) out += "Warning: " + warning + ".\n\n";
-        for (const auto& error : {resolved_.error, problem_})
-            if (error) out += "Error: " + *error + ".\n\n";
-        out += "Who was asked, in this order; the first that says anything decides:\n";
-        for (const auto& source : sources_) {
-            std::string name{to_string(source.source)};
-            name.resize(17, ' ');
-            out += (source.decides ? "  > " : "    ") + name;
-            out += source.said ? std::string{to_string(source.said->level)} + ", " + source.said->reason : "nothing";
-            out += '\n';
-        }
-        out += "\nEvents: " + place(sends_events(), data_plane_, candor::sends_analytics(resolved_.level));
-        if (const auto last = delivered("rudderstack")) out += "  last delivered " + *last + ".\n";
-        out += "Errors: " + place(sends_errors(), errors_, candor::sends_errors(resolved_.level));
-        if (const auto last = delivered("sentry")) out += "  last delivered " + *last + ".\n";
-        if (log_) out += "Logged in " + printable(*log_) + ".\n";
-        const auto waiting = spooled();
-        out += "Waiting to be sent: " + std::to_string(waiting);
-        if (waiting > 0) out += ", in " + printable_path(spool_.directory);
-        return out + ".\n";
-    }
-
-private:
-    [[nodiscard]] std::optional<std::string> delivered(std::string_view protocol) const {
-        return last_delivery::read(spool_.directory, protocol);
-    }
-
-    /// One line on where something goes, or why it does not.
-    std::string place(bool is_sent, const std::optional<std::string>& to, bool is_allowed) const {
-        if (is_sent) return "sent to " + *to + ".\n";
-        if (!is_allowed) return "not sent, the level forbids it.\n";
-        if (is_debugging_)
-            return "printed and not sent, " + options_.product.variable("TELEMETRY_DEBUG") + " is set.\n";
-        return options_.product.is_development() ? "not sent, this is a development build.\n"
-                                                 : "not sent, there is no place to send them to.\n";
-    }
-
-    const telemetry_options& options_;
-    const Environment& environment_;
-    resolution resolved_;
-    std::vector<level_answer> sources_;
-    spool_options spool_;
-    bool is_debugging_;
-    std::optional<std::string> log_;
-    std::optional<std::string> data_plane_;
-    std::optional<std::string> errors_;
-    std::optional<std::string> problem_;
-};
 
 /// The requests that a run would make that tracked each event once and captured an error.
 template <clock Clock, environment Environment, event... Events>
@@ -214,7 +79,7 @@ inline command_words read_command(int argc, const char* const* argv) {
         } else if (word == level_flag) {
             ++i;
         } else if (word.starts_with("-") && !word.starts_with(std::string{level_flag} + "=")) {
-            out.complaint = "unknown option " + printable(word);
+            out.complaint = "unknown option \"" + printable(word) + '"';
         } else if (!word.starts_with("-")) {
             out.words.push_back(word);
         }
@@ -223,7 +88,7 @@ inline command_words read_command(int argc, const char* const* argv) {
     if (out.words.empty()) out.words.push_back("status");
     const bool takes_level = out.words[0] == "level";
     if (out.words.size() > (takes_level ? 2U : 1U))
-        out.complaint = "too many words: " + printable(out.words[takes_level ? 2 : 1]);
+        out.complaint = "unexpected argument \"" + printable(out.words[takes_level ? 2 : 1]) + '"';
     if (takes_level && (out.words.size() < 2 || !parse_level(out.words[1])))
         out.complaint = "level takes one of " + std::string{allowed_levels} +
                         (out.words.size() < 2 ? "" : ", not " + printable(out.words[1]));
@@ -231,33 +96,39 @@ inline command_words read_command(int argc, const char* const* argv) {
 }
 
 inline constexpr std::string_view command_usage =
-    "usage: telemetry [status]  what is sent, where, and who decided that\n"
-    "       telemetry on        from now on everything may be sent\n"
-    "       telemetry off       from now on nothing is sent, and what waits is removed\n"
-    "       telemetry level L   none, errors, stats or all\n"
-    "       telemetry preview   exactly what a run would send; sends nothing\n"
-    "       telemetry log       what was sent, where a log is kept\n"
-    "       telemetry catalog   every event and field that can be sent\n"
+    "usage: telemetry [status]  shows what is sent, where, and who decided that\n"
+    "       telemetry on        allows everything to be sent from now on\n"
+    "       telemetry off       sends nothing from now on, and removes what waits\n"
+    "       telemetry level L   sets the level: none, errors, stats or all\n"
+    "       telemetry preview   shows exactly what a run would send, and sends nothing\n"
+    "       telemetry log       shows what has been sent, if it is logged\n"
+    "       telemetry catalog   lists every event and field that can be sent\n"
     "       telemetry purge     removes what waits to be sent\n"
     "Each takes --json.\n";
 
-/// Removes what waits to be sent of what the level does not allow. False where something is left.
+/// What a purge has done.
+struct purge_result {
+    std::uint64_t removed = 0;  ///< messages and crash reports
+    std::uint64_t left = 0;     ///< messages that could not be removed
+};
+
+/// Removes what waits to be sent of what the level does not allow.
 template <environment Environment>
-bool purge_what_waits(const telemetry_options& options, level allowed, const Environment& environment) {
-    const auto spool = spool_of(options, environment);
+purge_result purge_what_waits(const telemetry_options& options, level allowed, const Environment& environment) {
+    const auto directory = spool_of(options, environment).directory;
+    purge_result out;
     const auto purge = [&](std::string_view protocol) {
-        purge_spool(spool.directory, protocol);
-        for (const auto& entry : spool_directory<system_calls>{spool.directory}.list())
-            if (entry.name.starts_with(protocol) && spool_name::parse(entry.name)) return false;
-        return true;
+        const auto before = count_spooled(directory, protocol);
+        purge_spool(directory, protocol);
+        const auto left = count_spooled(directory, protocol);
+        out.left += left;
+        out.removed += before - std::min(before, left);
     };
-    bool is_gone = true;
-    if (!spool.directory.empty() && !candor::sends_analytics(allowed)) is_gone = purge("rudderstack");
-    if (!spool.directory.empty() && !candor::sends_errors(allowed)) is_gone = purge("sentry") && is_gone;
+    if (!directory.empty() && !candor::sends_analytics(allowed)) purge("rudderstack");
+    if (!directory.empty() && !candor::sends_errors(allowed)) purge("sentry");
     const auto crashes = telemetry_directory(environment, options.product.name);
-    if (crashes && !candor::sends_errors(allowed))
-        sentry::recover_crashes(*crashes, [](const sentry::crash_record&) { return true; });
-    return is_gone;
+    if (crashes && !candor::sends_errors(allowed)) out.removed += sentry::purge_crashes(*crashes);
+    return out;
 }
 
 }  // namespace detail
@@ -278,14 +149,15 @@ bool purge_what_waits(const telemetry_options& options, level allowed, const Env
 /// called. `off`, and a level that forbids something, remove what waits of that.
 ///
 /// Returns the exit status of a program: 0 done; 1 not done, such as a choice that could not be saved; 2 wrong usage,
-/// and `status` where a flag or variable has an unknown level.
-/// Complaints go to `errors`. Throws `std::bad_alloc`, and what the streams are set to throw. One thread.
+/// and `status` where a flag or variable has an unknown level. Complaints go to `errors`. Throws `std::bad_alloc`, and
+/// what the streams are set to throw. One thread. Not in a signal handler.
 template <event... Events, clock Clock, environment Environment>
 int telemetry_command(const telemetry_options& options, event_list<Events...> events, int argc, const char* const* argv,
                       std::ostream& out, std::ostream& errors, Clock& clock, const Environment& environment) {
     static_assert((std::default_initializable<Events> && ...),
                   "an event of the list needs default values, for preview");
     constexpr int done = 0, not_done = 1, wrong_usage = 2;
+    const detail::errno_guard guard;
     const auto read = detail::read_command(argc, argv);
     if (!read.complaint.empty()) {
         errors << read.complaint << '\n' << detail::command_usage;
@@ -329,7 +201,8 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
                 text += detail::readable_request(request.url, request.body) +
                         "answer: " + detail::printable(request.answer) + "\n\n";
             }
-            if (text.empty()) text = "Nothing has been sent since " + detail::printable(*report.log()) + " is kept.\n";
+            if (text.empty())
+                text = "Nothing has been sent since the log " + detail::printable(*report.log()) + " was begun.\n";
         } else {
             text = "No log is kept.";
             if (!options.product.env_prefix.empty())
@@ -340,18 +213,21 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         return done;
     }
     if (command == "purge") {
-        const bool is_gone = detail::purge_what_waits(options, level::none, environment);
-        show({{"purged", is_gone}}, is_gone ? "Nothing waits to be sent.\n" : "");
-        if (!is_gone)
+        const auto [removed, left] = detail::purge_what_waits(options, level::none, environment);
+        show({{"purged", left == 0}, {"removed", removed}},
+             removed > 0 ? "Removed what waited to be sent: " + std::to_string(removed) + ".\n"
+             : left == 0 ? "Nothing waits to be sent.\n"
+                         : "");
+        if (left > 0)
             errors << "not everything could be removed in " << detail::printable_path(report.spool().directory) << '\n';
-        return is_gone ? done : not_done;
+        return left == 0 ? done : not_done;
     }
     const auto chosen = command == "on"      ? std::optional{level::all}
                         : command == "off"   ? std::optional{level::none}
                         : command == "level" ? parse_level(read.words[1])
                                              : std::nullopt;
     if (!chosen) {
-        errors << "unknown command " << detail::printable(command) << '\n' << detail::command_usage;
+        errors << "unknown command \"" << detail::printable(command) << "\"\n" << detail::command_usage;
         return wrong_usage;
     }
     const auto saved = save_choice(environment, options.product.name, *chosen);
@@ -359,18 +235,18 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
         errors << *saved.problem << '\n';
         return not_done;
     }
-    const bool is_gone = detail::purge_what_waits(options, *chosen, environment);
+    const bool is_gone = detail::purge_what_waits(options, *chosen, environment).left == 0;
     const detail::telemetry_report now{options, argc, argv, environment};
     std::string text =
         "Saved: " + std::string{to_string(*chosen)} + ", in " + detail::printable_path(saved.file) + ".\n";
     if (now.resolved().source != level_source::saved_choice)
-        text += "In this environment " + now.resolved().reason + " goes before it.\n";
+        text += "In this environment " + now.resolved().reason + " takes precedence.\n";
     show(now.json(), text);
     if (!is_gone) errors << "not everything that waits could be removed\n";
     return is_gone ? done : not_done;
 }
 
-/// The same, with the clock of the system and the variables of this process.
+/// The same, with the clock of the system and the variables of this process. Not in a signal handler.
 template <event... Events>
 int telemetry_command(const telemetry_options& options, event_list<Events...> events, int argc, const char* const* argv,
                       std::ostream& out, std::ostream& errors) {
@@ -378,7 +254,8 @@ int telemetry_command(const telemetry_options& options, event_list<Events...> ev
     return telemetry_command(options, events, argc, argv, out, errors, clock, process_environment{});
 }
 
-/// The same, of the words that follow the command's name, as a parser of command lines leaves them.
+/// The same, of the words that follow the command's name, as a parser of command lines leaves them. Not in a signal
+/// handler.
 template <event... Events>
 int telemetry_command(const telemetry_options& options, event_list<Events...> events,
                       const std::vector<std::string>& words, std::ostream& out, std::ostream& errors) {

@@ -2,6 +2,8 @@
 #ifndef CANDOR_CORE_HPP
 #define CANDOR_CORE_HPP
 
+#include <candor/version.hpp>  // first: it refuses a compiler that does not read C++20
+
 #include <candor/command.hpp>
 #include <candor/consent/choice.hpp>
 #include <candor/consent/ci.hpp>
@@ -35,6 +37,5 @@
 #include <candor/telemetry.hpp>
 #include <candor/telemetry_options.hpp>
 #include <candor/testing.hpp>
-#include <candor/version.hpp>
 
 #endif

@@ -12,31 +12,29 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
-#include <vector>
 
 #include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
-#include <candor/delivery/spool.hpp>
 #include <candor/delivery/statistics.hpp>
 #include <candor/event/catalog.hpp>
 #include <candor/event/fields.hpp>
-#include <candor/event/packed.hpp>
+#include <candor/event/serialized_event.hpp>
 #include <candor/identity/account.hpp>
+#include <candor/identity/identity_resolver.hpp>
 #include <candor/identity/internal_team.hpp>
-#include <candor/identity/late_identity.hpp>
 #include <candor/identity/uuid.hpp>
-#include <candor/policy/at_exit.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/errno_guard.hpp>
+#include <candor/platform/fork.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
-#include <candor/policy/fork.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/product.hpp>
 #include <candor/policy/transport.hpp>
@@ -46,10 +44,11 @@
 #include <candor/sentry/crash.hpp>
 #include <candor/sentry/crash_event.hpp>
 #include <candor/sentry/crash_recovery.hpp>
-#include <candor/sentry/reporter.hpp>
+#include <candor/sentry/error_pipeline.hpp>
 #include <candor/sentry/severity.hpp>
 #include <candor/sentry/terminate.hpp>
 #include <candor/telemetry_options.hpp>
+#include <candor/telemetry_session.hpp>
 
 namespace candor {
 
@@ -72,32 +71,44 @@ public:
     using events = Events;
 
     /// Makes its own policies. Throws `configuration_error` for an option that the program got wrong; what is wrong in
-    /// the environment turns that destination off instead, with a diagnostic.
+    /// the environment turns that destination off instead, with a diagnostic. Not in a signal handler.
     explicit basic_telemetry(const telemetry_options& options) requires std::default_initializable<Transport> &&
         std::default_initializable<Clock> && std::default_initializable<Environment> {
         start(options, Environment{});
+        errno_.restore();
     }
 
-    /// Uses a transport and a clock that outlive it; the environment is read now and not kept.
+    /// Uses a transport and a clock that outlive it; the environment is read now and not kept. Not in a signal handler.
     basic_telemetry(const telemetry_options& options, Transport& transport, Clock& clock,
                     const Environment& environment = {}) {
         start(options, environment, transport, clock);
+        errno_.restore();
     }
 
     basic_telemetry(const basic_telemetry&) = delete;
     basic_telemetry& operator=(const basic_telemetry&) = delete;
-    ~basic_telemetry() { shutdown(); }
+    ~basic_telemetry() {
+        errno_.renew();
+        auto* const mine = find_session();
+        if (mine != nullptr) mine->let_go();
+        shutdown();
+        if (mine == nullptr) return;
+        mine->await_calls();
+        if (crashes_) crashes_->end(!mine->any(&detail::pipeline::is_stuck));
+    }
 
-    /// Records an event. Never blocks on I/O; the event may be destroyed at once.
+    /// Records an event. Never blocks on I/O; the event may be destroyed at once. Not in a signal handler.
     template <event Event>
     admission track(const Event& event) noexcept {
         static_assert(Events::template contains<Event>,
                       "this event is not in the event_list of this telemetry: name it there, so that users find it in "
                       "the catalog");
         if (!analytics_) return disabled();
+        const detail::errno_guard guard;
         auto* const mine = session_->get();
         if (mine == nullptr) return without_session();
-        auto& [context, delivery] = *mine->analytics;
+        auto& context = *mine->analytics->context;
+        auto& delivery = *mine->analytics->delivery;
         if (const auto refused = delivery.would_refuse()) return *refused;
         rudderstack::detail::record_header header{
             .original_timestamp = policies_->clock().wall_now().time_since_epoch().count(),
@@ -108,68 +119,80 @@ public:
             return delivery.refuse(admission::out_of_memory);
         }
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
-        detail::event_packer packed{context.message_bytes - std::min(context.message_bytes, head_size)};
-        const auto state = packed.pack(event, context.run, context.secrets);
-        return rudderstack::detail::submit(delivery, header, state, packed.bytes());
+        detail::event_serializer values{context.message_bytes - std::min(context.message_bytes, head_size)};
+        const auto state = values.serialize(event, context.run, context.secrets);
+        if (state != detail::json_writer::condition::good) return rudderstack::detail::refuse(delivery, state);
+        return values.with_parts(header.bytes(),
+                                 [&](std::span<const std::string_view> parts) { return delivery.enqueue(parts); });
     }
 
-    /// Reports an exception with those nested in it and the stack of this thread. The same exception, captured once
-    /// more on its way up, is answered `duplicate`. Never blocks on I/O; the exception may be destroyed at once.
+    /// Reports an exception with those nested in it and the stack of this thread. Captured once more on its way up, it
+    /// is answered `duplicate`; but not one whose destructor lies in a shared library that the program could unload.
+    /// Never blocks on I/O; it may be destroyed at once. Not in a signal handler.
     template <std::derived_from<std::exception> Exception>
     admission capture(const Exception& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return submit_error([&](reporter& errors) {
+        return submit_error([&](error_pipeline& errors) {
             return errors.capture(exception, sentry::detail::static_type_name<Exception>(), where);
         });
     }
 
-    /// The same for whatever was thrown, such as `std::current_exception()`. A null one is answered `invalid`.
+    /// The same for whatever was thrown, as `std::current_exception()`. Null is `invalid`. Not in a signal handler.
     admission capture(const std::exception_ptr& exception,
                       sentry::source_location where = sentry::source_location::current()) noexcept {
-        return submit_error([&](reporter& errors) { return errors.capture(exception, where); });
+        return submit_error([&](error_pipeline& errors) { return errors.capture(exception, where); });
     }
 
-    /// Reports a text as an error of that severity.
+    /// Reports a text as an error of that severity. Not in a signal handler.
     admission capture_message(sentry::severity level, std::string_view text) noexcept {
-        return submit_error([&](reporter& errors) { return errors.capture_message(level, text); });
+        return submit_error([&](error_pipeline& errors) { return errors.capture_message(level, text); });
     }
 
-    /// Notes what happened on the way to an error: the last of these go with each error.
+    /// Notes what happened on the way to an error: the last of these go with each error. Not in a signal handler.
     void add_breadcrumb(std::string_view category, std::string_view message,
                         sentry::severity level = sentry::severity::info) noexcept {
         if (!errors_) return;
+        const detail::errno_guard guard;
         if (auto* const mine = session_->get()) mine->errors->add_breadcrumb(category, message, level);
     }
 
     /// Sends at once and waits. True when every event before this call has been delivered, or left out on purpose (an
-    /// internal team, no account); false when one was given up, when `timeout` passes, or as soon as it is certain to.
+    /// internal team, no account); false when one was given up or went to the spool, when `timeout` passes, or as soon
+    /// as it is certain to. Not in a signal handler.
     bool flush(std::chrono::milliseconds timeout) noexcept {
+        const detail::errno_guard guard;
         auto* const mine = find_session();
-        if (mine == nullptr) return true;
-        const auto deadline = detail::after(policies_->clock().now(), timeout);
-        const bool delivered = !mine->analytics || mine->analytics->delivery.flush(timeout);
-        return (!mine->errors || mine->errors->delivery().flush(deadline - policies_->clock().now())) && delivered;
+        return mine == nullptr || mine->call([&](detail::telemetry_session& of) { return of.flush(timeout); });
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls are answered
     /// `closed`. The destructor calls it; and so do `std::exit`, a return from main and, but on macOS,
-    /// `std::quick_exit`, where the object still lives then.
+    /// `std::quick_exit`, where the object still lives then. In a callback it does not wait. Not in a signal handler;
+    /// `std::quick_exit` may be called in one: where that has interrupted a call of candor's, nothing is delivered at
+    /// the end, nor stored.
     void shutdown() noexcept {
+        const detail::errno_guard guard;
         if (session_) session_->retire();
-        if (auto* const mine = find_session()) mine->shutdown();
+        if (auto* const mine = find_session()) mine->call([](detail::telemetry_session& of) { of.shutdown(); });
     }
 
     /// The user's consent is gone: cancels what is under way, and gives up all that waits, on disk too. Nothing leaves
-    /// afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to cancel a
-    /// request (50 ms).
+    /// or is stored afterwards, and later calls are answered `closed`. Takes about as long as the transport takes to
+    /// cancel a request (50 ms); 200 ms where a callback or the disk does not return. What that disk holds is removed
+    /// when it answers, if the process lasts, or by the next start without consent. Not in a signal handler.
     void revoke() noexcept {
+        const detail::errno_guard guard;
         if (session_) session_->retire();
-        if (auto* const mine = find_session()) {
-            const std::lock_guard one_at_a_time{mine->revoking};
-            mine->revoke();
-            crashes_.reset();  // with its record
-        }
-        purge(level::none);
+        auto* const mine = find_session();
+        if (mine == nullptr) return detail::purge_all(delivery_.spool.directory, directory_);
+        mine->call([this](detail::telemetry_session& of) {
+            of.revoke();
+            std::unique_lock one_at_a_time{revoking_};
+            const bool does_disk_answer = !crashes_ || crashes_->end();
+            crashes_.reset();
+            one_at_a_time.unlock();
+            detail::purge_all(delivery_.spool.directory, directory_, does_disk_answer);
+        });
     }
 
     /// Whether analytics events have a destination.
@@ -181,80 +204,25 @@ public:
     /// The UUID of this run of the program; nil where nothing is sent.
     [[nodiscard]] uuid invocation_id() const noexcept { return analytics_ ? analytics_->invocation : uuid{}; }
 
-    /// Of this process.
+    /// Of this process. Not in a signal handler.
     [[nodiscard]] candor::statistics statistics() const noexcept {
         candor::statistics out;
-        if (const auto* const mine = find_session()) {
-            if (mine->analytics) out += mine->analytics->delivery.statistics();
-            if (mine->errors) out += mine->errors->delivery().statistics();
-        }
+        if (const auto* const mine = find_session()) out = mine->statistics();
         out.refused[admission::disabled] += disabled_.load(std::memory_order_relaxed);
         return out;
     }
 
 private:
-    using reporter = sentry::detail::reporter<Transport, Clock>;
+    using error_pipeline = sentry::detail::error_pipeline;
 
-    /// Where events go, and on whose behalf.
-    struct analytics_settings {
-        url data_plane{};
-        std::string write_key{};
-        uuid invocation{};
-        std::string_view ci{};
-        bool in_cloud = false;
-        account_source account{};
-        internal_team_filter internal_team{};
-        redactor secrets{};
-        delivery_options delivery{};
-        diagnostic_sink diagnostics{};
-    };
+    using bounded_session = detail::until_exit<detail::telemetry_session>;
 
-    /// All that exists only where events are sent.
-    struct analytics {
-        analytics(const analytics_settings& of, const detail::policies<Transport, Clock>& policies)
-            : context{.identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
-                      .run = {of.invocation, of.ci},
-                      .secrets = of.secrets,
-                      .message_bytes = of.delivery.message_bytes},
-              delivery{rudderstack::detail::make_pipeline(of.data_plane, of.write_key, &context, of.delivery,
-                                                          of.diagnostics, policies.transport(), policies.clock())} {}
-
-        rudderstack::detail::event_context context;
-        rudderstack::detail::pipeline<Transport, Clock> delivery;
-    };
-
-    /// What is of one process.
-    struct session {
-        explicit session(const basic_telemetry& of) : shutdown_timeout{of.shutdown_timeout_} {
-            if (of.analytics_) analytics.emplace(*of.analytics_, *of.policies_);
-            if (of.errors_) errors.emplace(*of.errors_, of.policies_->transport(), of.policies_->clock());
-        }
-
-        void shutdown() noexcept {
-            if (analytics) analytics->delivery.close(shutdown_timeout);
-            if (errors) errors->delivery().shutdown(shutdown_timeout);
-            if (analytics) analytics->delivery.shutdown(shutdown_timeout);
-        }
-
-        void revoke() noexcept {
-            if (analytics) analytics->delivery.revoke();
-            if (errors) errors->delivery().revoke();
-            if (analytics) analytics->delivery.shutdown(std::chrono::nanoseconds{0});
-            if (errors) errors->delivery().shutdown(std::chrono::nanoseconds{0});
-        }
-
-        const std::chrono::milliseconds shutdown_timeout;
-        std::optional<basic_telemetry::analytics> analytics;
-        std::optional<reporter> errors;
-        std::mutex revoking;
-    };
-    using bounded_session = detail::until_exit<session>;
-
-    [[nodiscard]] session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
+    [[nodiscard]] bounded_session* find_session() const noexcept { return session_ ? session_->find() : nullptr; }
 
     template <class Capture>
     admission submit_error(const Capture& capture) noexcept {
         if (!errors_) return disabled();
+        const detail::errno_guard guard;
         auto* const mine = session_->get();
         return mine == nullptr ? without_session() : capture(*mine->errors);
     }
@@ -275,39 +243,28 @@ private:
         shutdown_timeout_ = options.shutdown_timeout;
         directory_ = detail::telemetry_directory(variables, options.product.name);
         delivery_.spool = detail::spool_of(options, variables);
-        purge(options.level);
+        is_debugging_ = detail::is_debugging(options.product, variables);
+        if (!options.delivery.dry_run && !is_debugging_)  // what only shows changes nothing
+            detail::purge_forbidden(options.level, delivery_.spool.directory, directory_);
         if (options.level == level::none) return;
         secrets_ = redactor::make(variables, options.secrets, options.product.name);
         auto discreet = options;
         discreet.diagnostics = detail::redacting(options.diagnostics, secrets_);
-        is_debugging_ = detail::is_debugging(options.product, variables);
         delivery_ = detail::delivery_of(discreet, variables);
         if (candor::sends_analytics(options.level)) aim_analytics(discreet, variables, lent...);
         if (candor::sends_errors(options.level)) aim_errors(discreet, variables, lent...);
         if (!analytics_ && !errors_) return;
-        session_.emplace([this] { return std::make_unique<bounded_session>(*this); });
+        session_.emplace(
+            [this] { return std::make_unique<bounded_session>(analytics_, errors_, shutdown_timeout_, *policies_); });
         if (errors_ && options.capture_crashes && !delivery_.dry_run) start_crash_handler(discreet);
         if (errors_ && options.capture_uncaught) {
             terminations_.emplace([this](const std::exception_ptr& exception) {
-                if (auto* const mine = session_->get())
-                    mine->errors->capture_termination(exception, sentry::source_location{});
-                shutdown();
+                auto* const mine = session_->get();
+                session_->retire();
+                if (mine == nullptr) return;
+                mine->errors->capture_termination(exception, sentry::source_location{});
+                mine->call([](detail::telemetry_session& of) { of.shutdown_at_exit(); });
             });
-        }
-    }
-
-    /// Removes what earlier runs left and the level does not allow.
-    void purge(level allowed) noexcept {
-        std::error_code ignored;
-        if (std::filesystem::is_directory(delivery_.spool.directory, ignored)) {
-            if (!candor::sends_analytics(allowed)) detail::purge_spool(delivery_.spool.directory, "rudderstack");
-            if (!candor::sends_errors(allowed)) detail::purge_spool(delivery_.spool.directory, "sentry");
-        }
-        if (candor::sends_errors(allowed) || !directory_ || !std::filesystem::is_directory(*directory_, ignored))
-            return;
-        try {
-            sentry::recover_crashes(*directory_, [](const sentry::crash_record&) { return true; });
-        } catch (...) {  // no memory: they stay until the next start
         }
     }
 
@@ -327,7 +284,7 @@ private:
             write_key = "none";
         }
         try {
-            analytics_settings to{
+            detail::analytics_settings to{
                 .data_plane = rudderstack::detail::checked_data_plane_url(data_plane.text),
                 .write_key = write_key.value_or(options.write_key),
                 .invocation = options.invocation_id ? *options.invocation_id : uuid::random(),
@@ -347,7 +304,7 @@ private:
             // The options alone were found good: without a variable it is their combination that is the program's.
             if (!data_plane.is_override && !write_key) throw;
             detail::report(options.diagnostics,
-                           "analytics are off: a variable of the environment set " + std::string{error.what()});
+                           "analytics are off because of a variable of the environment: " + std::string{error.what()});
         }
     }
 
@@ -359,22 +316,20 @@ private:
             dsn.text = "http://none@nowhere.invalid/1";
         }
         try {
-            sentry::detail::reporter_settings to{
+            sentry::detail::error_settings to{
                 .destination = sentry::detail::checked_dsn("sentry_dsn", dsn.text),
                 .release = options.product.name + "@" + options.product.version,
                 .application = {{"app_name", options.product.name}, {"app_version", options.product.version}},
                 .before_send = options.before_send,
                 .secrets = secrets_,
-                .spool = delivery_.spool,
-                .on_attempt = delivery_.on_attempt,
-                .dry_run = delivery_.dry_run,
+                .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn.is_override) throw;
-            detail::report(options.diagnostics,
-                           "errors are not sent: a variable of the environment set " + std::string{error.what()});
+            detail::report(options.diagnostics, "errors are not sent because of a variable of the environment: " +
+                                                    std::string{error.what()});
         }
     }
 
@@ -393,6 +348,7 @@ private:
             detail::report(options.diagnostics, "crashes are not recorded: " + crashes_->problem());
     }
 
+    detail::object_errno_guard errno_{};
     std::atomic<std::uint64_t> disabled_{0};
     std::chrono::milliseconds shutdown_timeout_{};
     std::optional<std::filesystem::path> directory_;  ///< of the records of crashes
@@ -400,9 +356,10 @@ private:
     bool is_debugging_ = false;
     std::optional<detail::policies<Transport, Clock>> policies_;  ///< where there is a destination
     redactor secrets_;
-    std::optional<analytics_settings> analytics_;                  ///< where events are sent
-    std::optional<sentry::detail::reporter_settings> errors_;      ///< where errors are sent
+    std::optional<detail::analytics_settings> analytics_;          ///< where events are sent
+    std::optional<sentry::detail::error_settings> errors_;         ///< where errors are sent
     std::optional<detail::per_process<bounded_session>> session_;  ///< where either is
+    std::mutex revoking_;
     std::optional<sentry::crash_handler> crashes_;
     std::optional<sentry::terminate_handler> terminations_;
 };

@@ -1,6 +1,7 @@
 #ifndef CANDOR_TELEMETRY_OPTIONS_HPP
 #define CANDOR_TELEMETRY_OPTIONS_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -8,28 +9,33 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/payload_log.hpp>
+#include <candor/delivery/spool/spool.hpp>
 #include <candor/identity/account.hpp>
 #include <candor/identity/internal_team.hpp>
 #include <candor/identity/uuid.hpp>
+#include <candor/platform/directories.hpp>
+#include <candor/platform/disk_call.hpp>
+#include <candor/policy/ascii.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/product.hpp>
 #include <candor/rudderstack/protocol.hpp>
+#include <candor/sentry/crash_recovery.hpp>
 #include <candor/sentry/dsn.hpp>
 #include <candor/sentry/protocol.hpp>
 
 namespace candor {
 
-/// What a program says of its telemetry. Only `product` is required; a destination without a URL is off.
+/// What a program says about its telemetry. Only `product` is required; a destination without a URL is off.
 ///
 /// With `<PREFIX>_TELEMETRY_DEBUG` set, each payload is printed to standard error, readable, and nothing is sent,
 /// stored or taken from the spool; there need be no destination. `<PREFIX>_TELEMETRY_LOG` names a file (0600, at most 5
@@ -42,16 +48,18 @@ struct telemetry_options {
     std::string sentry_dsn{};              ///< `<PREFIX>_SENTRY_DSN` overrides
     account_source account{};              ///< called on the worker thread; empty: always anonymous
     internal_team_filter internal_team{};  ///< empty: `team_internal` of the configuration file
-    std::vector<std::string> secrets{};    ///< to take out of all free texts and errors, such as tokens
+    std::vector<std::string> secrets{};    ///< to be redacted in all free texts and errors, such as tokens
     /// Sees each error before it is sent, on the worker thread; a crash of an earlier run on the constructing one.
     sentry::before_send_hook before_send{};
     /// Reports an exception that nobody catches, within `shutdown_timeout`, before the program ends.
     bool capture_uncaught = false;
     /// Leaves a record of a crash in `$XDG_STATE_HOME/<name>/telemetry`, and reports it at the next start.
     bool capture_crashes = false;
-    std::optional<uuid> invocation_id{};  ///< of this run of the program, where it has one already; else random
-    std::chrono::milliseconds shutdown_timeout{500};  ///< the most that the destructor takes
-    /// Of events. Of errors, which travel one by one, only the spool, `on_attempt` and `dry_run`.
+    std::optional<uuid> invocation_id{};  ///< of this run, if the program has one already; random otherwise
+    /// For delivery at the end, from 0 ms. The destructor takes up to 200 ms more to store what is left.
+    std::chrono::milliseconds shutdown_timeout{500};
+    /// Of events. Errors, which travel one by one, take its timeouts, `compress`, the spool, `on_attempt` and
+    /// `dry_run`.
     delivery_options delivery{};
     /// Called on the constructing thread, and on the workers of events and of errors, perhaps at the same time.
     diagnostic_sink diagnostics{};
@@ -62,7 +70,12 @@ namespace detail {
 /// Throws for what is wrong whatever the environment says.
 inline void check(const telemetry_options& options) {
     if (!is_file_name(options.product.name))
-        throw configuration_error{"product.name", options.product.name, "a name that a directory can have"};
+        throw configuration_error{"product.name", options.product.name, "a name that can be used for a directory"};
+    const std::string_view prefix = options.product.env_prefix;
+    const auto is_of_a_variable = [](char c) { return is_letter(c) || is_digit(c) || c == '_'; };
+    if (!std::all_of(prefix.begin(), prefix.end(), is_of_a_variable) || (!prefix.empty() && is_digit(prefix.front())))
+        throw configuration_error{"product.env_prefix", options.product.env_prefix,
+                                  "letters, digits and underscores, beginning with no digit"};
     check_not_negative("shutdown_timeout", options.shutdown_timeout);
     check(options.delivery);
     if (!options.data_plane_url.empty()) rudderstack::detail::checked_data_plane_url(options.data_plane_url);
@@ -153,6 +166,32 @@ delivery_options delivery_of(const telemetry_options& options, const Environment
         };
     }
     return out;
+}
+
+/// Removes what earlier runs left in these directories and the level does not allow. Uses the disk on this thread.
+inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
+                            const std::optional<std::filesystem::path>& crashes) noexcept {
+    if (sends_analytics(allowed) && sends_errors(allowed)) return;
+    std::error_code ignored;
+    if (std::filesystem::is_directory(spool, ignored)) {
+        if (!sends_analytics(allowed)) purge_spool(spool, "rudderstack");
+        if (!sends_errors(allowed)) purge_spool(spool, "sentry");
+    }
+    if (sends_errors(allowed) || !crashes || !std::filesystem::is_directory(*crashes, ignored)) return;
+    try {
+        sentry::purge_crashes(*crashes);
+    } catch (...) {  // no memory: they stay until the next start
+    }
+}
+
+/// Removes all that any run left in these directories, and waits for that as `use_disk` does.
+inline void purge_all(const std::filesystem::path& spool, const std::optional<std::filesystem::path>& crashes,
+                      bool does_answer = true) noexcept {
+    try {
+        use_disk(does_answer, [=]() noexcept { purge_forbidden(level::none, spool, crashes); });
+    } catch (...) {  // no memory
+        purge_forbidden(level::none, spool, crashes);
+    }
 }
 
 }  // namespace detail

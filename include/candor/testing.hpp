@@ -16,12 +16,12 @@
 #include <utility>
 #include <vector>
 
+#include <candor/platform/read_file.hpp>
+#include <candor/platform/replace_file.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/policy/http.hpp>
-#include <candor/policy/replace_file.hpp>
 #include <candor/policy/server.hpp>
 #include <candor/policy/transport.hpp>
 
@@ -34,8 +34,7 @@ inline constexpr std::chrono::seconds patience{30};
 
 /// A clock that moves only when told to, or when a thread of the program waits for the worker: `flush` and
 /// `shutdown` then skip to the moment at which the worker wanted to go on, if that lies before their deadline. So a
-/// test of a 30-second backoff takes no time. Thread-safe. It must outlive whoever waits on it, and `advance` must
-/// not run while a client is being destroyed.
+/// test of a 30-second backoff takes no time. Thread-safe, for any number of clients. It must outlive them.
 class manual_clock {
 public:
     /// Starts at 2026-01-02T03:04:05Z, and at the steady clock's time 0.
@@ -54,12 +53,10 @@ public:
 
     /// Moves both clocks on and wakes every worker whose wait is over.
     void advance(std::chrono::nanoseconds by) {
-        std::vector<idler> due;
-        {
-            const std::lock_guard guard{mutex_};
-            due = move_to(now_ + by);
-        }
-        wake(due, nullptr);
+        std::unique_lock guard{mutex_};
+        const auto due = move_to(detail::after(now_, by));
+        guard.unlock();
+        wake(due);
     }
 
     /// Sets the calendar alone, as an administrator or a time server does.
@@ -78,68 +75,108 @@ public:
     [[nodiscard]] steady_time next_wake() const {
         const std::lock_guard guard{mutex_};
         auto first = steady_time::max();
-        for (const auto& i : idlers_) first = std::min(first, i.until);
+        for (const auto* i : idlers_) first = std::min(first, i->until);
         return first;
     }
 
     void idle_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) {
+        idler self{deadline, lock.mutex(), &changed};
         {
             const std::lock_guard guard{mutex_};
             if (now_ >= deadline) return;
-            idlers_.push_back({deadline, lock.mutex(), &changed});
+            idlers_.push_back(&self);
         }
         idle_.notify_all();
         changed.wait(lock);
-        const std::lock_guard guard{mutex_};
-        std::erase_if(idlers_, [&](const idler& i) { return i.mutex == lock.mutex() && i.changed == &changed; });
+        std::unique_lock guard{mutex_};
+        std::erase(idlers_, &self);
+        if (self.wakers == 0) return;
+        lock.unlock();  // which they may be waiting for
+        idle_.wait(guard, [&] { return self.wakers == 0; });
+        guard.unlock();
+        lock.lock();
     }
 
     /// Gives up on a worker that neither idles nor makes progress for two seconds of real time.
     void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, steady_time deadline) {
-        std::vector<idler> due;
+        std::vector<idler*> due;
         {
             const std::lock_guard guard{mutex_};
             if (now_ >= deadline) return;
-            for (const auto& i : idlers_) {
-                if (i.mutex == lock.mutex() && i.until <= deadline) {
-                    due = move_to(i.until);
-                    break;
-                }
-            }
+            const auto mine = std::find_if(idlers_.begin(), idlers_.end(), [&](const idler* i) {
+                return i->mutex == lock.mutex() && i->until <= deadline;
+            });
+            if (mine != idlers_.end()) due = move_to((*mine)->until);
         }
-        wake(due, lock.mutex());
+        // Our own worker waits already, for we hold its mutex, which it must not miss: what it does is what we wait
+        // for.
+        std::vector<idler*> own;
+        std::erase_if(due, [&](idler* i) {
+            if (i->mutex != lock.mutex()) return false;
+            own.push_back(i);
+            return true;
+        });
+        for (idler* i : own) notify(*i);
+        if (!due.empty()) {
+            lock.unlock();
+            wake(due);
+            lock.lock();
+            return;
+        }
         if (changed.wait_for(lock, std::chrono::seconds{2}) == std::cv_status::no_timeout) return;
-        const std::lock_guard guard{mutex_};
-        move_to(std::max(now_, deadline));  // the worker is stuck: give up as a real clock would
+        // The worker is stuck: give up as a real clock would.
+        if (deadline == steady_time::max()) return;
+        {
+            const std::lock_guard guard{mutex_};
+            due = move_to(std::max(now_, deadline));
+        }
+        lock.unlock();
+        wake(due);
+        lock.lock();
     }
 
 private:
+    /// A worker that idles, on its own stack, where it stays while somebody is about to wake it.
     struct idler {
         steady_time until;
         std::mutex* mutex;
         std::condition_variable* changed;
+        int wakers = 0;
     };
 
-    std::vector<idler> move_to(steady_time to) {
+    /// Those whose wait is over, for `wake`.
+    std::vector<idler*> move_to(steady_time to) {
         wall_ += to - now_;
         now_ = to;
-        std::vector<idler> due;
-        std::copy_if(idlers_.begin(), idlers_.end(), std::back_inserter(due),
-                     [&](const idler& i) { return i.until <= to; });
+        std::vector<idler*> due;
+        std::erase_if(idlers_, [&](idler* i) {
+            if (i->until > to) return false;
+            ++i->wakers;
+            due.push_back(i);
+            return true;
+        });
         return due;
     }
 
-    /// A worker registers under its own mutex, so taking that mutex first means it already waits.
-    static void wake(const std::vector<idler>& due, const std::mutex* held) {
-        for (const auto& i : due) {
-            if (i.mutex != held) const std::lock_guard started{*i.mutex};
-            i.changed->notify_all();
+    /// A worker registers under its own mutex, so taking that mutex first means it already waits. Nobody else's may be
+    /// held: two who wake each other's workers would wait for each other.
+    void wake(const std::vector<idler*>& due) {
+        for (idler* i : due) {
+            { const std::lock_guard started{*i->mutex}; }
+            notify(*i);
         }
+    }
+
+    void notify(idler& one) {
+        one.changed->notify_all();
+        const std::lock_guard guard{mutex_};
+        --one.wakers;
+        idle_.notify_all();
     }
 
     mutable std::mutex mutex_;
     mutable std::condition_variable idle_;
-    std::vector<idler> idlers_;
+    std::vector<idler*> idlers_;
     steady_time now_{};
     wall_time wall_{std::chrono::sys_days{std::chrono::January / 2 / 2026} + std::chrono::hours{3} +
                     std::chrono::minutes{4} + std::chrono::seconds{5}};
@@ -273,13 +310,13 @@ template <environment Environment = process_environment>
     constexpr std::size_t limit = 16 * 1024 * 1024;
     const auto path = document.string();
     if (detail::non_empty(variables, "CANDOR_UPDATE_DOCUMENTS")) {
-        const auto problem = replace_file(document, generated);
+        const auto problem = candor::detail::replace_file(document, generated);
         return problem.empty() ? problem : path + " " + problem;
     }
-    const auto found = read_file(document, limit);
+    const auto found = candor::detail::read_file(document, limit);
     const std::string remedy = "; run the test with CANDOR_UPDATE_DOCUMENTS=1 to write it anew";
-    if (found.status == file_status::absent) return path + " is not there" + remedy;
-    if (found.status != file_status::read) return path + " " + found.problem;
+    if (found.status == candor::detail::file_status::absent) return path + " is not there" + remedy;
+    if (found.status != candor::detail::file_status::read) return path + " " + found.problem;
     std::string_view there{found.content};
     for (std::size_t line = 1; !there.empty() || !generated.empty(); ++line) {
         const auto next = [](std::string_view& text) {

@@ -23,6 +23,7 @@ struct target {
     double bound;             ///< 0: none was set, what it takes is of interest
     bool is_least;            ///< else the bound is the most that is allowed
     double reference_figure;  ///< what the reference took where the bound was set; 0 where that is not known
+    double ratio = 0;         ///< what the ratio may come to; else it follows from the two
 };
 
 constexpr target targets[] = {
@@ -36,12 +37,13 @@ constexpr target targets[] = {
     {"track, connections refused, 99 %", "track/refused", "track/dead/bare", "p99_ns", "ns", 2000, false, 2100},
     {"track, server never answers, median", "track/blackhole", "track/dead/bare", "p50_ns", "ns", 250, false, 200},
     {"track, server never answers, 99 %", "track/blackhole", "track/dead/bare", "p99_ns", "ns", 2000, false, 2100},
-    {"delivered without gzip", "deliver/plain", "deliver/plain/bare", "events_per_s", "/s", 500e3, true, 750e3},
+    {"delivered without gzip", "deliver/plain", "deliver/plain/bare", "events_per_s", "/s", 500e3, true, 750e3, 0.8},
     {"processor time an event", "deliver/plain", "deliver/plain/bare", "cpu_us_per_event", "us", 3, false, 0},
     {"peak of memory", "deliver/plain", "deliver/plain/bare", "peak_MiB", "MiB", 32, false, 0},
-    {"delivered with gzip", "deliver/gzip", "deliver/gzip/bare", "events_per_s", "/s", 200e3, true, 290e3},
+    {"delivered with gzip", "deliver/gzip", "deliver/gzip/bare", "events_per_s", "/s", 200e3, true, 290e3, 0.8},
     {"processor time an event, gzip", "deliver/gzip", "deliver/gzip/bare", "cpu_us_per_event", "us", 5, false, 0},
     {"peak of memory, gzip", "deliver/gzip", "deliver/gzip/bare", "peak_MiB", "MiB", 32, false, 0},
+    {"exit with a healthy server, median", "exit", "exit/bare", "p50_us", "us", 0, false, 0, 2},
     {"construction and destruction", "construct", "construct/bare", "", "us", 50, false, 0},
     {"OTLP point into the table, protozero", "otlp/table", "otlp/protobuf/protozero", "ns_per_point", "ns", 76, false,
      38},
@@ -53,7 +55,7 @@ constexpr target targets[] = {
     {"capture that wakes an idle worker", "sentry/capture_with_idle_worker", "sentry/backtrace_and_wake", "p50_ns",
      "ns", 0, false, 0},
     {"installing the crash handler, median", "sentry/install", "sentry/backtrace", "p50_ns", "ns", 100000, false, 0},
-    {"10,000 events stored at exit", "spool/exit", "", "ms_beyond_sync", "ms", 50, false, 0},
+    {"10,000 events stored at exit", "spool/exit", "spool/exit/bare", "ms", "ms", 100, false, 0},
     {"start with 5 MiB in the spool", "spool/start", "spool/start/empty", "", "us", 1000, false, 0},
     {"1 MB of adversarial text redacted, worst", "redact/adversarial", "redact/adversarial/bare", "worst_ms", "ms", 50,
      false, 0},
@@ -92,8 +94,8 @@ public:
             } else {
                 std::printf("%12s %7s ", "", "");
             }
-            if (t.reference_figure > 0) {
-                std::printf("%7.2f\n", t.bound / t.reference_figure);
+            if (t.ratio > 0 || t.reference_figure > 0) {
+                std::printf("%7.2f\n", t.ratio > 0 ? t.ratio : t.bound / t.reference_figure);
             } else {
                 std::printf("%7s\n", "");
             }

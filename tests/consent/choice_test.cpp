@@ -144,7 +144,29 @@ TEST_CASE("what another program or a later version says in the file stays, in it
     someone.save(R"({"zeta": [1, {"deep": null}], "level": "all", "notice_shown": true, "big": 18446744073709551615})");
     CHECK_FALSE(candor::save_choice(someone.environment(), "acme", level::none).problem);
     CHECK(nlohmann::ordered_json::parse(someone.content(someone.file)).dump() ==
-          R"({"zeta":[1,{"deep":null}],"level":"none","notice_shown":true,"big":18446744073709551615})");
+          R"({"zeta":[1,{"deep":null}],"level":"none","notice_shown":true,"big":18446744073709551615,"format":1})");
+}
+
+TEST_CASE("a choice that a newer release saved means none, with the reason, until the user chooses again") {
+    const user someone;
+    const std::string newer = R"({"format":2,"level":"all","scope":["acme"]})";
+    someone.save(newer);
+    const auto read = someone.choice();
+    REQUIRE(read);
+    CHECK(read->level == level::none);
+    CHECK(read->warning.value_or("") == "the saved telemetry choice cannot be used, so nothing is sent: " +
+                                            someone.file.string() + " was saved by a newer release, in format 2");
+    CHECK(someone.content(someone.file) == newer);
+    CHECK_FALSE(candor::save_choice(someone.environment(), "acme", level::errors).problem);
+    CHECK(nlohmann::ordered_json::parse(someone.content(someone.file)).dump() ==
+          R"({"format":1,"level":"errors","scope":["acme"]})");
+    CHECK(someone.choice()->level == level::errors);
+    for (const char* const odd : {"\"1\"", "null", "-1", "1.5", "true"}) {
+        CAPTURE(odd);
+        someone.save(R"({"level":"all","format":)" + std::string{odd} + "}");
+        CHECK(someone.choice()->level == level::none);
+        CHECK(someone.choice()->warning.value_or("").ends_with("has a \"format\" that is not a number"));
+    }
 }
 
 TEST_CASE("a file that is no JSON object is kept under another name, and the choice holds") {

@@ -80,7 +80,7 @@ TEST_CASE("the first run shows the notice and sends nothing, and every other run
     const newcomer user;
     const auto first = user.run();
     CHECK(first.shown ==
-          "acme reports how it is used, its errors and its crashes to those who make it.\n"
+          "acme sends usage events, errors and crash reports to its developers.\n"
           "To see what is sent, where and why: acme telemetry status\n"
           "To turn it off: acme telemetry off, or set ACME_TELEMETRY_LEVEL=none or DO_NOT_TRACK=1\n"
           "Nothing is sent in this run.\n");
@@ -101,7 +101,7 @@ TEST_CASE("each product has a notice of its own, and each user") {
     newcomer user;
     CHECK_FALSE(user.run().shown.empty());
     user.product.name = "other";
-    CHECK(user.run().shown.starts_with("other reports"));
+    CHECK(user.run().shown.starts_with("other sends"));
     const newcomer another;
     CHECK_FALSE(another.run().shown.empty());
 }
@@ -188,13 +188,14 @@ TEST_CASE("a FIFO in the marker's place is not waited for") {
 }
 #endif
 
-TEST_CASE("where the marker cannot be made, every run shows the notice, says why and sends nothing") {
+TEST_CASE("where the marker cannot be created, every run shows the notice, says why and sends nothing") {
     const newcomer user;
     user.home.write(".local", "a file in the place of the directory");
     for (int i = 0; i < 2; ++i) {
         const auto run = user.run();
-        CHECK(run.shown.find("\nNothing is sent in this run.\nThis cannot be kept in mind, and so is said each time: " +
-                             user.marker().string() + " cannot be made: ") != std::string::npos);
+        CHECK(run.shown.find("\nNothing is sent in this run.\nThis notice will appear again, because it cannot be "
+                             "recorded that you have seen it: " +
+                             user.marker().string() + " cannot be created: ") != std::string::npos);
         CHECK(run.shown.ends_with('\n'));
         CHECK(run.consent.level == level::none);
         CHECK(run.consent.reason.starts_with("the notice was shown in this run; " + user.marker().string()));
@@ -203,7 +204,7 @@ TEST_CASE("where the marker cannot be made, every run shows the notice, says why
     homeless.variables = {{"HOME", (homeless.home.path() / "missing").string()}};
     for (int i = 0; i < 2; ++i) {
         const auto run = homeless.run();
-        CHECK(run.shown.ends_with("and so is said each time: there is no state directory\n"));
+        CHECK(run.shown.ends_with("that you have seen it: there is no state directory\n"));
         CHECK(run.consent.level == level::none);
     }
     CHECK_FALSE(std::filesystem::exists(homeless.home.path() / "missing"));

@@ -15,7 +15,7 @@ using candor::detail::batch;
 
 struct filled {
     explicit filled(candor::delivery_options chosen = {}) : limits{chosen} { b.reserve(10); }
-    batch::addition add(std::string_view record) { return b.add(protocol, record, limits); }
+    batch::addition add(std::string_view record) { return b.add(protocol, record, {}, limits); }
 
     candor::delivery_options limits;
     candor::tests::line_protocol protocol;

@@ -13,15 +13,15 @@
 
 namespace candor::tests {
 
-class line_protocol {
+class line_protocol final : public detail::protocol {
 public:
     line_protocol() = default;
     explicit line_protocol(std::string url) : url_{std::move(url)} {}
 
-    static constexpr std::size_t envelope_size = 0;
-    static constexpr std::size_t message_overhead = 1;
+    [[nodiscard]] std::size_t envelope_size() const noexcept override { return 0; }
+    [[nodiscard]] std::size_t message_overhead() const noexcept override { return 1; }
 
-    detail::preparation prepare(std::string_view record, std::string& out) const {
+    detail::preparation prepare(std::string_view record, detail::moment, std::string& out) override {
         if (record.starts_with("internal")) return {0, drop_reason::internal};
         out += record;
         if (record.starts_with("throw")) throw std::runtime_error{"prepare"};
@@ -29,17 +29,17 @@ public:
         return {record.size(), std::nullopt};
     }
 
-    [[nodiscard]] http_request request() const { return {.url = url_}; }
+    [[nodiscard]] http_request request() const override { return {.url = url_}; }
 
-    void write_body(const detail::message_range& range, wall_time, std::string& out) const {
+    void write_body(const detail::message_range& range, wall_time, std::string& out) override {
         for (const auto& m : range.messages) {
             if (range.text(m) == "poison") throw std::runtime_error{"write_body"};
             out.append(range.text(m)).append("\n");
         }
     }
 
-    [[nodiscard]] static detail::verdict judge(const http_response& response, wall_time) {
-        using action = detail::verdict::action;
+    [[nodiscard]] detail::response_action classify(const http_response& response, detail::moment) override {
+        using action = detail::response_action::kind;
         if (response.error != transport_error::none) return {.what = action::retry, .diagnostic = "unreachable"};
         if (response.status == 200) return {.what = action::deliver};
         if (response.status == 400) return {.what = action::split, .reason = drop_reason::rejected};

@@ -20,7 +20,7 @@
 #include <support/rounds.hpp>
 #include <support/temporary_directory.hpp>
 
-#include "line_protocol.hpp"
+#include "lent.hpp"
 
 #include <doctest/doctest.h>
 
@@ -121,7 +121,7 @@ public:
     }
 
 private:
-    using pipeline = candor::detail::pipeline<line_protocol, network, manual_clock>;
+    using pipeline = candor::tests::lent_pipeline<network, manual_clock>;
 
     std::uint32_t at_most(std::uint32_t most) { return std::uniform_int_distribution<std::uint32_t>{0, most}(random_); }
 
@@ -133,7 +133,7 @@ private:
             const std::lock_guard guard{mutex_};
             dropped_.emplace(text);
         };
-        pipeline_.emplace("lines", options, nullptr, 1, line_protocol{}, net_, clock_);
+        pipeline_.emplace("lines", options, nullptr, 1, std::make_unique<line_protocol>(), net_, clock_);
     }
 
     void restart() {

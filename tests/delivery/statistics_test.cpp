@@ -15,12 +15,12 @@ TEST_CASE("every reason has a name of its own and a count of its own") {
         names.insert(to_string(reason));
         s.dropped[reason] += 2;
     }
-    CHECK(names.size() == candor::drop_reason_count);
-    CHECK(s.dropped.total() == 2 * candor::drop_reason_count);
+    CHECK(names.size() == candor::detail::drop_reason_count);
+    CHECK(s.dropped.total() == 2 * candor::detail::drop_reason_count);
 
     names.clear();
     for (const auto& [answer, count] : s.refused) names.insert(to_string(answer));
-    CHECK(names.size() == candor::admission_count);
+    CHECK(names.size() == candor::detail::admission_count);
     CHECK(to_string(candor::admission::out_of_memory) == "out_of_memory");
     CHECK(to_string(candor::drop_reason::failed) == "failed");
 }

@@ -30,7 +30,7 @@ namespace pb = google::protobuf;
 using candor::differential::Request;
 using otlp_writer::message;
 
-constexpr std::uint32_t seeds = candor::testing::rounds(3'000);
+const auto seeds = static_cast<std::uint32_t>(candor::testing::rounds(3'000));
 
 class randomness {
 public:

@@ -1,4 +1,5 @@
-// An event's properties written straight from the event: what `write_packed_properties` must give after packing.
+// An event's properties written straight from the event: what `write_serialized_properties` must give after
+// serializing.
 #ifndef CANDOR_TESTS_EVENT_DIRECT_PROPERTIES_HPP
 #define CANDOR_TESTS_EVENT_DIRECT_PROPERTIES_HPP
 

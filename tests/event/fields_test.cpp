@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include <candor/identity/late_identity.hpp>
+#include <candor/identity/identity_resolver.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/clock.hpp>
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <ratio>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -16,7 +17,7 @@
 #endif
 
 #include <candor/event/fields.hpp>
-#include <candor/event/packed.hpp>
+#include <candor/event/serialized_event.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/privacy/redactor.hpp>
 
@@ -39,7 +40,7 @@ using nlohmann::json;
 const uuid invocation = *uuid::parse("0f8fad5b-d9cb-469f-a165-70867728950e");
 const candor::detail::run_facts run{invocation, "GitHub Actions"};
 
-/// What became of an event's properties. The event itself and its packed values must be written alike.
+/// What became of an event's properties. The event itself and its serialized values must be written alike.
 struct outcome {
     condition state;
     std::string text;
@@ -51,11 +52,15 @@ outcome write(const Event& event, std::size_t limit, const redactor& secrets) {
     candor::tests::write_properties(out, event, run, secrets);
     CHECK(out.size() <= limit);
 
-    candor::detail::event_packer packed{limit};
-    CHECK(packed.pack(event, run, secrets) == out.state());
+    candor::detail::event_serializer serialized{limit};
+    CHECK(serialized.serialize(event, run, secrets) == out.state());
     if (out.state() == condition::good) {
+        std::string bytes;
+        serialized.with_parts({}, [&](std::span<const std::string_view> parts) {
+            for (const auto part : parts) bytes += part;
+        });
         json_writer again{limit};
-        candor::detail::write_packed_properties<Event>(again, packed.bytes(), run, secrets);
+        candor::detail::write_serialized_properties<Event>(again, bytes, run, secrets);
         CHECK(again.text() == out.text());
     }
     return {out.state(), std::string{out.text()}};

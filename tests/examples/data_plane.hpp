@@ -370,7 +370,13 @@ private:
         return colon == std::string::npos ? std::string{} : decoded.substr(0, colon);
     }
 
-    static bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+    /// Whether nothing is left of a text without what the gateway does not see: of that, what a client may well send.
+    static bool blank(std::string text) {
+        for (const std::string_view unseen :
+             {"\u00a0", "\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\u3000", "\ufeff"})
+            for (auto at = text.find(unseen); at != text.npos; at = text.find(unseen)) text.erase(at, unseen.size());
+        return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; });
+    }
 
     /// An id may be of any type but null, as the gateway writes it out before it looks.
     static bool identified(const nlohmann::json& message) {

@@ -166,7 +166,8 @@ TEST_CASE("one wrong message makes the whole batch a 400") {
     }
     for (const std::string& body :
          {with(R"({"type":"track"})"), with(R"({"type":"track","userId":"","anonymousId":" "})"),
-          with(R"({"type":"track","userId":null})")}) {
+          with(R"({"type":"track","userId":null})"), with(R"({"type":"track","userId":"\t\u0000 \u200b\ufeff"})"),
+          with("{\"type\":\"track\",\"anonymousId\":\"\u200b\"}")}) {
         const auto answer = post(client, body);
         CHECK(answer.status == 400);
         CHECK(answer.body == "request neither has anonymousId nor userId");

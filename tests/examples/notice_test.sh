@@ -52,7 +52,7 @@ newcomer() {
 newcomer first
 run 0 at_terminal sync data --verbose
 tells 1
-prints "tally reports how it is used, its errors and its crashes to those who make it."
+prints "tally sends usage events, errors and crash reports to its developers."
 prints "Nothing is sent in this run."
 prints "tally: telemetry level none: the notice was shown in this run; the next one sends"
 [ -z "$(told)" ] || fail "$ran: tells $(told) on the run that shows the notice"
@@ -100,13 +100,13 @@ run 0 at_terminal login
 tells 1
 [ -z "$(told)" ] || fail "$ran: tells $(told) on the run that shows the notice"
 
-# Where it cannot be kept in mind that it was shown.
+# Where it cannot be recorded that it was shown.
 newcomer forgetful
 printf 'a file\n' >forgetful
 for _ in 1 2; do
     run 0 at_terminal sync data
     tells 1
-    prints "This cannot be kept in mind, and so is said each time: $marker cannot be made: Not a directory"
+    prints "This notice will appear again, because it cannot be recorded that you have seen it: $marker cannot be created: Not a directory"
     [ -z "$(told)" ] || fail "$ran: tells $(told) on a run that shows the notice"
 done
 

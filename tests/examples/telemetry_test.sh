@@ -36,7 +36,7 @@ run 0 tally sync data
 says '{"level": "none", "source": "saved choice", "sends": {"analytics": false, "errors": false}}'
 with="$with TALLY_TELEMETRY_LEVEL=errors"
 run 0 tally telemetry on
-prints "In this environment TALLY_TELEMETRY_LEVEL=errors goes before it."
+prints "In this environment TALLY_TELEMETRY_LEVEL=errors takes precedence."
 with=${with% *}
 run 0 tally sync data
 [ "$(told)" = "init_started init_completed sync_run_started sync_run_completed" ] || fail "$ran: tells $(told)"

@@ -15,7 +15,7 @@ constexpr std::string_view mark = "[redacted]";
 
 std::string folded(std::string_view text) {
     std::string out{text};
-    std::transform(out.begin(), out.end(), out.begin(), candor::detail::privacy::to_lower);
+    std::transform(out.begin(), out.end(), out.begin(), candor::detail::to_lower);
     return out;
 }
 

@@ -12,7 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <candor/httplib/inflate.hpp>
+#include <candor/httplib/request_exchange.hpp>
 #include <candor/otlp/service.hpp>
 #include <candor/otlp/text_table.hpp>
 #include <candor/otlp/wire.hpp>
@@ -32,19 +32,15 @@ std::string take_line(std::string_view& from) {
     return out;
 }
 
-/// What a server does between the parts of the service.
+/// What a server does with a request.
 candor::http_response answer(otlp::service& service, const candor::http_request_head& head, std::string_view body) {
-    if (auto early = service.begin(head)) return *early;
-    const auto coding = candor::detail::parse_content_coding(*head.header("Content-Encoding"));
-    if (!coding) return service.refuse(head, candor::body_error::encoding);
-    if (body.size() > body_limit) return service.refuse(head, candor::body_error::too_large);
-    if (*coding == candor::detail::content_coding::identity) return service.complete(head, body);
-    const auto counted = candor::detail::inflate(body, *coding, nullptr, body_limit);
-    if (counted.problem) return service.refuse(head, *counted.problem);
-    std::string plain(counted.size, '\0');
-    const auto done = candor::detail::inflate(body, *coding, plain.data(), plain.size());
-    require(!done.problem && done.size == counted.size, "a body is as large as was counted");
-    return service.complete(head, plain);
+    candor::detail::request_exchange::environment around{service, body_limit};
+    candor::detail::request_exchange exchange{around, head};
+    if (auto early = exchange.begin(body.size())) return *early;
+    for (; !body.empty(); body.remove_prefix(std::min<std::size_t>(body.size(), 1000))) {
+        if (auto early = exchange.take(body.substr(0, 1000))) return *early;
+    }
+    return exchange.end();
 }
 
 /// Whether a body is a google.rpc.Status, or an ExportMetricsServiceResponse, with nothing else in it.

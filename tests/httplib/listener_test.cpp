@@ -18,8 +18,11 @@ namespace listener_test {
 
 using candor::detail::listener;
 using candor::detail::owned_socket;
+using candor::detail::receive_some;
+using candor::detail::send_some;
 using candor::detail::socket_address;
-using candor::detail::stop_signal;
+using candor::detail::wait_for_sockets;
+using candor::detail::wake_signal;
 using candor::testing::raw_client;
 using candor::testing::slack;
 using candor::testing::stopwatch;
@@ -37,7 +40,7 @@ bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) >= 0; }
 struct connected_pair {
     connected_pair() {
         int ends[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
         here = owned_socket{ends[0]};
         there = owned_socket{ends[1]};
     }
@@ -58,7 +61,7 @@ std::string field_of(const std::string& address, std::uint16_t port) {
 TEST_CASE("a socket is non-blocking, is not inherited, and is closed with its owner") {
     int number = -1;
     {
-        owned_socket socket = owned_socket::open(AF_INET, SOCK_STREAM);
+        owned_socket socket = candor::detail::open_socket(AF_INET, SOCK_STREAM);
         REQUIRE(socket);
         number = socket.get();
         CHECK((::fcntl(number, F_GETFD) & FD_CLOEXEC) != 0);
@@ -87,12 +90,32 @@ TEST_CASE("a listener takes connections on a port of its own") {
     const listener now{"127.0.0.1", 0};
     REQUIRE(now.port() != 0);
     CHECK_FALSE(now.accept());
+    CHECK_FALSE(now.has_waiting());
     const raw_client client{now.port()};
+    CHECK(now.has_waiting());
     const auto accepted = now.accept();
     REQUIRE(accepted);
     CHECK((::fcntl(accepted.get(), F_GETFD) & FD_CLOEXEC) != 0);
     CHECK((::fcntl(accepted.get(), F_GETFL) & O_NONBLOCK) != 0);
     CHECK((::fcntl(now.get(), F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST_CASE("a listener that is closed takes no more, and one that the program has closed is still woken") {
+    listener now{"127.0.0.1", 0};
+    const auto port = now.port();
+    const auto twin = candor::detail::descriptor::duplicate(now.get());
+    ::close(now.get());
+    CHECK_FALSE(now.is_ours());
+    CHECK_FALSE(now.has_waiting());
+    std::vector<pollfd> wanted{{twin.get(), POLLIN, 0}};
+    now.knock();
+    CHECK(wait_for_sockets(wanted, candor::steady_time::max()));
+    CHECK(wanted[0].revents == POLLIN);
+
+    listener other{"127.0.0.1", 0};
+    other.close();
+    CHECK_THROWS(raw_client{other.port()});
+    CHECK(now.port() == port);
 }
 
 TEST_CASE("IPv6 works where the machine has it, and is no IPv4") {
@@ -125,36 +148,54 @@ TEST_CASE("many listeners have many ports") {
 }
 
 TEST_CASE("a wait ends with what it waits for, or with its deadline") {
-    const stop_signal stop;
     const connected_pair pair;
     const stopwatch watch;
-    CHECK_FALSE(stop.wait(pair.here.get(), POLLIN, in(50ms)));
+    std::vector<pollfd> wanted{{pair.here.get(), POLLIN, 0}, {INVALID_SOCKET, POLLIN, 0}};
+    CHECK(wait_for_sockets(wanted, in(50ms)));
+    CHECK(wanted[0].revents == 0);
     CHECK(watch.elapsed() >= 50ms);
-    CHECK(stop.wait(pair.here.get(), POLLOUT, in(1h)));
-    REQUIRE(::send(pair.there.get(), "x", 1, 0) == 1);
-    CHECK(stop.wait(pair.here.get(), POLLIN, candor::steady_time::max()));
-    CHECK_FALSE(stop.wait(pair.here.get(), POLLIN, in(-1ms)));  // there, but too late
+    CHECK(wait_for_sockets(wanted, candor::steady_time::min()));
+    REQUIRE(send_some(pair.there.get(), "x") == 1);
+    CHECK(wait_for_sockets(wanted, candor::steady_time::max()));
+    CHECK(wanted[0].revents == POLLIN);
     CHECK(watch.elapsed() < slack);
 }
 
-TEST_CASE("the signal ends every wait, but what is there already is still there for as long as the grace lasts") {
-    stop_signal stop;
-    const connected_pair silent;
-    const connected_pair pair;
-    REQUIRE(::send(pair.there.get(), "x", 1, 0) == 1);
-    CHECK_FALSE(stop.is_raised());
-    std::vector<std::thread> waiting;
-    for (int i = 0; i < 4; ++i)
-        waiting.emplace_back([&] { CHECK_FALSE(stop.wait(silent.here.get(), POLLIN, candor::steady_time::max())); });
-    CHECK(stop.pause(1ms));
-    stop.raise(std::chrono::hours{1});
-    for (auto& thread : waiting) thread.join();
-    CHECK(stop.is_raised());
-    CHECK_FALSE(stop.pause(std::chrono::hours{1}));
-    CHECK(stop.wait(pair.here.get(), POLLIN, in(1h)));
-    CHECK(stop.wait(pair.here.get(), POLLIN, in(1h)));
-    stop.raise(0ms);
-    CHECK_FALSE(stop.wait(pair.here.get(), POLLIN, in(1h)));
+TEST_CASE("bytes go to and fro, and their end is told") {
+    const candor::testing::deadly_sigpipe deadly;
+    connected_pair pair;
+    char room[8];
+    CHECK(receive_some(pair.here.get(), room, sizeof room) < 0);
+    CHECK(candor::detail::would_block(candor::detail::socket_error()));
+    CHECK(send_some(pair.there.get(), "hello") == 5);
+    CHECK(receive_some(pair.here.get(), room, 2) == 2);
+    CHECK(receive_some(pair.here.get(), room, sizeof room) == 3);
+    candor::detail::end_sending(pair.there.get());
+    CHECK(receive_some(pair.here.get(), room, sizeof room) == 0);
+    CHECK(send_some(pair.here.get(), "x") == 1);
+    pair.there.reset();
+    CHECK(send_some(pair.here.get(), "x") < 0);
+    CHECK_FALSE(candor::detail::would_block(candor::detail::socket_error()));
+}
+
+TEST_CASE("a signal wakes who waits for it, once for any number of them") {
+    const wake_signal wake;
+    std::vector<pollfd> wanted{{wake.get(), POLLIN, 0}};
+    CHECK(wait_for_sockets(wanted, candor::steady_time::min()));
+    CHECK(wanted[0].revents == 0);
+    std::thread other{[&] {
+        for (int i = 0; i < 10'000; ++i) wake.raise();
+    }};
+    CHECK(wait_for_sockets(wanted, candor::steady_time::max()));
+    CHECK(wanted[0].revents == POLLIN);
+    other.join();
+    CHECK(wake.take());
+    CHECK(wait_for_sockets(wanted, candor::steady_time::min()));
+    CHECK(wanted[0].revents == 0);
+    CHECK(wake.take());
+    ::close(wake.get());
+    CHECK_FALSE(wake.take());
+    wake.raise();
 }
 
 }  // namespace listener_test

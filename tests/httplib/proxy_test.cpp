@@ -14,7 +14,7 @@ using candor::detail::proxy_route;
 namespace {
 
 proxy_route route(std::map<std::string, std::string> variables, const std::string& to) {
-    const auto server = candor::parse_url(to);
+    const auto server = candor::detail::parse_url(to);
     REQUIRE(server);
     return candor::detail::proxy_settings{candor::testing::fixed_environment{std::move(variables)}}.route_to(*server);
 }

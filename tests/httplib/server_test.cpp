@@ -1,26 +1,33 @@
 #include <candor/httplib/server.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <candor/otlp/receiver.hpp>
 
+#include "../support/becomes_idle.hpp"
 #include "../support/exchange.hpp"
 #include "../support/otlp_writer.hpp"
 #include "../support/raw_client.hpp"
@@ -180,11 +187,10 @@ TEST_CASE("a request reaches the service as it was sent, and the answer comes ba
     CHECK(heads[0].target == "/a/b%20c?d=e%20f");
     REQUIRE(heads[0].header("content-type") != nullptr);
     CHECK(*heads[0].header("content-type") == "application/json");
-    std::vector<std::string> twice;  // httplib may change their order
+    std::vector<std::string> twice;
     for (const auto& [name, value] : heads[0].headers) {
         if (candor::detail::equal_ignoring_case(name, "X-Twice")) twice.push_back(value);
     }
-    std::sort(twice.begin(), twice.end());
     CHECK(twice == std::vector<std::string>{"1", "2"});
 }
 
@@ -196,7 +202,7 @@ TEST_CASE("a connection is kept for any number of requests, also without a pause
         const auto answer = client.exchange(post_request("/a", text));
         REQUIRE(answer.body == text);
         REQUIRE(header(answer, "Connection") == "(none)");
-        REQUIRE(header(answer, "Keep-Alive") == "timeout=60");
+        REQUIRE(header(answer, "Keep-Alive") == "timeout=360");
     }
     std::string all;
     for (int i = 0; i < 50; ++i)
@@ -237,20 +243,6 @@ TEST_CASE("no type, no path and no upgrade makes a body anything but bytes") {
         (client.exchange(post_request("/a", big, "Content-Type: application/x-www-form-urlencoded\r\n")).body == big));
     CHECK(client.exchange(post_request("/" + std::string(7000, 'a'), "x")).body == "x");
     CHECK(client.exchange(post_request("/../..//%2e%2e/", "x")).body == "x");
-}
-
-TEST_CASE("a Range that is meant for a recursive regular expression does no harm") {
-    running now;
-    auto client = now.connect();
-    std::string range = "bytes=0-1";
-    while (range.size() < 8000) range += ",0-1";
-    CHECK(client.exchange(post_request("/a", "x", "Range: " + range + "\r\n")).status == 200);
-    CHECK(client.exchange(post_request("/a", "x", "rANGE:" + range + "\r\n")).status == 200);
-    CHECK(client.exchange(post_request("/a", "x", "X-Range: a\r\nRang: b\r\nOrange: c\r\n")).status == 200);
-    const auto heads = now.service.heads();
-    CHECK(heads.back().header("X-Range") != nullptr);
-    CHECK(heads.back().header("Rang") != nullptr);
-    CHECK(heads.back().header("Orange") != nullptr);
 }
 
 TEST_CASE("an answer to the head alone comes before the body, which is then not read") {
@@ -337,91 +329,69 @@ TEST_CASE("a client that asks for leave to send its body gets it, in both framin
 }
 
 TEST_CASE("row 37: framing that is not clear is answered 400, and the connection is closed") {
-    const char* const heads[] = {
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n",
-        "Transfer-Encoding: gzip\r\n",
-        "Transfer-Encoding: identity\r\n",
-        "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: 5, 6\r\n",
-        "Content-Length: 5x\r\n",
-        "Content-Length: -1\r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: 0x5\r\n",
-        "Content-Length: 99999999999999999999999999\r\n",
-    };
     running now;
-    for (const char* lines : heads) {
+    for (const char* lines :
+         {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n"}) {
         CAPTURE(std::string{lines});
         auto client = now.connect();
         const auto answer =
             client.exchange("POST /a HTTP/1.1\r\nHost: localhost\r\n" + std::string{lines} + "\r\nhello");
         CHECK(answer.status == 400);
         CHECK(answer.body == "cannot be read");
+        CHECK(header(answer, "Content-Type") == "text/x-sorry");
         CHECK(header(answer, "Connection") == "close");
         client.finish();
         CHECK(client.is_closed());
     }
     CHECK(now.service.bodies().empty());
+}
+
+TEST_CASE("what is malformed is answered with the service's words, also behind requests that are not") {
+    const struct {
+        std::string text;
+        int status;
+    } cases[] = {
+        {"POST /a\r\n", 400},
+        {"\x16\x03\x01\x02\n", 400},
+        {"PRI * HTTP/2.0\r\n", 505},
+        {"POST /" + std::string(9000, 'a'), 414},
+        {"POST /a HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(70'000, 'a'), 431},
+        {"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {chunked_head + "\r\n5\r\nhelloXX\r\n", 400},
+        {chunked_head + "\r\n" + std::string(70'000, '1'), 400},
+    };
+    running now;
+    for (const auto& sent : cases) {
+        for (const bool is_first : {true, false}) {
+            CAPTURE(sent.text.substr(0, 40));
+            auto client = now.connect();
+            client.send((is_first ? "" : post_request("/a", "good")) + sent.text);
+            if (!is_first) CHECK(client.read_answer().body == "good");
+            const auto answer = client.read_answer();
+            CHECK(answer.status == sent.status);
+            CHECK(answer.body == "cannot be read");
+            client.finish();
+            CHECK(client.is_closed());
+        }
+    }
+    CHECK(now.service.bodies() == std::vector<std::string>(std::size(cases), "good"));
+}
+
+TEST_CASE("row 62: requests that are odd and valid are taken") {
+    running now;
     auto client = now.connect();
-    CHECK(client.exchange("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello")
-              .body == "hello");
-}
-
-TEST_CASE("chunks that are against the rules are answered 400, and none of the body counts") {
-    const std::string bodies[] = {
-        "5\r\nhello0\r\n\r\n",     "5\r\nhelloXX5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\n0\r\n\r\n",
-        "x\r\nhello\r\n0\r\n\r\n", "\r\n5\r\nhello\r\n0\r\n\r\n",         std::string(70'000, '1'),
-    };
-    running now;
-    for (const auto& body : bodies) {
-        CAPTURE(body.substr(0, 20));
-        auto client = now.connect();
-        REQUIRE(client.send(chunked_head + "\r\n" + body));
-        client.finish();
-        const auto answer = client.read_answer();
-        CHECK(answer.status / 100 == 4);
-        CHECK(client.is_closed());
+    const std::string rest = "Host: localhost\r\nContent-Length: 2\r\n";
+    for (const std::string& request :
+         {"POST http://localhost/a?b HTTP/1.1\r\n" + rest + "\r\nhi", "POST //a HTTP/1.1\r\n" + rest + "\r\nhi",
+          "\r\nPOST /a/ HTTP/1.1\r\n" + rest + "\r\nhi", "FROB /a HTTP/1.1\r\n" + rest + "\r\nhi",
+          "POST /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n" +
+              rest + "\r\nhi",
+          "POST /a HTTP/1.1\r\nX:" + std::string(60'000, 'x') + "\r\n" + rest + "\r\nhi",
+          chunked_head + "Trailer: X\r\n\r\n1 ; a=\"b\"\r\nh\r\n01\r\ni\r\n000\r\nX: y\r\n\r\n"}) {
+        CAPTURE(request.substr(0, 60));
+        CHECK(client.exchange(request).body == "hi");
     }
-    CHECK(now.service.bodies().empty());
-}
-
-TEST_CASE("a head that is no HTTP is answered 400 with the service's words") {
-    const std::string heads[] = {
-        "POST /a\r\n\r\n",
-        "nonsense\r\n\r\n",
-        "POST /a HTTP/2.0\r\nHost: localhost\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "FROB /a HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "\x16\x03\x01\x02\r\n\r\n",
-        "POST /a HTTP/1.1\r\n\r\n",  // no Host
-        "POST /a HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        "POST /" + std::string(9000, 'a') + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(9000, 'a') + "\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: localhost\r\n" +
-            [] {
-                std::string many;
-                while (many.size() < 70'000) many += "X-A: b\r\n";
-                return many;
-            }() +
-            "\r\n",
-    };
-    running now;
-    for (const auto& head : heads) {
-        CAPTURE(head.substr(0, 40));
-        auto client = now.connect();
-        client.send(head);
-        const auto answer = client.read_answer();
-        CHECK(answer.status == 400);
-        CHECK(answer.body == "cannot be read");
-        CHECK(header(answer, "Content-Type") == "text/x-sorry");
-        client.finish();
-        CHECK(client.is_closed());
-    }
-    CHECK(now.service.bodies().empty());
+    CHECK(now.service.heads().front().target == "/a?b");
 }
 
 TEST_CASE("row 35: a body of just the limit is taken, a larger one is answered 413, in either framing") {
@@ -501,7 +471,7 @@ std::size_t status_of_memory(const std::string& name) {
 }  // namespace
 
 TEST_CASE("row 35: a gigabyte in a megabyte is answered 413, and never is there") {
-    running now;
+    running now{{.body_limit = 4 << 20}};
     std::string bombs[2];
     bombs[0] = candor::testing::compressed_zeros(1UL << 30);
     for (const auto member = candor::testing::compressed_zeros(1UL << 20); bombs[1].size() < 1'000'000;)
@@ -625,6 +595,7 @@ TEST_CASE("where all connections are taken, the one that is idle longest makes r
     auto third = now.connect();
     for (auto* client : {&first, &second, &third, &first})
         REQUIRE(client->exchange(post_request("/a", "x")).status == 200);
+    REQUIRE(becomes_idle());  // when an answer has come, its thread may not be done with the request
     auto fourth = now.connect();
     CHECK(fourth.exchange(post_request("/a", "x")).status == 200);
     // The second one, but a thread that was slow to see the end of its request makes it the third one.
@@ -663,12 +634,12 @@ TEST_CASE("row 36: a flood of connections opens no more than there are to be") {
         flood.back().send("P");
     }
     auto client = now.connect();
-    client.exchange(post_request("/a", "x"));                    // taken or not: the others were dealt with before
-    CHECK(entries("/proc/self/task") <= threads + 4 + 16 + 20);  // a few are about to end
+    client.exchange(post_request("/a", "x"));  // taken or not: the others were dealt with before
+    CHECK(entries("/proc/self/task") == threads);
     flood.clear();
-    CHECK(comes_down_to(threads + 2, "/proc/self/task"));
-    auto late = now.connect();
-    CHECK(late.exchange(post_request("/a", "x")).status == 200);
+    const stopwatch watch;  // until the server has seen that they have gone
+    while (now.connect().exchange(post_request("/a", "x")).status != 200)
+        REQUIRE(watch.elapsed() < candor::testing::patience);
 }
 
 TEST_CASE("of clients that all have begun a request, only so many are heard") {
@@ -787,7 +758,7 @@ TEST_CASE("a server leaves no thread and no descriptor behind") {
     CHECK(entries("/proc/self/fd") == descriptors);
 }
 
-TEST_CASE("connections that have ended take no descriptor, nor more than one thread") {
+TEST_CASE("connections that have ended take no descriptor, and none takes a thread") {
     running now;
     const auto threads = entries("/proc/self/task");
     const auto descriptors = entries("/proc/self/fd");
@@ -795,8 +766,136 @@ TEST_CASE("connections that have ended take no descriptor, nor more than one thr
         auto client = now.connect();
         CHECK(client.exchange(post_request("/a", "x", "Connection: close\r\n")).status == 200);
     }
-    CHECK(comes_down_to(threads + 1, "/proc/self/task"));
+    CHECK(entries("/proc/self/task") == threads);
     CHECK(comes_down_to(descriptors, "/proc/self/fd"));
+}
+
+TEST_CASE("row 62: hundreds of idle connections take no thread, are not run for, and go on when they like") {
+    const server_options usual;
+    CHECK(usual.idle_timeout >= 5min);
+    CHECK(usual.max_connections >= 1000);
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit enough{before.rlim_max, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &enough);
+    {
+        running now;
+        const auto threads = entries("/proc/self/task");
+        std::vector<raw_client> workers;
+        for (int i = 0; i < 600; ++i) workers.push_back(now.connect());
+        for (auto& worker : workers) REQUIRE(worker.exchange(post_request("/a", "x")).status == 200);
+        CHECK(entries("/proc/self/task") == threads);
+        for (auto& worker : workers) REQUIRE(worker.is_open());
+        for (auto& worker : workers) REQUIRE(worker.exchange(post_request("/a", "y")).status == 200);
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
+namespace {
+
+std::set<std::string> thread_ids() {
+    std::set<std::string> out;
+    for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) out.insert(task.path().filename());
+    return out;
+}
+
+/// How often the threads of this process have waited for something, these aside.
+long waits_of_others(const std::set<std::string>& known) {
+    long out = 0;
+    for (const auto& id : thread_ids()) {
+        if (known.contains(id)) continue;
+        std::ifstream status{"/proc/self/task/" + id + "/status"};
+        for (std::string line; std::getline(status, line);) {
+            if (line.starts_with("voluntary_ctxt_switches:")) out += std::stol(line.substr(24));
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("a server without requests does not run") {
+    std::thread{[] {}}.join();  // a sanitizer starts a thread of its own with the first
+    const auto known = thread_ids();
+    running now;
+    auto client = now.connect();
+    REQUIRE(client.exchange(post_request("/a", "x")).status == 200);
+    const stopwatch watch;  // its threads come to wait, sooner or later
+    long before = -1, after = waits_of_others(known);
+    for (pollfd nothing{-1, 0, 0}; before != after && watch.elapsed() < candor::testing::patience;) {
+        ::poll(&nothing, 1, 300);
+        before = std::exchange(after, waits_of_others(known));
+    }
+    CHECK(before == after);
+    CHECK(after > 0);
+}
+
+TEST_CASE("row 49: nothing of a server is a standard stream") {
+    std::vector<int> kept;
+    for (int fd = 0; fd < 3; ++fd) kept.push_back(::fcntl(fd, F_DUPFD_CLOEXEC, 20));
+    for (int fd = 0; fd < 3; ++fd) ::close(fd);
+    bool is_answered = false, is_taken = false;
+    {
+        running now;
+        const int spare = ::open("/dev/null", O_RDWR | O_CLOEXEC);  // so that the client's socket is above them too
+        const int other = ::dup(spare);
+        const int third = ::dup(spare);
+        is_taken = spare != 0 || other != 1 || third != 2;
+        auto client = now.connect();
+        for (const int fd : {spare, other, third}) ::close(fd);
+        is_answered = client.exchange(post_request("/a", "x")).status == 200;
+        for (int fd = 0; fd < 3; ++fd) is_taken = is_taken || ::fcntl(fd, F_GETFD) >= 0;
+    }
+    for (int fd = 0; fd < 3; ++fd) {
+        ::dup2(kept[static_cast<std::size_t>(fd)], fd);
+        ::close(kept[static_cast<std::size_t>(fd)]);
+    }
+    CHECK(is_answered);
+    CHECK_FALSE(is_taken);
+}
+
+TEST_CASE("row 50: a server whose descriptors the program closes stops, and touches none that come after") {
+    const auto open_ones = [] {
+        std::set<int> out;
+        for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"})
+            out.insert(std::stoi(entry.path().filename()));
+        std::erase_if(out, [](int fd) { return ::fcntl(fd, F_GETFD) < 0; });  // what read the directory
+        return out;
+    };
+    for (const bool is_serving : {false, true}) {
+        CAPTURE(is_serving);
+        int pipe[2];
+        REQUIRE(::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) == 0);
+        const auto before = open_ones();
+        std::optional<running> now{std::in_place};
+        std::optional<raw_client> client{now->connect()};
+        REQUIRE(client->exchange(post_request("/a", "x")).status == 200);
+        if (is_serving) {
+            REQUIRE(client->send(post_request("/wait", "x")));
+            REQUIRE(now->service.wait_for_bodies(2));
+        }
+        REQUIRE(becomes_idle());  // what is closed between a look at it and its use is beyond anybody's help
+        std::vector<int> others;
+        for (const int fd : open_ones()) {
+            if (before.contains(fd) || fd == client->socket()) continue;
+            ::syscall(SYS_close, fd);  // ThreadSanitizer would take close() for a race with the server, which it is
+            others.push_back(fd);
+        }
+        CHECK(others.size() == 3);  // what wakes, what listens, and a connection
+        for (const int fd : others) ::syscall(SYS_dup3, pipe[1], fd, O_CLOEXEC);
+        const stopwatch watch;
+        auto stopping = std::async(std::launch::async, [&] { now->server.stop(); });
+        if (is_serving) CHECK(stopping.wait_for(50ms) == std::future_status::timeout);
+        now->service.open();
+        stopping.get();
+        CHECK(watch.elapsed() < slack);
+        now.reset();
+        for (const int fd : others) CHECK(::fcntl(fd, F_GETFD) >= 0);
+        char byte = 0;
+        CHECK(::read(pipe[0], &byte, 1) == -1);  // nothing was written there
+        for (const int fd : others) ::close(fd);
+        for (const int fd : pipe) ::close(fd);
+    }
 }
 
 TEST_CASE("with no descriptors left the server neither spins nor gives up") {
@@ -822,6 +921,32 @@ TEST_CASE("with no descriptors left the server neither spins nor gives up") {
     CHECK(is_sent);
     CHECK(answer.body == "late");
     CHECK(idle.is_open() != waiting.is_open());
+}
+
+TEST_CASE("where the program lowers its limit of descriptors, idle connections make room") {
+    running now;
+    std::vector<raw_client> clients;
+    for (int i = 0; i < 40; ++i) {
+        clients.push_back(now.connect());
+        REQUIRE(clients.back().exchange(post_request("/a", "x")).status == 200);
+    }
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit few{16, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    const auto answer = clients.back().exchange(post_request("/a", "y"));
+    const stopwatch watch;
+    const auto open = [&] {
+        return std::count_if(clients.begin(), clients.end(), [](raw_client& c) { return c.is_open(); });
+    };
+    while (open() > 14 && watch.elapsed() < candor::testing::patience) std::this_thread::yield();
+    const auto left = open();
+    const auto again = clients.back().exchange(post_request("/a", "z"));
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(answer.status == 200);
+    CHECK(left <= 14);
+    CHECK(left > 0);
+    CHECK(again.body == "z");
 }
 
 TEST_CASE("two servers have two ports, and a port that is taken is said so") {

@@ -1,8 +1,9 @@
 #include <candor/httplib/socket.hpp>
 
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include <doctest/doctest.h>
 
@@ -18,19 +19,6 @@ struct socket_pair {
     }
     int ends[2] = {-1, -1};
 };
-
-bool is_blocked(int signal) {
-    sigset_t set;
-    ::pthread_sigmask(SIG_BLOCK, nullptr, &set);
-    return sigismember(&set, signal) == 1;
-}
-
-bool is_pending(int signal) {
-    sigset_t set;
-    sigemptyset(&set);
-    ::sigpending(&set);
-    return sigismember(&set, signal) == 1;
-}
 
 }  // namespace
 
@@ -100,40 +88,6 @@ TEST_CASE("a handle of no socket does nothing") {
     const candor::detail::socket_handle of_nothing{-1};
     of_nothing.shut_down();
     of_nothing.discard();
-}
-
-TEST_CASE("a write to a closed socket raises no signal under the guard, and the thread's mask is as before") {
-    socket_pair pair;
-    ::shutdown(pair.ends[0], SHUT_RDWR);
-    struct sigaction deadly {};
-    struct sigaction before {};
-    deadly.sa_handler = SIG_DFL;
-    ::sigaction(SIGPIPE, &deadly, &before);
-    REQUIRE_FALSE(is_blocked(SIGPIPE));
-    {
-        const candor::detail::sigpipe_guard quiet;
-        CHECK(is_blocked(SIGPIPE));
-        CHECK(::send(pair.ends[0], "a", 1, 0) == -1);
-        CHECK(is_pending(SIGPIPE));
-    }
-    CHECK_FALSE(is_blocked(SIGPIPE));
-    CHECK_FALSE(is_pending(SIGPIPE));
-    ::sigaction(SIGPIPE, &before, nullptr);
-}
-
-TEST_CASE("the guard leaves a signal alone that was pending before it") {
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigset_t before;
-    ::pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    ::raise(SIGPIPE);
-    { const candor::detail::sigpipe_guard quiet; }
-    CHECK(is_blocked(SIGPIPE));
-    CHECK(is_pending(SIGPIPE));
-    int taken = 0;
-    sigwait(&pipe, &taken);
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace socket_test

@@ -1,5 +1,10 @@
 #include <candor/httplib/transport.hpp>
 
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -10,6 +15,7 @@
 #include <thread>
 #include <type_traits>
 
+#include "../support/becomes_true.hpp"
 #include "../support/exchange.hpp"
 #include "../support/socket_server.hpp"
 
@@ -44,6 +50,17 @@ bool comes_down_to(std::ptrdiff_t number, const char* directory) {
     const stopwatch watch;
     while (entries(directory) > number && watch.elapsed() < candor::testing::patience) std::this_thread::yield();
     return entries(directory) <= number;
+}
+
+/// How many threads keep deadlines.
+int watchdogs() {
+    int out = 0;
+    for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+        std::ifstream file{task.path() / "comm"};
+        std::string name;
+        out += std::getline(file, name) && name == "candor-deadline";
+    }
+    return out;
 }
 
 /// Waits until this machine has sent a SYN to `port` and got no answer yet; false: it did not.
@@ -83,11 +100,35 @@ TEST_CASE("a transport leaves no thread and no descriptor behind") {
     {
         socket_server server{behaviours::answer()};
         httplib_transport transport;
-        for (int i = 0; i < 3; ++i) CHECK(transport.send(post(server.url())).status == 200);
+        for (int i = 0; i < 3; ++i) CHECK(transport.send(post(server.url(), std::string(100'000, 'x'))).status == 200);
         CHECK(entries("/proc/self/task") > threads);
     }
     CHECK(comes_down_to(threads, "/proc/self/task"));
     CHECK(comes_down_to(descriptors, "/proc/self/fd"));
+}
+
+TEST_CASE("a thread keeps the deadline where an exchange cannot do so itself, and not elsewhere") {
+    struct example {
+        std::string name;
+        std::string answer;
+        std::string body;
+        int watchdogs;
+    };
+    const std::string head = "HTTP/1.1 200 OK\r\n";
+    for (const auto& e :
+         {example{"an answer that comes at once", head + "Content-Length: 2\r\n\r\nOK", "{}", 0},
+          example{"one without a body", head + "Content-Length: 0\r\n\r\n", "{}", 0},
+          example{"a large request", head + "Content-Length: 2\r\n\r\nOK", std::string(100'000, 'x'), 1},
+          example{"a request without a body", head + "Content-Length: 2\r\n\r\nOK", "", 1},
+          example{"a body of chunks", head + "Transfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\n\r\n", "{}", 1},
+          example{"a long body", head + "Content-Length: 60000\r\n\r\n" + std::string(60'000, 'x'), "{}", 1}}) {
+        CAPTURE(e.name);
+        socket_server server{behaviours::answer(e.answer)};
+        httplib_transport transport;
+        CHECK(transport.send(post(server.url(), e.body)).status == 200);
+        CHECK(transport.send(post(server.url(), e.body)).status == 200);
+        CHECK(becomes_true([&] { return watchdogs() == e.watchdogs; }));  // a thread is named when it runs
+    }
 }
 
 TEST_CASE("row 2: a refused connection is unreachable, at once") {
@@ -194,10 +235,6 @@ TEST_CASE("row 3: the deadline of the whole exchange holds whatever the server d
           example{"drips the first line", behaviours::drip("HTTP/1.1 ", '2'), "{}"},
           example{"drips a header", behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a'), "{}"},
           example{"drips a header, a byte a second", behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a', 1s), "{}"},
-          example{"drips a body", behaviours::drip("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", 'a'), "{}"},
-          example{"drips a body without a length", behaviours::drip("HTTP/1.1 200 OK\r\n\r\n", 'a'), "{}"},
-          example{"drips a chunk",
-                  behaviours::drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n", 'a'), "{}"},
           example{"drips interim answers",
                   [](socket_server::peer& p) {
                       if (!p.read_request()) return;
@@ -240,21 +277,16 @@ TEST_CASE("timeouts without sense are deadlines that have passed, or are far awa
     CHECK(transport.send(request).status == 200);
 }
 
-TEST_CASE("row 4: a connection that ends before a whole answer came is broken") {
+TEST_CASE("row 4: a connection that ends before the head of an answer came is broken") {
     struct example {
         const char* name;
         socket_server::behaviour behaviour;
     };
-    for (const auto& e :
-         {example{"reset before the answer", behaviours::reset_after("")},
-          example{"reset in the first line", behaviours::reset_after("HTTP/1.")},
-          example{"reset in the body", behaviours::reset_after("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")},
-          example{"closed before the answer", behaviours::answer_and_close("")},
-          example{"closed in a header", behaviours::answer_and_close("HTTP/1.1 200 OK\r\nX-A")},
-          example{"closed in the body", behaviours::answer_and_close("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")},
-          example{"closed in a chunk",
-                  behaviours::answer_and_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")},
-          example{"not HTTP", behaviours::answer_and_close("SSH-2.0-OpenSSH_9.2\r\n")}}) {
+    for (const auto& e : {example{"reset before the answer", behaviours::reset_after("")},
+                          example{"reset in the first line", behaviours::reset_after("HTTP/1.")},
+                          example{"closed before the answer", behaviours::answer_and_close("")},
+                          example{"closed in a header", behaviours::answer_and_close("HTTP/1.1 200 OK\r\nX-A")},
+                          example{"not HTTP", behaviours::answer_and_close("SSH-2.0-OpenSSH_9.2\r\n")}}) {
         CAPTURE(e.name);
         socket_server server{e.behaviour};
         httplib_transport transport;
@@ -264,6 +296,83 @@ TEST_CASE("row 4: a connection that ends before a whole answer came is broken") 
         CHECK_FALSE(response.message.empty());
         CHECK(server.connections() == 1);  // a new connection is not tried again behind the caller's back
     }
+}
+
+TEST_CASE("row 43: the head of an answer is the answer, whatever becomes of its body") {
+    const std::string head = "HTTP/1.1 202 Accepted\r\nX-A: b\r\n";
+    const std::string chunked = head + "Transfer-Encoding: chunked\r\n\r\n";
+    struct example {
+        const char* name;
+        socket_server::behaviour behaviour;
+    };
+    for (const auto& e :
+         {example{"reset", behaviours::reset_after(head + "Content-Length: 5\r\n\r\nab")},
+          example{"reset before the first byte", behaviours::reset_after(head + "Content-Length: 5\r\n\r\n")},
+          example{"closed", behaviours::answer_and_close(head + "Content-Length: 5\r\n\r\nab")},
+          example{"closed in a chunk", behaviours::answer_and_close(chunked + "5\r\nab")},
+          example{"closed before the last chunk", behaviours::answer_and_close(chunked + "2\r\nab\r\n")},
+          example{"a chunk size that is none", behaviours::answer(chunked + "zz\r\nab\r\n0\r\n\r\n")},
+          example{"a chunk that is longer than it says", behaviours::answer(chunked + "1\r\nabc\r\n0\r\n\r\n")},
+          example{"chunk extensions", behaviours::answer(chunked + "2;a=b\r\nab\r\n0;c\r\n\r\n")},
+          example{"trailers", behaviours::answer(chunked + "2\r\nab\r\n0\r\nX-B: c\r\n\r\n")},
+          example{"a length that is none", behaviours::answer_and_close(head + "Content-Length: abc\r\n\r\nab")},
+          example{"an enormous length",
+                  behaviours::answer_and_close(head + "Content-Length: 99999999999999999999\r\n\r\nab")},
+          example{"two lengths",
+                  behaviours::answer_and_close(head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\nab")},
+          example{"a broken gzip body",
+                  behaviours::answer(head + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nab")},
+          example{"hangs", behaviours::drip(head + "Content-Length: 5\r\n\r\n", 'a', 1h)},
+          example{"drips", behaviours::drip(head + "Content-Length: 60000\r\n\r\n", 'a')},
+          example{"drips without a length", behaviours::drip(head + "\r\n", 'a')},
+          example{"drips a chunk", behaviours::drip(chunked + "8000\r\n", 'a')}}) {
+        CAPTURE(e.name);
+        socket_server server{e.behaviour};
+        httplib_transport transport;
+        const stopwatch watch;
+        const auto response = transport.send(post_within(200ms, server.url()));
+        CHECK(response.error == transport_error::none);
+        CHECK(response.status == 202);
+        REQUIRE(response.header("x-a") != nullptr);
+        CHECK(*response.header("x-a") == "b");
+        CHECK(watch.elapsed() < slack);
+        CHECK(server.wait_for_requests(1));
+        CHECK(transport.send(post(server.url())).status == 202);  // and the next one has its own
+        CHECK(server.requests().size() == 2);
+    }
+}
+
+TEST_CASE("row 43: cancel() ends a wait for the body of an answer, which is one") {
+    std::atomic<bool> has_come = false;
+    socket_server server{[&](socket_server::peer& p) {
+        if (!p.read_request() || !p.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na")) return;
+        has_come = becomes_true([&] {
+            int unacknowledged = 0;
+            return ::ioctl(p.socket(), TIOCOUTQ, &unacknowledged) == 0 && unacknowledged == 0;
+        });
+        p.hold();
+    }};
+    httplib_transport transport;
+    const auto [response, delay] =
+        cancel_when(transport, post(server.url()), [&] { return becomes_true([&] { return has_come.load(); }); });
+    CHECK(response.status == 200);
+    CHECK(delay < slack);
+}
+
+TEST_CASE("with one descriptor left a request fails at once, since nobody could end it") {
+    socket_server server{behaviours::never_answer()};
+    httplib_transport transport;
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const int spare = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);  // the lowest number that is free
+    const rlimit few{static_cast<rlim_t>(spare) + 1, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    ::close(spare);
+    const stopwatch watch;
+    const auto response = transport.send(post(server.url()));
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(response.error == transport_error::broken);
+    CHECK(watch.elapsed() < slack);
 }
 
 TEST_CASE("a server that resets while it is being sent to does not kill the program") {
@@ -296,8 +405,7 @@ TEST_CASE("cancel() ends a pending connect") {
 }
 
 TEST_CASE("row 3: cancel() ends a wait for an answer, and one that drips in") {
-    for (const auto& behaviour : {behaviours::never_answer(), behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a'),
-                                  behaviours::drip("HTTP/1.1 200 OK\r\n\r\n", 'a')}) {
+    for (const auto& behaviour : {behaviours::never_answer(), behaviours::drip("HTTP/1.1 200 OK\r\nX-A: ", 'a')}) {
         socket_server server{behaviour};
         httplib_transport transport;
         const auto [response, delay] =
@@ -427,8 +535,8 @@ TEST_CASE("eight threads share a transport; every request arrives once and gets 
 
 TEST_CASE("https is refused at once where TLS is not compiled in, and says how to get it") {
     const httplib_transport transport;
-    const auto secure = candor::parse_url("https://plane.example");
-    const auto plain = candor::parse_url("http://plane.example");
+    const auto secure = candor::detail::parse_url("https://plane.example");
+    const auto plain = candor::detail::parse_url("http://plane.example");
     REQUIRE((secure && plain));
     CHECK_NOTHROW(transport.check(*plain));
 #if defined(CPPHTTPLIB_OPENSSL_SUPPORT) || defined(CPPHTTPLIB_SSL_ENABLED)

@@ -12,7 +12,7 @@ namespace account_test {
 namespace {
 
 using candor::account;
-using candor::cached_account;
+using candor::detail::cached_account;
 
 }  // namespace
 
@@ -109,12 +109,12 @@ TEST_CASE("a source that asks for the account itself is not asked again for it")
 }
 
 TEST_CASE("in the cloud the user is the team's service account") {
-    const auto cloud = candor::cloud_account({.user_id = "u1", .team_id = "t1"});
+    const auto cloud = candor::detail::cloud_account({.user_id = "u1", .team_id = "t1"});
     CHECK(cloud.user_id == "t1_service_account");
     CHECK(cloud.team_id == "t1");
-    CHECK(candor::cloud_account({.team_id = "t1"}).user_id == "t1_service_account");
-    CHECK(candor::cloud_account({.user_id = "u1"}).user_id == "u1");
-    CHECK(candor::cloud_account({}).user_id.empty());
+    CHECK(candor::detail::cloud_account({.team_id = "t1"}).user_id == "t1_service_account");
+    CHECK(candor::detail::cloud_account({.user_id = "u1"}).user_id == "u1");
+    CHECK(candor::detail::cloud_account({}).user_id.empty());
 }
 
 }  // namespace account_test

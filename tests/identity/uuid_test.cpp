@@ -144,7 +144,7 @@ TEST_CASE("random uuids are of version 4 and variant 1, and every other bit take
 }
 
 TEST_CASE("a million random uuids are all different") {
-    CHECK(all_different(random_ids(candor::testing::rounds(1'000'000))));
+    CHECK(all_different(random_ids(static_cast<std::size_t>(candor::testing::rounds(1'000'000)))));
 }
 
 TEST_CASE("threads that make uuids at the same time make different ones") {

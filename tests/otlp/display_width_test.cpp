@@ -24,36 +24,6 @@ bool is_sorted(const code_range (&ranges)[Size]) {
 
 }  // namespace
 
-TEST_CASE("characters are read as UTF-8 has them") {
-    const auto code = [](std::string_view text) { return first_character(text).code; };
-    const auto size = [](std::string_view text) { return first_character(text).size; };
-    CHECK(size("") == 0);
-    CHECK(code("ab") == 'a');
-    CHECK(size("ab") == 1);
-    CHECK(first_character("\0"sv).size == 1);
-    CHECK(code("\xc2\x80") == 0x80);
-    CHECK(code("\xdf\xbf") == 0x7ff);
-    CHECK(size("\xdf\xbf") == 2);
-    CHECK(code("\xe0\xa0\x80") == 0x800);
-    CHECK(code("\xed\x9f\xbf") == 0xd7ff);
-    CHECK(code("\xee\x80\x80") == 0xe000);
-    CHECK(code("\xef\xbf\xbf") == 0xffff);
-    CHECK(size("\xef\xbf\xbfx") == 3);
-    CHECK(code("\xf0\x90\x80\x80") == 0x10000);
-    CHECK(code("\xf4\x8f\xbf\xbf") == 0x10ffff);
-    CHECK(size("\xf4\x8f\xbf\xbf") == 4);
-}
-
-TEST_CASE("what is not UTF-8 is no character") {
-    for (const auto bad :
-         {"\x80"sv, "\xbf"sv, "\xc0\x80"sv, "\xc1\xbf"sv, "\xc2"sv, "\xc2 "sv, "\xc2\xc2"sv, "\xe0\x80\x80"sv,
-          "\xe0\x9f\xbf"sv, "\xe2\x82"sv, "\xe2\x82 "sv, "\xed\xa0\x80"sv, "\xed\xbf\xbf"sv, "\xf0\x80\x80\x80"sv,
-          "\xf0\x8f\xbf\xbf"sv, "\xf0\x9f\x98"sv, "\xf4\x90\x80\x80"sv, "\xf5\x80\x80\x80"sv, "\xff"sv}) {
-        CAPTURE(bad.size());
-        CHECK(first_character(bad).size == 0);
-    }
-}
-
 TEST_CASE("the ranges are in order, so that they can be searched") {
     CHECK(is_sorted(wide_characters));
     CHECK(is_sorted(joining_characters));

@@ -26,7 +26,7 @@ TEST_CASE("Each kind of object has its members once, with numbers that fit a byt
             CHECK(names.insert(m.name).second);
             CHECK(numbers.insert(m.field).second);
             CHECK(m.field >= 1);
-            CHECK(m.field < 15);  // 15 is the tape's own
+            CHECK(m.field < 15);  // 15 is the writer's own
             CHECK(m.slot < 2);
         }
     }

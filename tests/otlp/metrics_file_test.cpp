@@ -19,8 +19,8 @@
 #include <vector>
 
 #include <candor/otlp/text_table.hpp>
+#include <candor/platform/read_file.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 
 #include "support/temporary_directory.hpp"
 
@@ -37,7 +37,7 @@ using candor::otlp::row;
 using candor::otlp::text_table;
 namespace fs = std::filesystem;
 
-std::string content_of(const fs::path& file) { return candor::read_file(file, 100'000'000).content; }
+std::string content_of(const fs::path& file) { return candor::detail::read_file(file, 100'000'000).content; }
 
 std::vector<std::string> names_in(const fs::path& directory) {
     std::vector<std::string> names;
@@ -116,8 +116,8 @@ TEST_CASE("a place where no file can be is said at construction") {
     CHECK(refusal_of(dir.path() / "file" / "m.txt").ends_with("Not a directory"));
     CHECK(refusal_of(dir.path()).ends_with("this one is a directory"));
     CHECK(refusal_of("/dev/null").ends_with("this one is not a regular file"));
-    CHECK(refusal_of("").ends_with("this one is no file's name"));
-    CHECK(refusal_of(dir.path() / "").ends_with("this one is no file's name"));
+    CHECK(refusal_of("").ends_with("this one is not the name of a file"));
+    CHECK(refusal_of(dir.path() / "").ends_with("this one is not the name of a file"));
     CHECK(refusal_of(fs::path{std::string{"a\0b", 3}}).starts_with("metrics_file is \"a\\x00b\";"));
     CHECK(names_in(dir.path()) == std::vector<std::string>{"file"});
 }

@@ -202,12 +202,14 @@ TEST_CASE("traces and logs are accepted and dropped, whatever they are") {
     CHECK(now.answers.statistics().accepted == 0);
 }
 
-TEST_CASE("a query says nothing, and any other path is 404") {
+TEST_CASE("a query says nothing, nor do slashes around a path, and any other path is 404") {
     receiving now;
     CHECK_FALSE(now.answers.begin(post(protobuf, "/v1/metrics?token=1")));
     CHECK_FALSE(now.answers.begin(post(protobuf, "/v1/metrics?")));
-    for (const char* path : {"", "/", "/v1/metrics/", "/v1/metric", "/v1/metricss", "/V1/metrics", "//v1/metrics",
-                             "v1/metrics", "/v1/%6detrics", "/v1/profiles", "*", "/?/v1/metrics"}) {
+    for (const char* path : {"//v1/metrics", "///v1/metrics", "/v1/metrics/", "//v1/metrics/?a=b"})
+        CHECK_FALSE(now.answers.begin(post(protobuf, path)));
+    for (const char* path : {"", "/", "//", "/v1//metrics", "/v1/metric", "/v1/metricss", "/V1/metrics", "v1/metrics",
+                             "/v1/%6detrics", "/v1/profiles", "*", "/?/v1/metrics"}) {
         CAPTURE(std::string{path});
         const auto answer = now(post(protobuf, path));
         CHECK(answer.status == 404);

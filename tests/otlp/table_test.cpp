@@ -362,11 +362,12 @@ TEST_CASE("names that had no row do not keep others out later") {
 TEST_CASE("senders of one row at one time are bounded in number") {
     table t;
     std::vector<std::string> workers;
-    for (std::size_t i = 0; i <= detail::series::max_streams; ++i) workers.push_back("worker " + std::to_string(i));
+    for (std::size_t i = 0; i <= detail::stream_aggregator::max_streams; ++i)
+        workers.push_back("worker " + std::to_string(i));
     std::vector<sample> samples;
     for (const auto& w : workers) samples.push_back({.start = 10, .time = 20, .resource = w});
     CHECK(take(t, samples) == rejected_points{1, to_string(rejection::too_many_senders)});
-    CHECK(only_row(t).resources == static_cast<std::int64_t>(detail::series::max_streams));
+    CHECK(only_row(t).resources == static_cast<std::int64_t>(detail::stream_aggregator::max_streams));
 }
 
 TEST_CASE("the most frequent reason is given") {

@@ -8,7 +8,7 @@
 
 namespace url_test {
 
-using candor::parse_url;
+using candor::detail::parse_url;
 using namespace std::string_view_literals;
 
 TEST_CASE("a URL is taken apart") {

@@ -11,6 +11,8 @@ namespace text_ranges_test {
 namespace {
 
 using namespace candor::detail::privacy;
+using candor::detail::is_digit;
+using candor::detail::is_letter;
 
 /// Each range as `begin-end` and the first letter of its kind.
 std::string said(const text_range& r) {
@@ -29,13 +31,9 @@ std::string redactions_of(const text_ranges& ranges) {
     return out;
 }
 
-static_assert(hex_value('0') == 0 && hex_value('9') == 9 && hex_value('a') == 10 && hex_value('F') == 15);
-static_assert(hex_value('g') == -1 && hex_value('/') == -1 && hex_value(':') == -1 && hex_value('\0') == -1);
-static_assert(to_lower('A') == 'a' && to_lower('Z') == 'z' && to_lower('@') == '@' && to_lower('[') == '[');
 static_assert(is_beyond_ascii('\x80') && is_beyond_ascii('\xff') && !is_beyond_ascii('\x7f'));
 static_assert(is_alphanumeric('0') && is_alphanumeric('z') && is_alphanumeric('A') && !is_alphanumeric('_'));
 static_assert(!is_alphanumeric('\0') && !is_alphanumeric('\xe9'));
-static_assert(equals_folded("BaSic", "basic") && !equals_folded("basic", "basi") && equals_folded("", ""));
 
 }  // namespace
 

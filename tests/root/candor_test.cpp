@@ -252,11 +252,11 @@ TEST_CASE("row 11: a redirect is not followed, and the key goes nowhere else") {
     CHECK(elsewhere.requests().empty());
 }
 
-TEST_CASE("row 4: after a reset in the middle of an answer the same messages go again, with the same ids") {
+TEST_CASE("row 4: after a reset in the head of an answer the same messages go again, with the same ids") {
     socket_server server{[](socket_server::peer& peer) {
         if (!peer.read_request()) return;
         if (peer.number() == 1) {
-            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+            peer.write("HTTP/1.1 200 OK\r\nContent-Le");
             return peer.reset();
         }
         peer.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK");

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -92,6 +93,18 @@ struct user {
         telemetry.capture_message(candor::sentry::severity::error, "failed");
     }
 };
+
+/// All that lies below a directory, with what tells whether it was touched.
+std::map<std::string, std::tuple<std::filesystem::perms, std::filesystem::file_time_type, std::string>> all_of(
+    const std::filesystem::path& directory) {
+    std::map<std::string, std::tuple<std::filesystem::perms, std::filesystem::file_time_type, std::string>> out;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator{directory}) {
+        std::ostringstream content;
+        if (entry.is_regular_file()) content << std::ifstream{entry.path(), std::ios::binary}.rdbuf();
+        out[entry.path().string()] = {entry.status().permissions(), entry.last_write_time(), content.str()};
+    }
+    return out;
+}
 
 /// From here on the ids that this thread makes are the same in every run.
 void fix_ids() {
@@ -182,9 +195,13 @@ TEST_CASE("status as a person reads it") {
           "    CI               nothing\n"
           "    default          all, the default, no choice was made\n"
           "\n"
-          "Events: not sent, the level forbids it.\n"
-          "Errors: not sent, the level forbids it.\n"
+          "Events: not sent, the level does not allow it.\n"
+          "Errors: not sent, the level does not allow it.\n"
           "Waiting to be sent: 0.\n");
+}
+
+TEST_CASE("status of a program of whose telemetry nobody has said anything") {
+    CHECK(user{}.run({}).out.starts_with("Telemetry of acme 1.4.0: all, by default, no choice was made.\n\n"));
 }
 
 TEST_CASE("status of a program that has nowhere to send to, of a development build, and with a wrong variable") {
@@ -193,7 +210,7 @@ TEST_CASE("status of a program that has nowhere to send to, of a development bui
     auto json = someone.run({"--json"}).json();
     CHECK(json.at("endpoint").is_null());
     CHECK(json.at("sends").at("analytics") == false);
-    CHECK(someone.run({}).out.find("Events: not sent, there is no place to send them to.") != std::string::npos);
+    CHECK(someone.run({}).out.find("Events: not sent, no endpoint is configured.") != std::string::npos);
     user developer;
     developer.options.product.version = "development";
     CHECK(developer.run({}).out.find("Errors: not sent, this is a development build.") != std::string::npos);
@@ -211,7 +228,56 @@ TEST_CASE("status of a program that has nowhere to send to, of a development bui
     CHECK(mistaken.run({}).out.find("topsecretkey") == std::string::npos);
 }
 
-TEST_CASE("on, off and level save the choice, say what goes before it, and what is forbidden is removed") {
+TEST_CASE("status judges each destination by itself, as the program's telemetry does") {
+    struct example {
+        std::map<std::string, std::string> variables;
+        std::string events;  ///< why they are not sent; empty where they are
+        std::string errors;
+        std::string write_key = "topsecretkey";
+    };
+    const std::string url = "ACME_RUDDERSTACK_DATA_PLANE_URL", key = "ACME_RUDDERSTACK_WRITE_KEY";
+    const std::string dsn = "ACME_SENTRY_DSN", debug = "ACME_TELEMETRY_DEBUG";
+    const std::string printed = "printed and not sent, " + debug + " is set.";
+    const std::vector<example> all{
+        {{}, "", ""},
+        {{{url, "foo"}}, "not sent, " + url + " is invalid.", ""},
+        {{{url, "http://topsecretkey@host"}}, "not sent, " + url + " is invalid.", ""},
+        {{{key, "top secret key"}}, "not sent, " + key + " is invalid.", ""},
+        {{{url, "http://plane"}}, "not sent, write_key is invalid.", "", ""},
+        {{{dsn, "foo"}}, "", "not sent, " + dsn + " is invalid."},
+        {{{url, "foo"}, {dsn, "foo"}}, "not sent, " + url + " is invalid.", "not sent, " + dsn + " is invalid."},
+        {{{debug, "1"}, {url, "foo"}}, "not sent, " + url + " is invalid.", printed},
+        {{{debug, "1"}, {dsn, "foo"}}, printed, "not sent, " + dsn + " is invalid."}};
+    for (const auto& each : all) {
+        user someone;
+        for (const auto& variable : each.variables) someone.variables.insert(variable);
+        someone.options.write_key = each.write_key;
+        const auto text = someone.run({}).out;
+        CAPTURE(text);
+        const auto line = [](const char* what, const std::string& why, const char* server) {
+            return std::string{"\n"} + what + (why.empty() ? std::string{"sent to "} + server + "." : why) + "\n";
+        };
+        CHECK(text.find(line("Events: ", each.events, "https://plane.example")) != std::string::npos);
+        CHECK(text.find(line("Errors: ", each.errors, "https://errors.example")) != std::string::npos);
+        const auto json = someone.run({"--json"}).json();
+        CHECK(json.at("sends").at("analytics") == each.events.empty());
+        CHECK(json.at("sends").at("errors") == each.errors.empty());
+        const bool is_wrong = (each.events + each.errors).find(" is invalid.") != std::string::npos;
+        CHECK(json.at("error").is_null() == !is_wrong);
+        CHECK((text.find("\nError: ") != std::string::npos) == is_wrong);
+        CHECK((text + json.dump()).find("top secret key") == std::string::npos);
+        CHECK((text + json.dump()).find("topsecretkey") == std::string::npos);
+
+        recording_transport transport;
+        manual_clock clock;
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            someone.options, transport, clock, fixed_environment{someone.variables}};
+        CHECK(telemetry.sends_events() == (each.events.empty() || each.events == printed));
+        CHECK(telemetry.sends_errors() == (each.errors.empty() || each.errors == printed));
+    }
+}
+
+TEST_CASE("on, off and level save the choice, say what takes precedence, and what is forbidden is removed") {
     user someone;
     someone.leave();
     CHECK(someone.run({"--json"}).json().at("spooled") == 2);
@@ -229,7 +295,7 @@ TEST_CASE("on, off and level save the choice, say what goes before it, and what 
     CHECK(json.at("spooled") == 0);
     someone.variables["DO_NOT_TRACK"] = "1";
     CHECK(someone.run({"on"}).out ==
-          "Saved: all, in " + someone.choice().string() + ".\nIn this environment DO_NOT_TRACK=1 goes before it.\n");
+          "Saved: all, in " + someone.choice().string() + ".\nIn this environment DO_NOT_TRACK=1 takes precedence.\n");
     someone.variables.erase("DO_NOT_TRACK");
     CHECK(someone.run({"on", "--json"}).json().at("level") == "all");
 }
@@ -243,13 +309,20 @@ TEST_CASE("a choice that cannot be saved is said, and ends with 1") {
     CHECK(answer.errors.find("the telemetry choice was not saved: ") == 0);
 }
 
-TEST_CASE("purge removes what waits, and nothing else") {
+TEST_CASE("purge removes what waits and says how much that was, and removes nothing else") {
     user someone;
     someone.leave();
     someone.home.write(".local/state/acme/telemetry/note.txt", "of somebody else");
-    const auto answer = someone.run({"purge"});
+    auto answer = someone.run({"purge"});
+    CHECK(answer.status == 0);
+    CHECK(answer.out == "Removed what waited to be sent: 2.\n");
+    CHECK(answer.errors.empty());
+    answer = someone.run({"purge"});
     CHECK(answer.status == 0);
     CHECK(answer.out == "Nothing waits to be sent.\n");
+    CHECK(someone.run({"purge", "--json"}).json() == nlohmann::json{{"purged", true}, {"removed", 0}});
+    someone.leave();
+    CHECK(someone.run({"purge", "--json"}).json() == nlohmann::json{{"purged", true}, {"removed", 2}});
     CHECK(someone.run({"--json"}).json().at("spooled") == 0);
     CHECK(std::filesystem::exists(someone.spool() / "note.txt"));
     CHECK(someone.run({"--json"}).json().at("level") == "all");
@@ -300,6 +373,35 @@ TEST_CASE("preview has the bytes that a server receives, of events and of errors
     CHECK(only_errors[0].at("url") == server.url("") + "/api/7/envelope/");
 }
 
+TEST_CASE("what only shows changes nothing, at any level") {
+    user someone;
+    someone.leave();
+    const std::string crash = "of a run that crashed";
+    someone.home.write(".local/state/acme/telemetry/crash-01234567-89ab-4def-8123-456789abcdef", crash);
+    someone.home.write(".local/state/acme/telemetry/rudderstack-old.spool.damaged", "damaged");
+    someone.home.write(".config/acme/telemetry.json", R"({"level":"none"})");
+    std::filesystem::permissions(someone.spool(), std::filesystem::perms{0755});
+    const auto before = all_of(someone.home.path());
+    for (const std::string debug : {"0", "1"}) {
+        someone.variables["ACME_TELEMETRY_DEBUG"] = debug;
+        for (const std::string level : {"none", "errors", "stats", "all"})
+            for (const std::string command : {"status", "preview", "log", "catalog"})
+                CHECK(someone.run({command, "--telemetry-level", level}).status == 0);
+        CHECK(all_of(someone.home.path()) == before);
+    }
+    for (const auto level : {candor::level::none, candor::level::errors, candor::level::stats, candor::level::all}) {
+        recording_transport transport;
+        manual_clock clock;
+        auto options = someone.options;
+        options.level = level;
+        options.delivery.dry_run = true;
+        candor::basic_telemetry<recording_transport, manual_clock, fixed_environment> telemetry{
+            options, transport, clock, fixed_environment{{{"HOME", someone.home.string()}}}};
+        telemetry.track(pinged{});
+    }
+    CHECK(all_of(someone.home.path()) == before);
+}
+
 TEST_CASE("log shows what was sent where a log is kept, and preview and status leave it alone") {
     user someone;
     CHECK(someone.run({"log"}).out == "No log is kept. ACME_TELEMETRY_LOG names a file to keep one in.\n");
@@ -307,7 +409,7 @@ TEST_CASE("log shows what was sent where a log is kept, and preview and status l
           nlohmann::json{{"log", nullptr}, {"requests", nlohmann::json::array()}});
     const auto log = someone.home.string() + "/sent.log";
     someone.variables["ACME_TELEMETRY_LOG"] = log;
-    CHECK(someone.run({"log"}).out == "Nothing has been sent since " + log + " is kept.\n");
+    CHECK(someone.run({"log"}).out == "Nothing has been sent since the log " + log + " was begun.\n");
     CHECK(someone.run({"preview"}).status == 0);
     CHECK(someone.run({}).out.find("Logged in " + log + ".\n") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(log));
@@ -376,18 +478,22 @@ TEST_CASE("catalog has every event of the list, and its fields") {
 
 TEST_CASE("what is no such command is said with the usage, and ends with 2") {
     const user someone;
-    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"of"},
-                                                                                       {"level"},
-                                                                                       {"level", "loud"},
-                                                                                       {"level", "none", "more"},
-                                                                                       {"on", "off"},
-                                                                                       {"status", "--yaml"},
-                                                                                       {"\x1b[2J"}}) {
-        CAPTURE(words[0]);
+    const std::vector<std::pair<std::vector<std::string>, std::string>> all{
+        {{"of"}, R"(unknown command "of")"},
+        {{"level"}, "level takes one of none, errors, stats, all"},
+        {{"level", "loud"}, "level takes one of none, errors, stats, all, not loud"},
+        {{"level", "none", "more"}, R"(unexpected argument "more")"},
+        {{"on", "off"}, R"(unexpected argument "off")"},
+        {{"status", "--yaml"}, R"(unknown option "--yaml")"},
+        {{"\x1b[2J"}, R"(unknown command "\x1b[2J")"}};
+    for (const auto& each : all) {
+        const auto& words = each.first;
+        const auto& complaint = each.second;
+        CAPTURE(complaint);
         const auto answer = someone.run(words);
         CHECK(answer.status == 2);
         CHECK(answer.out.empty());
-        CHECK(answer.errors.find("usage: telemetry") != std::string::npos);
+        CHECK(answer.errors.starts_with(complaint + "\nusage: telemetry"));
         CHECK(answer.errors.find('\x1b') == std::string::npos);
         CHECK_FALSE(std::filesystem::exists(someone.choice()));
     }

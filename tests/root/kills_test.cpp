@@ -90,7 +90,7 @@ TEST_CASE(
     const int port = std::stoi(url.substr(url.rfind(':') + 1));
     std::mt19937 random{27};
     std::set<std::pair<std::uint64_t, std::uint64_t>> stored;
-    const auto kills = static_cast<std::uint64_t>(candor::testing::rounds(1000));
+    const auto kills = static_cast<std::uint64_t>(candor::testing::rounds(300));
     constexpr std::size_t at_once = 3;
     struct writer {
         std::uint64_t number;

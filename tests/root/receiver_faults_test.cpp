@@ -188,4 +188,40 @@ TEST_CASE("row 40: escapes and newlines in a reported name are made visible in t
     for (const char* hidden : {"\xc2\x9b", "\xe2\x80\xae"}) CHECK(text.find(hidden) == text.npos);
 }
 
+TEST_CASE("row 62: requests of exporters that are odd and valid are taken in") {
+    receiver now{{}};
+    const auto body = otlp_writer::to_protobuf(report({"users"}));
+    const auto length = "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    const auto host = "Host: " + now.endpoint() + "\r\n";
+    const auto plain = host + protobuf + length;
+    const auto in_chunks = [&] {
+        std::string out;
+        for (const char c : body) out += "1;x=y\r\n" + std::string{c} + "\r\n";
+        return out + "0\r\nX-Checksum: 1\r\n\r\n";
+    }();
+    const std::vector<std::string> requests{
+        "POST //v1/metrics HTTP/1.1\r\n" + plain + "\r\n" + body,
+        "POST /v1/metrics/ HTTP/1.1\r\n" + plain + "\r\n" + body,
+        "POST /v1/metrics?a=b HTTP/1.1\r\n" + plain + "\r\n" + body,
+        "POST http://" + now.endpoint() + "/v1/metrics HTTP/1.1\r\n" + plain + "\r\n" + body,
+        "POST /v1/metrics HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n" +
+            plain + "\r\n" + body,
+        "POST /v1/metrics HTTP/1.1\r\n" + host + protobuf + "Transfer-Encoding: chunked\r\n\r\n" + in_chunks,
+        "\r\nPOST /v1/metrics HTTP/1.1\r\nUser-Agent: " + std::string(10'000, 'u') + "\r\n" + plain + "\r\n" + body,
+    };
+    raw_client worker{port_of(now)};
+    for (const auto& request : requests) {
+        CAPTURE(request.substr(0, 60));
+        CHECK(worker.exchange(request).status == 200);
+    }
+    REQUIRE(worker.send("POST /v1/metrics HTTP/1.1\r\nExpect: 100-continue\r\n" + plain + "\r\n"));
+    CHECK(worker.read_answer().status == 100);
+    CHECK(worker.exchange(body).status == 200);
+    CHECK(answer_to(now, "POST /v1/metrics HTTP/1.0\r\n" + plain + "\r\n" + body).status == 200);
+    CHECK(now.statistics().requests.accepted == requests.size() + 2);
+
+    const auto foreign = answer_to(now, "POST http://evil.example/v1/metrics HTTP/1.1\r\n" + plain + "\r\n" + body);
+    CHECK(foreign.status == 403);  // that is its host, whatever the field says
+}
+
 }  // namespace receiver_faults_test

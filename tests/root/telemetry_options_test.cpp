@@ -49,4 +49,21 @@ TEST_CASE("the spool is in the state directory unless the program says another, 
     CHECK(spool_of(options, fixed_environment{{{"HOME", home.string()}}}).directory == "/elsewhere");
 }
 
+TEST_CASE("a name that is none of a directory, or of variables, is refused") {
+    const auto refused = [](const std::string& name, const std::string& prefix) -> std::string {
+        try {
+            candor::detail::check(telemetry_options{.product = {.name = name, .env_prefix = prefix}});
+        } catch (const candor::configuration_error& e) {
+            return e.field();
+        }
+        return "";
+    };
+    for (const std::string& name : {std::string{}, std::string{"."}, std::string{".."}, std::string{"a/b"},
+                                    std::string{"a\0b", 3}, std::string(201, 'a')})
+        CHECK(refused(name, "ACME") == "product.name");
+    for (const char* prefix : {"1A", "A-B", "A B", "A=", "\xc3\x84"})
+        CHECK(refused("acme", prefix) == "product.env_prefix");
+    for (const char* prefix : {"", "_", "acme_2"}) CHECK(refused(std::string(200, 'a'), prefix) == "");
+}
+
 }  // namespace telemetry_options_test

@@ -100,7 +100,8 @@ struct counting_clock : counters {
 struct few_variables : counters {
     std::optional<std::string> get(const char* name) const {
         const std::string_view wanted{name};
-        if (wanted != "XDG_STATE_HOME" && wanted != "HOME") ++calls;
+        // Where the user only wants to see what would be sent, an old spool stays.
+        if (wanted != "XDG_STATE_HOME" && wanted != "HOME" && wanted != "ACME_TELEMETRY_DEBUG") ++calls;
         return std::nullopt;
     }
 };

@@ -102,14 +102,14 @@ TEST_CASE("sentAt is of the attempt, the rest is of the call") {
 
 TEST_CASE("a message without what its type needs is refused, and the others are not") {
     bench b;
-    CHECK(b.analytics.enqueue(rs::track{.event = "E"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::track{.user_id = "u"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::group{.user_id = "u"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::alias{.user_id = "u"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::alias{.anonymous_id = "a", .previous_id = "p"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::identify{}) == admission::invalid);
-    CHECK(b.analytics.enqueue(rs::page{}) == admission::invalid);
-    CHECK(b.analytics.enqueue(rs::screen{}) == admission::invalid);
+    CHECK(b.analytics.enqueue(rs::page{.user_id = " "}) == admission::invalid);
+    CHECK(b.analytics.enqueue(rs::screen{.user_id = "u", .anonymous_id = "\u200b"}) == admission::invalid);
+    CHECK(b.analytics.enqueue(rs::track{.user_id = "u", .event = "E", .message_id = "\ufeff"}) == admission::invalid);
     CHECK(b.analytics.enqueue(rs::track{.user_id = "u", .event = "E", .properties = json::array({1})}) ==
           admission::invalid);
     CHECK(b.analytics.enqueue(rs::track{.user_id = "u", .event = "E", .context = 1}) == admission::invalid);
@@ -119,6 +119,33 @@ TEST_CASE("a message without what its type needs is refused, and the others are 
     CHECK(b.messages().size() == 1);
     CHECK(b.analytics.statistics().refused[admission::invalid] == 11);
     CHECK(b.analytics.statistics().accepted == 1);
+}
+
+TEST_CASE("without an id a message has the client's own, one for its lifetime") {
+    bench b, other;
+    for (bench* each : {&b, &other}) {
+        CHECK(each->analytics.enqueue(rs::track{.event = "E"}) == admission::accepted);
+        CHECK(each->analytics.enqueue(rs::page{}) == admission::accepted);
+        CHECK(each->analytics.enqueue(rs::screen{}) == admission::accepted);
+        CHECK(each->analytics.enqueue(rs::group{.group_id = "g"}) == admission::accepted);
+        CHECK(each->analytics.flush(1s));
+    }
+    const auto own = [](const bench& of) { return of.messages().at(0).at("anonymousId").get<std::string>(); };
+    CHECK(candor::uuid::parse(own(b)));
+    CHECK(own(b) != own(other));
+    for (const auto& message : b.messages()) CHECK(message["anonymousId"] == own(b));
+}
+
+TEST_CASE("a message that would fit without its times alone is refused at once") {
+    for (std::size_t size = 1; size < 1100; ++size) {
+        bench b{{.message_bytes = 1000}};
+        const bool is_accepted =
+            b.analytics.enqueue(rs::track{.user_id = "u", .event = std::string(size, 'x')}) == admission::accepted;
+        CHECK(b.analytics.flush(10s) == true);
+        CHECK(b.analytics.statistics().delivered == (is_accepted ? 1 : 0));
+        CHECK(b.analytics.statistics().dropped.total() == 0);
+        if (size < 600) CHECK(is_accepted);
+    }
 }
 
 TEST_CASE("row 17: a 10 MB property and 5,000 of them are refused, and nothing else is lost") {

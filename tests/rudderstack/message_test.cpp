@@ -22,10 +22,12 @@ using nlohmann::json;
 
 const std::string library = R"("library":{"name":"candor","version":")" + std::string{CANDOR_VERSION_STRING} + R"("})";
 
+constexpr std::string_view own_id = "own";
+
 template <rudderstack::detail::message Message>
 std::string head(const Message& message) {
     json_writer out{32 * 1024};
-    rudderstack::detail::write_head(out, message);
+    rudderstack::detail::write_head(out, message, own_id);
     CHECK(out.state() == json_writer::condition::good);
     return std::string{out.text()};
 }
@@ -47,7 +49,7 @@ json whole(const Message& message) {
 template <rudderstack::detail::message Message>
 json_writer::condition state_of(const Message& message) {
     json_writer out{32 * 1024};
-    rudderstack::detail::write_head(out, message);
+    rudderstack::detail::write_head(out, message, own_id);
     rudderstack::detail::write_tail(out, message);
     return out.state();
 }
@@ -185,7 +187,7 @@ TEST_CASE("texts of any bytes give valid JSON") {
     });
 }
 
-TEST_CASE("one of the two ids is needed") {
+TEST_CASE("one of the two ids is needed, where the client's own cannot stand for it") {
     each_type([](auto message) {
         using rudderstack::detail::is_complete;
         CHECK(is_complete(message));
@@ -195,7 +197,13 @@ TEST_CASE("one of the two ids is needed") {
         // An alias gives the user's new id, so it must have one.
         CHECK(is_complete(message) != std::is_same_v<decltype(message), rudderstack::alias>);
         message.anonymous_id.clear();
-        CHECK_FALSE(is_complete(message));
+        CHECK(is_complete(message) == rudderstack::detail::gets_own_id<decltype(message)>);
+        for (std::string* id : {&message.user_id, &message.anonymous_id, &message.message_id}) {
+            message.user_id = message.anonymous_id = message.message_id = "x1";
+            CHECK(is_complete(message));
+            *id = " \u200b";
+            CHECK_FALSE(is_complete(message));
+        }
     });
 }
 
@@ -264,6 +272,31 @@ TEST_CASE("a message of 10 MB is too large") {
     message.properties = nullptr;
     message.event = huge;
     CHECK(state_of(message) == condition::too_large);
+}
+
+TEST_CASE("an id is blank where the gateway sees nothing in it") {
+    using namespace std::string_literals;
+    for (const std::string& id : {""s, " "s, "\t"s, "\0"s, "\r\n"s, "\x7f"s, "\u00a0"s, "\u00ad"s, "\u200b"s, "\u2028"s,
+                                  "\u2060"s, "\u3000"s, "\u3164"s, "\ufeff"s, "\U000e0041"s, " \t\0 \u200b\ufeff"s}) {
+        CAPTURE(id);
+        CHECK(rudderstack::detail::is_blank(id));
+        CHECK_FALSE(rudderstack::detail::is_blank(id + "a"));
+        CHECK_FALSE(rudderstack::detail::is_blank("a" + id));
+    }
+    for (const char* id : {"0", "-", "\xff", "\u00e9", "\u2010", "\U0001f600"}) {
+        CAPTURE(id);
+        CHECK_FALSE(rudderstack::detail::is_blank(id));
+    }
+}
+
+TEST_CASE("the client's own id stands for one that the caller does not know, but where the message is about an id") {
+    namespace rs = rudderstack;
+    CHECK(whole(rs::track{.event = "E"})["anonymousId"] == "own");
+    CHECK(whole(rs::page{})["anonymousId"] == "own");
+    CHECK(whole(rs::screen{})["anonymousId"] == "own");
+    CHECK(whole(rs::group{.group_id = "g"})["anonymousId"] == "own");
+    CHECK_FALSE(whole(rs::track{.user_id = "u", .event = "E"}).contains("anonymousId"));
+    CHECK(whole(rs::track{.anonymous_id = "a", .event = "E"})["anonymousId"] == "a");
 }
 
 }  // namespace message_test

@@ -11,14 +11,19 @@ using namespace std::chrono_literals;
 using candor::configuration_error;
 using candor::drop_reason;
 using candor::rudderstack::detail::protocol;
-using action = candor::detail::verdict::action;
+using action = candor::detail::response_action::kind;
 
 namespace {
 
 const candor::wall_time now = std::chrono::sys_days{std::chrono::November / 6 / 1994} + 8h + 49min;
 
-candor::detail::verdict judge(int status, std::vector<candor::http_header> headers = {}) {
-    return protocol::judge({.status = status, .headers = std::move(headers)}, now);
+candor::detail::response_action classify(const candor::http_response& response) {
+    return protocol{candor::rudderstack::detail::checked_data_plane_url("http://plane"), "key", nullptr}.classify(
+        response, {{}, now});
+}
+
+candor::detail::response_action classify(int status, std::vector<candor::http_header> headers = {}) {
+    return classify({.status = status, .headers = std::move(headers)});
 }
 
 }  // namespace
@@ -54,43 +59,50 @@ TEST_CASE("a request goes to /v1/batch below the URL's path with the key as user
 }
 
 TEST_CASE("each status means what the gateway means by it") {
-    for (const int status : {200, 201, 204, 299}) CHECK(judge(status).what == action::deliver);
-    CHECK(judge(400).what == action::split);
-    CHECK(judge(400).reason == drop_reason::rejected);
-    CHECK(judge(413).what == action::split);
-    CHECK(judge(413).reason == drop_reason::too_large);
+    for (const int status : {200, 201, 204, 299}) CHECK(classify(status).what == action::deliver);
+    CHECK(classify(400).what == action::split);
+    CHECK(classify(400).reason == drop_reason::rejected);
+    CHECK(classify(413).what == action::split);
+    CHECK(classify(413).reason == drop_reason::too_large);
     for (const int status : {401, 403, 404}) {
-        CHECK(judge(status).what == action::drop);
-        CHECK(judge(status).reason == drop_reason::unauthorized);
+        CHECK(classify(status).what == action::drop);
+        CHECK(classify(status).reason == drop_reason::unauthorized);
     }
     for (const int status : {301, 302, 307, 308, 408, 425, 429, 500, 502, 503, 504, 599}) {
         CAPTURE(status);
-        CHECK(judge(status).what == action::retry);
-        CHECK_FALSE(judge(status).wait);
-        CHECK_FALSE(judge(status).diagnostic.empty());
+        CHECK(classify(status).what == action::retry);
+        CHECK_FALSE(classify(status).wait);
+        CHECK_FALSE(classify(status).diagnostic.empty());
     }
     for (const int status : {402, 405, 406, 410, 415, 422, 431, 451}) {
-        CHECK(judge(status).what == action::drop);
-        CHECK(judge(status).reason == drop_reason::rejected);
+        CHECK(classify(status).what == action::drop);
+        CHECK(classify(status).reason == drop_reason::rejected);
     }
+}
+
+TEST_CASE("a 404 is told apart by the text of its answer") {
+    const auto says = [](const char* body) { return classify({.status = 404, .body = body}).diagnostic; };
+    CHECK(says("source is disabled\n") == "the data plane answers 404: the source is disabled");
+    CHECK(says("404 page not found\n") == "the data plane answers 404: the data plane is not at this URL");
+    CHECK(says("<html>") == "the data plane answers 404: the source is disabled, or the data plane is not at this URL");
 }
 
 TEST_CASE("no answer is a reason to try again, and says which") {
     for (const auto error : {candor::transport_error::unreachable, candor::transport_error::tls,
                              candor::transport_error::timeout, candor::transport_error::broken}) {
-        const auto found = protocol::judge({.error = error, .message = "why"}, now);
+        const auto found = classify({.error = error, .message = "why"});
         CHECK(found.what == action::retry);
         CHECK(found.diagnostic.ends_with("why"));
     }
 }
 
 TEST_CASE("Retry-After is kept on 429 and 5xx, clamped, and ignored where it is garbage or on a redirect") {
-    CHECK(judge(429, {{"retry-after", "7"}}).wait == 7s);
-    CHECK(judge(503, {{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}}).wait == 37s);
-    CHECK(judge(429, {{"Retry-After", "99999999"}}).wait == 24h);
-    CHECK_FALSE(judge(429, {{"Retry-After", "-5"}}).wait);
-    CHECK_FALSE(judge(429, {{"Retry-After", "soon"}}).wait);
-    CHECK_FALSE(judge(302, {{"Retry-After", "7"}}).wait);
+    CHECK(classify(429, {{"retry-after", "7"}}).wait == 7s);
+    CHECK(classify(503, {{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}}).wait == 37s);
+    CHECK(classify(429, {{"Retry-After", "99999999"}}).wait == 24h);
+    CHECK_FALSE(classify(429, {{"Retry-After", "-5"}}).wait);
+    CHECK_FALSE(classify(429, {{"Retry-After", "soon"}}).wait);
+    CHECK_FALSE(classify(302, {{"Retry-After", "7"}}).wait);
 }
 
 TEST_CASE("a URL or key that cannot work is refused with the field, the value and what is allowed") {

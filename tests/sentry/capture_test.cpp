@@ -7,11 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include <candor/event/record_reader.hpp>
+
 #include <doctest/doctest.h>
 
 namespace capture_test {
 
-using candor::sentry::detail::capture_reader;
+using candor::detail::record_reader;
 using candor::sentry::detail::each_exception;
 using candor::sentry::detail::exception_type;
 
@@ -103,27 +105,27 @@ TEST_CASE("the stack begins with the function that captures, whatever stands abo
     CHECK(candor::sentry::detail::callers({}, where).empty());
 }
 
-TEST_CASE("what is packed is read again, a long text cut") {
+TEST_CASE("what is appended is read again, a long text cut") {
     std::string record;
     const int number = 7;
-    candor::sentry::detail::pack(&number, sizeof number, record);
-    candor::sentry::detail::pack_text("a", record);
-    candor::sentry::detail::pack_text({}, record);
-    candor::sentry::detail::pack_text(std::string(100'000, 'x'), record);
-    capture_reader reader{record};
-    CHECK(reader.value<int>() == 7);
-    CHECK(reader.text() == "a");
-    CHECK(reader.text().empty());
-    CHECK_FALSE(reader.at_end());
-    CHECK(reader.text() == std::string(65536, 'x'));
-    CHECK(reader.at_end());
+    candor::sentry::detail::append(&number, sizeof number, record);
+    candor::sentry::detail::append_text("a", record);
+    candor::sentry::detail::append_text({}, record);
+    candor::sentry::detail::append_text(std::string(100'000, 'x'), record);
+    record_reader reader{record};
+    CHECK(reader.take<int>() == 7);
+    CHECK(reader.take_text() == "a");
+    CHECK(reader.take_text().empty());
+    CHECK_FALSE(reader.is_empty());
+    CHECK(reader.take_text() == std::string(65536, 'x'));
+    CHECK(reader.is_empty());
 }
 
 TEST_CASE("a long text is cut between words, so that no secret is cut in two") {
     std::string record;
-    candor::sentry::detail::pack_text(std::string(65500, 'x') + " token-" + std::string(100, 's'), record);
-    capture_reader reader{record};
-    CHECK(reader.text() == std::string(65500, 'x'));
+    candor::sentry::detail::append_text(std::string(65500, 'x') + " token-" + std::string(100, 's'), record);
+    record_reader reader{record};
+    CHECK(reader.take_text() == std::string(65500, 'x'));
 }
 
 }  // namespace capture_test

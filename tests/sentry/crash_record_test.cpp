@@ -185,6 +185,10 @@ TEST_CASE("a record of wrong sections is not believed, whatever its checksums") 
     crash_record record;
     CHECK(parse_crash_record(facts() + frames(), record) == record_state::damaged);  // no start
     CHECK(parse_crash_record(section(section_kind::start, ""), record) == record_state::damaged);
+    CHECK(parse_crash_record("cnd", record) == record_state::damaged);
+    CHECK(parse_crash_record("cnd0", record) == record_state::damaged);
+    CHECK(parse_crash_record("cndx", record) == record_state::damaged);
+    CHECK(parse_crash_record("cnd2 whatever", record) == record_state::newer);
     CHECK(parse_crash_record("whatever", record) == record_state::damaged);
     CHECK(parse_crash_record(std::string(sizeof(section_head), '\xff'), record) == record_state::damaged);
     const std::string large = whole() + std::string(candor::sentry::detail::largest_record, '\0');

@@ -1,5 +1,6 @@
 #include <candor/sentry/crash_recovery.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -123,6 +124,28 @@ TEST_CASE("what is no record of an ended process of this user stays untouched") 
     CHECK(recover_crashes(scratch.path(), [](const auto&) { return true; }) == recovered_crashes{});
     CHECK(names_in(scratch.path()) == before);
     CHECK(fs::exists(target));
+}
+
+TEST_CASE("a record of a newer release stays for it, is counted, and goes when it is old or nothing may be sent") {
+    const temporary_directory scratch;
+    const auto put_newer = [&](std::string content) {
+        content.at(3) = '2';  // `cnd2`
+        return put(scratch, candor::uuid::random(), content);
+    };
+    const auto id = candor::uuid::random();
+    const auto newer = put_newer(crash_of(id));
+    for (std::size_t i = 0; i < most_recovered; ++i) put_newer(crash_of(id) + std::string(detail::largest_record, 'x'));
+    put_crash(scratch);
+    const auto yes = [](const auto&) { return true; };
+    CHECK(recover_crashes(scratch.path(), yes) == recovered_crashes{1, 0, 0, most_recovered + 1});
+    fs::last_write_time(newer, fs::file_time_type::clock::now() - newer_crash_age - std::chrono::minutes{1});
+    CHECK(recover_crashes(scratch.path(), yes) == recovered_crashes{0, 0, 0, most_recovered});
+    CHECK_FALSE(fs::exists(newer));
+    CHECK(names_in(scratch.path()).size() == most_recovered);
+    put_crash(scratch);
+    put_crash(scratch);
+    CHECK(purge_crashes(scratch.path()) == 2);
+    CHECK(fs::is_empty(scratch.path()));
 }
 
 TEST_CASE("a call takes up a bounded number of records") {

@@ -157,38 +157,12 @@ TEST_CASE("one handler a process; where it cannot be installed it says why and c
             const crash_handler second{place.options()};
             CHECK(second.problem() == "another crash handler is installed in this process");
         }
-        CHECK((handler_of() == &detail::on_crash));
+        CHECK((handler_of() == &candor::detail::on_crash));
         CHECK(std::distance(fs::directory_iterator{place.directory()}, {}) == 1);
     }
     CHECK((handler_of() == before));
     const crash_handler again{place.options()};
     CHECK(again.problem().empty());
-}
-
-TEST_CASE("the signal stack goes with the handler, and one that was there stays") {
-    const auto end = run_in_child([](int) {
-        const auto stack = [] {
-            stack_t now{};
-            ::sigaltstack(nullptr, &now);
-            return now;
-        };
-        {
-            const detail::signal_stack mine;
-            if ((stack().ss_flags & SS_DISABLE) != 0 || stack().ss_size < 64 * 1024) return 1;
-        }
-        if ((stack().ss_flags & SS_DISABLE) == 0) return 2;
-        static std::array<char, 64 * 1024> memory;
-        stack_t theirs{};
-        theirs.ss_sp = memory.data();
-        theirs.ss_size = memory.size();
-        ::sigaltstack(&theirs, nullptr);
-        {
-            const detail::signal_stack mine;
-            if (stack().ss_sp != memory.data()) return 3;
-        }
-        return stack().ss_sp == memory.data() ? 0 : 4;
-    });
-    CHECK(end.exit_code() == 0);
 }
 
 TEST_CASE("a stack overflow is recorded") {

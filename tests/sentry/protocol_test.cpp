@@ -19,37 +19,45 @@ using candor::http_response;
 using candor::transport_error;
 using candor::sentry::detail::capture_header;
 using candor::sentry::detail::discard_reason;
-using action = candor::detail::verdict::action;
+using action = candor::detail::response_action::kind;
 using nlohmann::json;
 
 namespace {
 
 struct bench {
     candor::testing::manual_clock clock;
-    candor::sentry::detail::event_context context{.release = "acme@1"};
-    candor::sentry::detail::protocol<candor::testing::manual_clock> protocol{
-        *candor::sentry::parse_dsn("https://key:secret@errors.example/a/7"), context, clock};
+    std::shared_ptr<candor::sentry::detail::event_context> owned = make_context();
+    candor::sentry::detail::event_context& context = *owned;
+    candor::sentry::detail::protocol protocol{*candor::sentry::parse_dsn("https://key:secret@errors.example/a/7"),
+                                              owned};
+
+    static std::shared_ptr<candor::sentry::detail::event_context> make_context() {
+        auto out = std::make_shared<candor::sentry::detail::event_context>();
+        out->release = "acme@1";
+        return out;
+    }
+    [[nodiscard]] candor::detail::moment now() const { return {clock.now(), clock.wall_now()}; }
 
     /// The message that a capture of this text becomes.
     std::pair<std::string, candor::detail::preparation> prepare(const std::string& text = "hm") {
         const capture_header header{.id = candor::uuid::random(),
                                     .timestamp = clock.wall_now().time_since_epoch().count()};
         std::string record;
-        candor::sentry::detail::pack(&header, sizeof header, record);
-        candor::sentry::detail::pack_text({}, record);
-        candor::sentry::detail::pack_text(text, record);
+        candor::sentry::detail::append(&header, sizeof header, record);
+        candor::sentry::detail::append_text({}, record);
+        candor::sentry::detail::append_text(text, record);
         std::string out;
-        const auto made = protocol.prepare(record, out);
+        const auto made = protocol.prepare(record, now(), out);
         return {out, made};
     }
 
     /// The body of a request with one event, and what an answer to it means.
-    std::pair<std::string, candor::detail::verdict> exchange(const http_response& response) {
+    std::pair<std::string, candor::detail::response_action> exchange(const http_response& response) {
         const std::string text = prepare().first;
         const candor::detail::message message{.size = text.size()};
         std::string body;
         protocol.write_body({text, {&message, 1}}, clock.wall_now(), body);
-        return {body, protocol.judge(response, clock.wall_now())};
+        return {body, protocol.classify(response, now())};
     }
 
     [[nodiscard]] std::uint64_t discarded(discard_reason why) {
@@ -130,7 +138,7 @@ TEST_CASE(
 TEST_CASE("a shorter limit does not end a longer one") {
     bench b;
     b.exchange({.status = 429, .headers = {{"Retry-After", "100"}}});
-    (void)b.protocol.judge({.status = 200, .headers = {{"X-Sentry-Rate-Limits", "1"}}}, b.clock.wall_now());
+    (void)b.protocol.classify({.status = 200, .headers = {{"X-Sentry-Rate-Limits", "1"}}}, b.now());
     b.clock.advance(99s);
     CHECK(b.prepare().second.dropped == drop_reason::rate_limited);
 }

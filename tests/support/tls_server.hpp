@@ -144,6 +144,21 @@ public:
         return out;
     }
 
+    /// Reads a request: the head, and as many bytes as its Content-Length says.
+    std::optional<std::string> read_request() {
+        auto out = read_until("\r\n\r\n");
+        if (!out) return std::nullopt;
+        const std::string_view name = "\r\nContent-Length: ";
+        const auto at = out->find(name);
+        for (auto left = at == out->npos ? 0 : std::strtoul(out->c_str() + at + name.size(), nullptr, 10); left > 0;
+             --left) {
+            char byte = 0;
+            if (SSL_read(ssl_.get(), &byte, 1) != 1) return std::nullopt;
+            *out += byte;
+        }
+        return out;
+    }
+
     bool write(std::string_view bytes) {
         return SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())) > 0;
     }

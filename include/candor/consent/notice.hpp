@@ -10,20 +10,16 @@
 #include <system_error>
 #include <utility>
 
-#ifdef _WIN32
-#include <io.h>
-#else
-#include <fcntl.h>
-#include <unistd.h>
-#endif
-
 #include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/consent/resolver.hpp>
+#include <candor/platform/directories.hpp>
+#include <candor/platform/errno_guard.hpp>
+#include <candor/platform/new_file.hpp>
+#include <candor/platform/terminal.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/policy/product.hpp>
 
 namespace candor {
@@ -34,7 +30,7 @@ namespace detail {
 inline std::string default_notice(const product& program) {
     const auto name = printable(program.name);
     return name +
-           " reports how it is used, its errors and its crashes to those who make it.\n"
+           " sends usage events, errors and crash reports to its developers.\n"
            "To see what is sent, where and why: " +
            name + " telemetry status\nTo turn it off: " + name + " telemetry off, or set " +
            (program.env_prefix.empty() ? "" : program.variable("TELEMETRY_LEVEL=none") + " or ") +
@@ -48,20 +44,6 @@ struct notice_marker {
     std::string problem{};  ///< why it is not there even now, one line
 };
 
-/// Makes an empty file of a name that is not taken. Returns 0 or what went wrong.
-inline int make_new_file(const std::filesystem::path& path) noexcept {
-#ifdef _WIN32
-    std::FILE* file = nullptr;
-    if (const auto error = ::_wfopen_s(&file, path.c_str(), L"wbx"); error != 0) return error;
-    std::fclose(file);
-#else
-    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (file < 0) return errno;
-    ::close(file);
-#endif
-    return 0;
-}
-
 /// Leaves the marker. Of several programs at once, one finds that it was not there.
 template <environment Environment>
 notice_marker leave_notice_marker(const Environment& variables, std::string_view product_name) {
@@ -73,7 +55,7 @@ notice_marker leave_notice_marker(const Environment& variables, std::string_view
     }
     out.file = *directory / "telemetry-notice";
     const auto failed = [&out](const std::error_code& error) {
-        out.problem = printable_path(out.file) + " cannot be made: " + error.message();
+        out.problem = printable_path(out.file) + " cannot be created: " + error.message();
     };
     std::error_code error;
     if (std::filesystem::create_directories(*directory, error))
@@ -101,7 +83,9 @@ resolution show_notice_once(const product& program, resolution consent, const En
     if (marker.was_there) return consent;
 
     if (!marker.problem.empty())
-        text += "This cannot be kept in mind, and so is said each time: " + marker.problem + "\n";
+        text +=
+            "This notice will appear again, because it cannot be recorded that you have seen it: " + marker.problem +
+            "\n";
     const bool is_shown = show(text);
     if (!is_shown && marker.problem.empty()) {
         std::error_code ignored;
@@ -129,14 +113,16 @@ resolution show_notice_once(const product& program, resolution consent, const En
 /// integration system. It is not shown at level `none` or by a development build, which send nothing.
 ///
 /// A file `telemetry-notice` in the product's state directory says that it was shown; of several first runs at once,
-/// one shows it. Where that file cannot be made, every run shows the notice, says why, and sends nothing. A notice that
-/// cannot be written to `out` counts as not shown; that run sends nothing either.
+/// one shows it. Where that file cannot be created, every run shows the notice, says why, and sends nothing. A notice
+/// that cannot be written to `out` counts as not shown; that run sends nothing either.
 ///
 /// `words` replace the text that is made from the product, which a program without the command `telemetry` needs. They
-/// should say that nothing is sent in this run. Throws only `std::bad_alloc`. Thread-safe but for `out`.
+/// should say that nothing is sent in this run. Throws only `std::bad_alloc`. Thread-safe but for `out`. Not in a
+/// signal handler.
 template <environment Environment>
 [[nodiscard]] resolution show_notice_once(const product& program, resolution consent, std::ostream& out,
                                           bool is_terminal, const Environment& variables, std::string_view words = {}) {
+    const detail::errno_guard guard;
     return detail::show_notice_once(program, std::move(consent), variables, is_terminal, words,
                                     [&out](const std::string& text) {
                                         try {
@@ -147,18 +133,15 @@ template <environment Environment>
                                     });
 }
 
-/// The same, on standard error where that is a terminal, with the variables of this process.
+/// The same, on standard error where that is a terminal, with the variables of this process. Not in a signal handler.
 [[nodiscard]] inline resolution show_notice_once(const product& program, resolution consent,
                                                  std::string_view words = {}) {
-#ifdef _WIN32
-    const bool is_terminal = ::_isatty(::_fileno(stderr)) != 0;
-#else
-    const bool is_terminal = ::isatty(fileno(stderr)) == 1;
-#endif
-    return detail::show_notice_once(
-        program, std::move(consent), process_environment{}, is_terminal, words, [](const std::string& text) {
-            return std::fwrite(text.data(), 1, text.size(), stderr) == text.size() && std::fflush(stderr) == 0;
-        });
+    const detail::errno_guard guard;
+    return detail::show_notice_once(program, std::move(consent), process_environment{},
+                                    detail::standard_error_is_terminal(), words, [](const std::string& text) {
+                                        return std::fwrite(text.data(), 1, text.size(), stderr) == text.size() &&
+                                               std::fflush(stderr) == 0;
+                                    });
 }
 
 }  // namespace candor

@@ -11,6 +11,7 @@
 #include <candor/consent/choice.hpp>
 #include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
+#include <candor/platform/errno_guard.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
@@ -181,6 +182,7 @@ std::optional<resolution> ask_level_source(level_source source, const product& p
 
 template <environment Environment>
 resolution resolve_level(const product& program, const flag_value& flag, const Environment& environment) {
+    const errno_guard guard;
     resolution out;
     for (const auto source : level_sources) {
         if (auto said = ask_level_source(source, program, flag, environment)) {
@@ -209,28 +211,28 @@ resolution resolve_level(const product& program, const flag_value& flag, const E
 /// 7. `all`
 ///
 /// An empty variable counts as unset; without a prefix 2 and 3 are left out. An unknown value in 1 or 2, in any of
-/// several flags, is an error and means `none`. `argv` is what main was given. Throws only `std::bad_alloc`; opens
-/// no file but the saved choice, and that one only where 1 to 4 say nothing.
+/// several flags, is an error and means `none`. `argv` is what main was given. Throws only `std::bad_alloc`; opens no
+/// file but the saved choice, and that one only where 1 to 4 say nothing. Not in a signal handler.
 template <environment Environment>
 [[nodiscard]] resolution resolve_level(const product& program, int argc, const char* const* argv,
                                        const Environment& environment) {
     return detail::resolve_level(program, detail::find_level_flag(argc, argv), environment);
 }
 
-/// The same, with the variables of this process.
+/// The same, with the variables of this process. Not in a signal handler.
 [[nodiscard]] inline resolution resolve_level(const product& program, int argc, const char* const* argv) {
     return resolve_level(program, argc, argv, process_environment{});
 }
 
 /// The same, for a program whose own parser reads the flag: its value, or nothing where it was not given. An empty
-/// value was given, and is unknown.
+/// value was given, and is unknown. Not in a signal handler.
 template <environment Environment>
 [[nodiscard]] resolution resolve_level(const product& program, std::optional<std::string_view> flag,
                                        const Environment& environment) {
     return detail::resolve_level(program, detail::flag_value{.value = flag}, environment);
 }
 
-/// The same, with the variables of this process.
+/// The same, with the variables of this process. Not in a signal handler.
 [[nodiscard]] inline resolution resolve_level(const product& program, std::optional<std::string_view> flag) {
     return resolve_level(program, flag, process_environment{});
 }

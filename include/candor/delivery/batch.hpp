@@ -38,29 +38,28 @@ public:
     };
 
     /// Makes a record into a message at the end. `text` is good until the next call.
-    template <protocol Protocol>
-    addition add(Protocol& maker, std::string_view record, const delivery_options& limits) noexcept {
+    addition add(protocol& maker, std::string_view record, moment now, const delivery_options& limits) noexcept {
         const std::size_t start = messages_.empty() ? 0 : messages_.back().offset + messages_.back().size;
         text_.resize(start);
         preparation made;
         try {
-            made = maker.prepare(record, text_);
+            made = maker.prepare(record, now, text_);
         } catch (...) {
             made.dropped = drop_reason::failed;
         }
         const std::size_t size = text_.size() - start;
-        if (!made.dropped && size + Protocol::message_overhead > limits.message_bytes)
+        if (!made.dropped && size + maker.message_overhead() > limits.message_bytes)
             made.dropped = drop_reason::too_large;
         if (made.dropped) return {true, made.dropped, std::string_view{text_}.substr(start)};
 
         const std::size_t body =
-            Protocol::envelope_size + text_.size() + (messages_.size() + 1) * Protocol::message_overhead;
+            maker.envelope_size() + text_.size() + (messages_.size() + 1) * maker.message_overhead();
         if (!messages_.empty() && body > limits.batch_bytes) return {.has_room = false};
         messages_.push_back({start, size, made.sent_at, record.size()});
         return {};
     }
 
-    /// Takes messages that are made already, instead of what it holds. They lie in `text`.
+    /// Takes messages that are made already, instead of what it holds. They lie in `text`. Throws `std::bad_alloc`.
     void load(std::string text, const std::vector<message>& messages) {
         clear();
         text_ = std::move(text);

@@ -3,36 +3,23 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#ifndef _WIN32
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
+#include <candor/platform/append_file.hpp>
+#include <candor/platform/read_file.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/policy/http.hpp>
-#include <candor/policy/replace_file.hpp>
-#include <candor/policy/signal_guard.hpp>
 
 namespace candor::detail {
 
@@ -81,7 +68,7 @@ public:
         const nlohmann::ordered_json line{
             {"url", request.url}, {"answer", answer_of(response)}, {"body", request.body}};
         const auto text = line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
-        const auto problem = write(text);
+        const auto problem = append_to_file(file_, old_name(file_), text, max_bytes);
         if (!problem.empty() && !has_complained_.exchange(true))
             report(diagnostics_, "what is sent is not logged: " + printable_path(file_) + " " + problem);
     }
@@ -115,61 +102,13 @@ private:
             case transport_error::none:
                 return std::to_string(response.status);
             case transport_error::timeout:
-                return "none in time";
+                return "timed out";
             case transport_error::cancelled:
-                return "none, cancelled";
+                return "cancelled";
             default:
-                return "none, the connection broke";
+                return "the connection broke";
         }
     }
-
-#ifdef _WIN32
-
-    std::string write(const std::string& text) {
-        std::error_code error;
-        const auto size = std::filesystem::file_size(file_, error);
-        if (!error && size + text.size() > max_bytes) std::filesystem::rename(file_, old_name(file_), error);
-        std::FILE* out = nullptr;
-        if (const auto failed = ::_wfopen_s(&out, file_.c_str(), L"ab"); failed != 0) return cannot_be_written(failed);
-        const bool is_whole = std::fwrite(text.data(), 1, text.size(), out) == text.size();
-        return std::fclose(out) == 0 && is_whole ? std::string{} : cannot_be_written(errno);
-    }
-
-#else
-
-    /// What went wrong, in one line.
-    std::string write(const std::string& text) {
-        for (int attempt = 0;; ++attempt) {
-            // Not one that waits for a reader, and not where a link leads that somebody else may have put there.
-            const owned_descriptor out{::open(
-                file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600)};
-            struct stat found {};
-            if (out.value < 0 || ::fstat(out.value, &found) != 0) return cannot_be_written(errno);
-            if (!S_ISREG(found.st_mode)) return "is not a regular file";
-            if (found.st_uid != ::geteuid()) return "is not this user's";
-            if ((found.st_mode & 077) != 0 && ::fchmod(out.value, 0600) != 0) return cannot_be_written(errno);
-            const bool is_full = static_cast<std::uint64_t>(found.st_size) + text.size() > max_bytes;
-            if (is_full && found.st_size > 0 && attempt == 0) {
-                if (set_aside(out.value, found)) continue;
-            }
-            const signal_guard guard{SIGXFSZ};
-            // In one piece, so that two processes do not write into each other's lines.
-            const auto done = ::write(out.value, text.data(), text.size());
-            if (done < 0) return cannot_be_written(errno);
-            return static_cast<std::size_t>(done) == text.size() ? std::string{} : cannot_be_written(ENOSPC);
-        }
-    }
-
-    /// Makes room for a new file, where no other process does it at this moment or has just done it.
-    [[nodiscard]] bool set_aside(int descriptor, const struct stat& facts) const noexcept {
-        if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) return false;
-        struct stat named {};
-        if (::lstat(file_.c_str(), &named) != 0 || named.st_ino != facts.st_ino || named.st_dev != facts.st_dev)
-            return true;
-        return ::rename(file_.c_str(), old_name(file_).c_str()) == 0;
-    }
-
-#endif
 
     const std::filesystem::path file_;
     const diagnostic_sink diagnostics_;

@@ -6,178 +6,318 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
-#include <candor/delivery/courier.hpp>
+#include <candor/delivery/delivery_worker.hpp>
 #include <candor/delivery/options.hpp>
-#include <candor/delivery/pipeline_state.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/statistics.hpp>
-#include <candor/delivery/worker_thread.hpp>
+#include <candor/identity/uuid.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/inside.hpp>
+#include <candor/platform/system_calls.hpp>
+#include <candor/platform/thread.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
-#include <candor/policy/system_calls.hpp>
-#include <candor/policy/transport.hpp>
+#include <candor/policy/policies.hpp>
 
 namespace candor::detail {
 
+/// Programs that started together must not come back together.
+inline std::uint32_t random_seed() {
+    const auto random = uuid::random().bytes();
+    return std::uint32_t{random[0]} << 24 | std::uint32_t{random[1]} << 16 | std::uint32_t{random[2]} << 8 | random[3];
+}
+
 /// Brings records to a server: bounded queue, one worker thread started by the first record, batches, what the protocol
-/// makes of each answer, and a spool for what is left. Every member may be called from any thread; `transport` and
-/// `clock` outlive it.
-template <protocol Protocol, transport Transport, clock Clock, class Calls = system_calls>
+/// makes of each answer, and a spool for what is left. Every member may be called from any thread, in callbacks of the
+/// worker too; `transport` and `clock` outlive it.
+///
+/// It may be destroyed in a callback of its own worker, which then stores what is left and ends by itself.
 class pipeline {
 public:
     /// `name`, in lower-case letters, stands before each diagnostic and in the names of the spool's files.
     pipeline(std::string name, delivery_options options, diagnostic_sink diagnostics, std::uint32_t seed,
-             Protocol protocol, Transport& transport, Clock& clock)
-        : clock_{clock}, state_{std::move(options), clock}, courier_{std::move(name),
-                                                                     state_,
-                                                                     std::move(diagnostics),
-                                                                     seed,
-                                                                     std::move(protocol),
-                                                                     transport,
-                                                                     clock} {}
+             std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& clock,
+             const system_calls& calls = system_calls::real())
+        : clock_{clock},
+          worker_{std::make_shared<delivery_worker>(std::move(name), std::move(options), std::move(diagnostics), seed,
+                                                    std::move(back_end), transport, clock, calls)} {}
 
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
-    ~pipeline() { shutdown(std::chrono::milliseconds{0}); }
+    ~pipeline() { let_go(); }
+
+    /// It is about to be destroyed. In a callback of its worker, nobody waits for that any more.
+    void let_go() noexcept {
+        shutdown(std::chrono::milliseconds{0});
+        const inside library;
+        std::unique_lock lock{worker_->mutex};
+        if (!thread_.joinable() || !on_worker()) return;
+        try {
+            worker_->at_end.emplace(await_orphan, worker_.get());
+        } catch (...) {  // no memory: the end of the process does not wait for it
+        }
+        leave(lock, delivery_worker::lease::released);
+    }
+
+    /// Whether this is the worker, in a callback.
+    [[nodiscard]] bool is_calling_back() const noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return on_worker();
+    }
+
+    /// Whether the worker was left behind in a call that did not return in time.
+    [[nodiscard]] bool is_stuck() const noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return worker_->is_given_up();
+    }
 
     /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
     admission enqueue(std::span<const std::string_view> parts) noexcept {
         std::size_t size = 0;
         for (const auto part : parts) size += part.size();
-        std::unique_lock lock{state_.meeting.mutex};
-        if (state_.closing) return count_refused(admission::closed);
-        if (state_.is_full() || state_.ledger.pending_bytes() + size > state_.options.queue_bytes)
+        auto& worker = *worker_;
+        const inside library;
+        std::unique_lock lock{worker.mutex};
+        if (worker.schedule.is_closing()) return count_refused(admission::closed);
+        if (is_full() || worker.counters.pending_bytes() + size > worker.options.queue_bytes)
             return count_refused(admission::full);
         try {
-            if (!worker_.joinable()) start();
-            state_.queue.push(parts, size);
+            if (!thread_.joinable()) start();
+            worker.queue.push(parts, size);
         } catch (...) {
             return count_refused(admission::out_of_memory);
         }
-        state_.ledger.accept(size);
-        const bool is_oldest = state_.ledger.waiting() == 1;
-        if (is_oldest) state_.oldest_at = clock_.now();
-        const bool comes_too_late =
-            is_oldest && state_.meeting.oversleeps(after(state_.oldest_at, state_.options.flush_interval));
-        if (state_.retry_until ? state_.is_spilling() : comes_too_late || state_.batch_is_ready())
-            state_.meeting.wake(lock);
+        worker.counters.accept(size);
+        bool comes_too_late = false;
+        if (worker.counters.waiting() == 1) {
+            const auto now = clock_.now();
+            worker.schedule.waits_since(now);
+            comes_too_late = worker.signal.oversleeps(worker.schedule.latest_send(now));
+        }
+        const auto work = worker.work();
+        if (worker.waits_out_hold ? worker.schedule.is_spilling(work)
+                                  : comes_too_late || worker.schedule.has_full_batch(work))
+            worker.signal.wake(lock);
         return admission::accepted;
     }
 
     /// Counts and returns an answer that was found before the queue was asked.
     admission refuse(admission answer) noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return count_refused(state_.closing ? admission::closed : answer);
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return count_refused(worker_->schedule.is_closing() ? admission::closed : answer);
     }
 
     /// Whether nothing more can be accepted, asked before work is spent on a message. Takes the mutex only where the
     /// last answer was a refusal.
     [[nodiscard]] std::optional<admission> would_refuse() noexcept {
         if (!refused_last_.load(std::memory_order_relaxed)) return std::nullopt;
-        const std::lock_guard guard{state_.meeting.mutex};
-        if (state_.closing) return count_refused(admission::closed);
-        if (state_.is_full()) return count_refused(admission::full);
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        if (worker_->schedule.is_closing()) return count_refused(admission::closed);
+        if (is_full()) return count_refused(admission::full);
         refused_last_.store(false, std::memory_order_relaxed);
         return std::nullopt;
     }
 
     /// Sends at once. True when all that was accepted before has been delivered, or left out on purpose (an internal
     /// team, no account), and callbacks have seen it; false when something is given up or spooled meanwhile, when
-    /// `timeout` passes, or as soon as it is certain to.
-    bool flush(std::chrono::nanoseconds timeout) noexcept {
-        std::unique_lock lock{state_.meeting.mutex};
+    /// `timeout` passes, or as soon as it is certain to. False in a callback.
+    bool flush(std::chrono::milliseconds timeout) noexcept {
+        auto& worker = *worker_;
+        const inside library;
+        std::unique_lock lock{worker.mutex};
         if (on_worker()) return false;
-        const std::uint64_t target = state_.ledger.accepted();
-        const std::uint64_t lost_before = state_.ledger.lost();
-        state_.flush_target = std::max(state_.flush_target, target);
-        if (state_.retry_until && !state_.retry_is_told) state_.retry_now = true;
-        state_.meeting.wake();
-        const auto deadline = after(clock_.now(), timeout);
-        while (state_.ledger.settled() < target) {
-            if (!state_.meeting.is_coming() && state_.retry_until && !state_.retry_now &&
-                *state_.retry_until > deadline)
-                return false;
-            if (clock_.now() >= deadline) return false;
-            state_.meeting.await(lock, deadline);
+        const std::uint64_t target = worker.counters.accepted();
+        const std::uint64_t lost_before = worker.counters.lost();
+        const auto begin = clock_.now();
+        const auto deadline = after(begin, timeout);
+        worker.schedule.flush(target, begin);
+        worker.signal.wake();
+        while (worker.counters.settled() < target) {
+            const auto now = clock_.now();
+            const auto held = worker.schedule.held_until(now, worker.work());
+            if (now >= deadline || (held && *held > deadline) || worker.is_left()) return false;
+            worker.signal.await(lock, deadline);
         }
-        return state_.ledger.lost() == lost_before;
+        return worker.counters.lost() == lost_before;
     }
 
-    /// Accepts nothing more; from now on `timeout` remains for delivery. Does not wait.
-    void close(std::chrono::nanoseconds timeout) noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        if (state_.closing) return;
-        state_.closing = true;
-        // The transport takes up to 50 ms to return once cancelled.
-        const auto margin = std::min<std::chrono::nanoseconds>(std::chrono::milliseconds{50}, timeout / 4);
-        state_.closing_deadline = after(clock_.now(), timeout - margin);
-        state_.meeting.wake();
+    /// Accepts nothing more; from now on `timeout` remains for delivery and the end, or less where an earlier call said
+    /// so. Does not wait.
+    void close(std::chrono::milliseconds timeout) noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        start_end(timeout);
     }
 
     /// Delivers for at most `timeout`, or what remains of it since `close`, puts what is left into the spool, and joins
-    /// the worker. Later calls do nothing.
-    void shutdown(std::chrono::nanoseconds timeout) noexcept {
+    /// the worker. A worker that is in a call which does not return, of a callback or of a disk, is left behind there,
+    /// and what it has is counted as lost. In a callback it only closes: the worker goes on when that returns. Later
+    /// calls do nothing.
+    void shutdown(std::chrono::milliseconds timeout) noexcept {
         close(timeout);
-        const std::lock_guard one_at_a_time{shutdown_mutex_};
-        std::unique_lock lock{state_.meeting.mutex};
-        if (!worker_.joinable() || on_worker()) return;
-        while (!state_.done && clock_.now() < state_.closing_deadline)
-            state_.meeting.await(lock, state_.closing_deadline);
-        if (!state_.done) {
-            state_.aborting = true;
-            state_.meeting.wake();
+        auto& worker = *worker_;
+        const inside library;
+        std::unique_lock lock{worker.mutex};
+        if (!thread_.joinable() || on_worker()) return;
+        const auto has_ended = [&] { return worker.is_done || worker.is_left(); };
+        while (!has_ended() && !worker.store_until && clock_.now() < worker.schedule.send_until())
+            worker.signal.await_end(lock, worker.schedule.send_until());
+        if (!has_ended() && !worker.store_until) {
+            worker.schedule.abort();
+            worker.signal.wake();
             lock.unlock();
-            courier_.cancel();
+            worker.cancel();
             lock.lock();
         }
+        while (!has_ended()) {
+            const auto limit = std::max(worker.end_by, worker.store_until.value_or(steady_time::min()));
+            // One that is not away is on its way.
+            if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
+            worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
+        }
+        auto ended = std::exchange(thread_, worker_thread{});
+        const bool comes_back = !worker.is_ending_in_callback();
         lock.unlock();
-        worker_.join();
+        if (!ended.joinable()) return;  // another thread has it
+        comes_back ? ended.join() : ended.detach();
+    }
+
+    /// The process ends: as `shutdown`, but that in a callback the worker stores at once what is left.
+    void shutdown_at_exit(std::chrono::milliseconds timeout) noexcept {
+        if (at_exit::is_quick()) return end_quickly(timeout, [this](const auto& step) { step(*this); });
+        shutdown(timeout);
+        if (is_calling_back()) worker_->finish_in_callback(std::unique_lock{worker_->mutex});
+    }
+
+    /// The same while `at_exit::is_quick()`, for all the pipelines that `each` calls its argument with. This thread may
+    /// hold any lock of the program's or the C library's, and a worker may wait for that with its mutex held. So none
+    /// is joined, and where there is no more time, it is left as it is.
+    template <class Each>
+    static void end_quickly(std::chrono::milliseconds timeout, const Each& each) noexcept {
+        const auto now = std::chrono::steady_clock::now();
+        at_exit::poll(after(after(now, std::max(timeout, end_margin_)), delivery_worker::least_store_time), [&] {
+            bool have_ended = true;
+            each([&](pipeline& one) { have_ended = one.step_to_end(timeout) && have_ended; });
+            return have_ended;
+        });
     }
 
     /// Consent is gone: nothing is stored or sent any more, but the request under way, which `shutdown` cancels. What
     /// waits, and what this pipeline has stored, is counted as `drop_reason::revoked`. Does not wait.
     void revoke() noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        state_.revoked = state_.closing = state_.aborting = true;
-        state_.closing_deadline = clock_.now();
-        state_.ledger.drop_spooled(drop_reason::revoked);
-        state_.meeting.wake();
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        const auto now = clock_.now();
+        worker_->is_revoked = true;
+        worker_->schedule.close(now);
+        worker_->schedule.abort();
+        worker_->end_by = after(now, end_margin_);
+        worker_->counters.drop_spooled(drop_reason::revoked);
+        worker_->signal.wake();
     }
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
-        const std::lock_guard guard{state_.meeting.mutex};
-        return state_.ledger.statistics();
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return worker_->counters.statistics();
     }
 
 private:
+    /// How much of the time for the end is kept for what comes after the last answer; the least that there is for it.
+    static constexpr std::chrono::milliseconds end_margin_{100};
+
+    /// How long the process waits for a worker that nobody owns any more.
+    static constexpr std::chrono::milliseconds orphan_time_{400};
+
+    /// The process ends: a worker that was left in its callback gets the time to store what it has.
+    static void await_orphan(void* left) noexcept {
+        auto& worker = *static_cast<delivery_worker*>(left);
+        if (at_exit::is_quick() && !worker.is_this_thread()) {
+            return at_exit::poll(std::chrono::steady_clock::now() + orphan_time_, [&] {
+                const std::unique_lock lock{worker.mutex, std::try_to_lock};
+                return lock.owns_lock() && worker.is_done;
+            });
+        }
+        std::unique_lock lock{worker.mutex};
+        if (worker.is_this_thread()) return worker.finish_in_callback(std::move(lock));
+        worker.signal.await_end_for(lock, orphan_time_, [&] { return worker.is_done; });
+    }
+
+    /// One step of `end_quickly`, which waits for nothing. Whether there is nothing more to wait for.
+    bool step_to_end(std::chrono::milliseconds timeout) noexcept {
+        auto& worker = *worker_;
+        const inside library;
+        std::unique_lock lock{worker.mutex, std::try_to_lock};
+        if (!lock) return false;
+        start_end(timeout);
+        if (!thread_.joinable() || worker.is_done || worker.is_left()) return true;
+        if (on_worker()) {
+            worker.finish_in_callback(std::move(lock));
+            return true;
+        }
+        const auto now = clock_.now();
+        if (worker.store_until) return now >= std::max(worker.end_by, *worker.store_until);
+        if (now < worker.schedule.send_until()) return false;
+        const bool is_late = now >= worker.end_by;
+        worker.schedule.abort();
+        worker.signal.wake();
+        lock.unlock();
+        worker.cancel();
+        return is_late;
+    }
+
+    // What follows is called with the worker's mutex held.
+
+    void start_end(std::chrono::milliseconds timeout) noexcept {
+        const auto now = clock_.now();
+        if (worker_->schedule.is_closing() && after(now, timeout) >= worker_->end_by) return;
+        // A cancelled transport takes up to 50 ms to return, and what is left has to be stored.
+        const auto margin = std::min(end_margin_, timeout / 4);
+        worker_->schedule.close(after(now, timeout - margin));
+        worker_->end_by = after(now, std::max(timeout, end_margin_));
+        worker_->signal.wake();
+    }
+
     admission count_refused(admission answer) noexcept {
         refused_last_.store(true, std::memory_order_relaxed);
-        return state_.ledger.refuse(answer);
+        return worker_->counters.refuse(answer);
     }
 
-    [[nodiscard]] bool on_worker() const noexcept { return worker_id_ == std::this_thread::get_id(); }
+    [[nodiscard]] bool is_full() const noexcept {
+        return worker_->counters.pending() >= worker_->options.queue_messages ||
+               worker_->counters.pending_bytes() >= worker_->options.queue_bytes;
+    }
+
+    [[nodiscard]] bool on_worker() const noexcept { return worker_->is_this_thread(); }
 
     void start() {
-        courier_.prepare();
-        worker_ = start_worker_thread([this] { courier_.run(); });
-        worker_id_ = worker_.get_id();
+        worker_->prepare();
+        thread_ = start_worker_thread(worker_->thread_name(), [worker = worker_] { worker->run(); });
     }
 
-    Clock& clock_;
-    pipeline_state<Clock> state_;
-    courier<Protocol, Transport, Clock, Calls> courier_;
+    void leave(std::unique_lock<std::mutex>& lock, delivery_worker::lease as) noexcept {
+        worker_->leave(as);
+        auto left = std::exchange(thread_, worker_thread{});
+        lock.unlock();
+        left.detach();
+    }
+
+    clock_interface& clock_;
+    std::shared_ptr<delivery_worker> worker_;
     std::atomic<bool> refused_last_{false};  // a hint: `would_refuse` has to look
-    std::mutex shutdown_mutex_;
-    std::thread worker_;  // with its id, guarded by the state's mutex
-    std::thread::id worker_id_;
+    worker_thread thread_;                   // guarded by the worker's mutex
 };
 
 }  // namespace candor::detail

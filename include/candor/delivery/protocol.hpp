@@ -2,7 +2,6 @@
 #define CANDOR_DELIVERY_PROTOCOL_HPP
 
 #include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -45,38 +44,66 @@ struct preparation {
     std::optional<drop_reason> dropped{};
 };
 
-/// What an answer means.
-struct verdict {
-    enum class action {
+/// What an answer means for the messages of a request.
+struct response_action {
+    enum class kind {
         deliver,  ///< the server has the messages
         retry,    ///< the same messages again, later
         split,    ///< one of them is at fault: each half by itself; a single one is dropped for `reason`
         drop,     ///< they are given up for `reason`
     };
-    action what = action::retry;
+    kind what = kind::retry;
     drop_reason reason = drop_reason::rejected;
     std::optional<std::chrono::milliseconds> wait{};  ///< before the next request; where empty, as the backoff says
     std::string diagnostic{};                         ///< for a person, said once for each status or kind of failure
 };
 
+/// One moment on both clocks.
+struct moment {
+    steady_time steady{};
+    wall_time wall{};
+};
+
 /// A back end on the pipeline: how records become a request, and what an answer means. Its members are called by the
-/// pipeline's worker alone. What they throw costs the batch at hand (`drop_reason::failed`), nothing else.
-///
-/// 1. `prepare(record, out)` appends the message that a record becomes.
-/// 2. `request()` gives all of a request but its body.
-/// 3. `write_body(messages, sent_at, out)` appends the body of a request with these messages.
-/// 4. `envelope_size` bounds what `write_body` adds to a batch, `message_overhead` what it adds to each message.
-/// 5. `judge(response, now)` says what an answer means.
-/// 6. `holds_back()`, where there is one, says whether what is stored has to wait.
-template <class P>
-concept protocol = requires(P& p, std::string_view record, std::string& out, const message_range& messages,
-                            wall_time now, const http_response& response) {
-    { p.prepare(record, out) } -> std::same_as<preparation>;
-    { p.request() } -> std::same_as<http_request>;
-    p.write_body(messages, now, out);
-    { P::envelope_size } -> std::convertible_to<std::size_t>;
-    { P::message_overhead } -> std::convertible_to<std::size_t>;
-    { p.judge(response, now) } -> std::same_as<verdict>;
+/// pipeline's worker alone, which owns it and may outlive the pipeline: so it owns all that it uses. What they throw
+/// costs the batch at hand (`drop_reason::failed`), nothing else.
+class protocol {
+public:
+    protocol() = default;
+    protocol(const protocol&) = delete;
+    protocol& operator=(const protocol&) = delete;
+    virtual ~protocol() = default;
+
+    /// From now on no callback of the program is called: a record that needs one becomes no message.
+    void end_callbacks() noexcept { may_call_back_ = false; }
+
+    /// What debuggers call the thread that delivers: at most 15 characters.
+    [[nodiscard]] virtual const char* thread_name() const noexcept { return "candor-worker"; }
+
+    /// Appends the message that a record becomes. May call the program's callbacks; what follows may not.
+    virtual preparation prepare(std::string_view record, moment now, std::string& out) = 0;
+
+    /// All of a request but its body.
+    [[nodiscard]] virtual http_request request() const = 0;
+
+    /// Appends the body of a request with these messages.
+    virtual void write_body(const message_range& messages, wall_time sent_at, std::string& out) = 0;
+
+    /// What `write_body` adds to a batch at most, and to each of its messages.
+    [[nodiscard]] virtual std::size_t envelope_size() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t message_overhead() const noexcept = 0;
+
+    /// Says what an answer means.
+    [[nodiscard]] virtual response_action classify(const http_response& response, moment now) = 0;
+
+    /// Whether what is stored has to wait, because the server takes nothing for now.
+    [[nodiscard]] virtual bool holds_back(steady_time) const noexcept { return false; }
+
+protected:
+    [[nodiscard]] bool may_call_back() const noexcept { return may_call_back_; }
+
+private:
+    bool may_call_back_ = true;
 };
 
 }  // namespace candor::detail

@@ -2,8 +2,10 @@
 #define CANDOR_DELIVERY_SENDER_HPP
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <candor/delivery/options.hpp>
@@ -11,50 +13,66 @@
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/http.hpp>
-#include <candor/policy/transport.hpp>
+#include <candor/policy/policies.hpp>
 
 namespace candor::detail {
 
-/// Sends ready messages in one request and says what the answer means. The worker's own.
-template <protocol Protocol, transport Transport>
+/// Sends ready messages in one request, and tells the program what came of it. The worker's own.
 class sender {
 public:
-    /// `name` stands before each diagnostic.
-    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics, Protocol protocol,
-           Transport& transport)
+    /// `name` stands before each diagnostic. The transport outlives the last `send`.
+    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics,
+           std::unique_ptr<protocol> back_end, transport_interface& transport)
         : name_{std::move(name)},
           diagnostics_{std::move(diagnostics)},
-          protocol_{std::move(protocol)},
+          protocol_{std::move(back_end)},
           transport_{transport},
           on_attempt_{options.on_attempt},
           is_dry_{options.dry_run},
-          request_{protocol_.request()} {
+          request_{protocol_->request()} {
         request_.compress = options.compress;
         request_.connect_timeout = options.connect_timeout;
         request_.timeout = options.request_timeout;
     }
 
-    struct outcome {
-        transport_error error = transport_error::none;
-        verdict found{};
-    };
-
-    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller.
-    template <clock Clock>
-    outcome send(const message_range& range, const Clock& clock) {
+    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller. A page
+    /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
+    /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
+    /// as it is, and from then on everything.
+    http_response send(const message_range& range, wall_time now) {
         request_.body.clear();
-        protocol_.write_body(range, clock.wall_now(), request_.body);
-        const http_response response = exchange();
-        if (response.error == transport_error::cancelled) return {.error = response.error};
-        outcome out{response.error, protocol_.judge(response, clock.wall_now())};
-        report(response, out.found.diagnostic);
-        return out;
+        protocol_->write_body(range, now, request_.body);
+        if (is_dry_) return {.status = 200};
+        auto answer = exchange();
+        if (answer.was_compressed && !knows_gzip_) {
+            if (answer.status == 400 || answer.status == 415) {
+                request_.compress = false;
+                answer = exchange();
+            } else {
+                knows_gzip_ = answer.status >= 200 && answer.status < 300;
+            }
+        }
+        return answer;
+    }
+
+    /// Tells the program of the attempt: its callback, and where it failed its diagnostics, once for each status and
+    /// kind of failure.
+    void tell(const http_response& answer, const std::string& diagnostic) noexcept {
+        try {
+            if (on_attempt_) on_attempt_(request_, answer);
+        } catch (...) {  // a callback's failure is its own
+        }
+        try {
+            const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
+            if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
+        } catch (...) {  // no memory
+        }
     }
 
     /// A diagnostic.
-    void say(const std::string& text) { detail::report(diagnostics_, name_ + ": " + text); }
+    void say(const std::string& text) { report(diagnostics_, name_ + ": " + text); }
 
-    [[nodiscard]] Protocol& protocol() noexcept { return protocol_; }
+    [[nodiscard]] protocol& back_end() noexcept { return *protocol_; }
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
 
@@ -62,32 +80,32 @@ public:
 
 private:
     http_response exchange() noexcept {
-        http_response answer{.status = 200};
         try {
-            if (!is_dry_) answer = transport_.send(request_);
+            auto answer = transport_.send(request_);
+            if (!is_page(answer)) return answer;
+            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
         } catch (...) {
-            answer = {.error = transport_error::broken};
+            return {.error = transport_error::broken};
         }
-        try {
-            if (on_attempt_) on_attempt_(request_, answer);
-        } catch (...) {  // a callback's failure is its own
-        }
-        return answer;
     }
 
-    /// Each status and kind of failure is worth one word to a person.
-    void report(const http_response& response, const std::string& text) {
-        const int kind = response.error == transport_error::none ? response.status : -static_cast<int>(response.error);
-        if (!text.empty() && reported_.insert(kind).second) say(text);
+    /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
+    /// back end sends HTML, and over https nothing in between can.
+    [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
+        const std::string* const type = answer.header("Content-Type");
+        return answer.status >= 200 && answer.status < 300 && type != nullptr && request_.url.starts_with("http://") &&
+               equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
     }
 
+    static constexpr std::string_view html_ = "text/html";
     const std::string name_;
     const diagnostic_sink diagnostics_;
-    Protocol protocol_;
-    Transport& transport_;
+    const std::unique_ptr<protocol> protocol_;
+    transport_interface& transport_;
     const std::function<void(const http_request&, const http_response&)> on_attempt_;
     const bool is_dry_;
     http_request request_;
+    bool knows_gzip_ = false;
     std::set<int> reported_;
 };
 

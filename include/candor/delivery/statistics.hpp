@@ -14,46 +14,50 @@ namespace candor {
 enum class admission {
     accepted,       ///< it will be delivered, or counted in `statistics::dropped`
     disabled,       ///< telemetry is off, or this destination is
-    full,           ///< as much waits as may wait; nothing was changed, the call may be repeated
+    full,           ///< the queue is full; nothing was changed, the call may be repeated
     too_large,      ///< larger than one message may be
     too_deep,       ///< a property nests deeper than 64 levels
     invalid,        ///< lacks what its type needs, such as a user id
     closed,         ///< `shutdown` was called
-    out_of_memory,  ///< no memory or no thread could be had
+    out_of_memory,  ///< there was no memory, or no thread could be started
     sampled,        ///< left out by the sample rate, or by `before_send` before it was queued
-    duplicate,      ///< the same exception was captured before, further in
+    duplicate,      ///< the same exception object has been captured already
 };
 
+namespace detail {
 inline constexpr std::size_t admission_count = 10;
+}
 
 [[nodiscard]] constexpr std::string_view to_string(admission a) noexcept {
-    constexpr std::array<std::string_view, admission_count> names{"accepted", "disabled", "full",   "too_large",
-                                                                  "too_deep", "invalid",  "closed", "out_of_memory",
-                                                                  "sampled",  "duplicate"};
+    constexpr std::array<std::string_view, detail::admission_count> names{
+        "accepted", "disabled", "full",          "too_large", "too_deep",
+        "invalid",  "closed",   "out_of_memory", "sampled",   "duplicate"};
     return names[static_cast<std::size_t>(a)];
 }
 
-/// Why an accepted message was given up.
+/// Why an accepted message was not delivered.
 enum class drop_reason {
-    internal,      ///< the team is the product's own
+    internal,      ///< the account belongs to the product's own team
     no_account,    ///< the event requires an account, and nobody is logged in
     too_large,     ///< the server refused it for its size, even alone
     rejected,      ///< the server refused it for good
-    unauthorized,  ///< the server does not take this key, or has no such source
+    unauthorized,  ///< the server refuses this key, or has no such source
     shutdown,      ///< time was up
     failed,        ///< it could not be made into a message: out of memory, or a callback threw
-    vetoed,        ///< `before_send` said no
-    rate_limited,  ///< the server takes no more for now
+    vetoed,        ///< `before_send` rejected it
+    rate_limited,  ///< the server's rate limit forbade it
     expired,       ///< it lay in the spool for too long
     evicted,       ///< the spool was full, and it was the oldest
-    exhausted,     ///< it lay in the spool, and the server answered and did not take it too often
+    exhausted,     ///< it lay in the spool, and the server answered without taking it too often
     revoked,       ///< the user's consent was revoked
 };
 
+namespace detail {
 inline constexpr std::size_t drop_reason_count = 13;
+}
 
 [[nodiscard]] constexpr std::string_view to_string(drop_reason r) noexcept {
-    constexpr std::array<std::string_view, drop_reason_count> names{
+    constexpr std::array<std::string_view, detail::drop_reason_count> names{
         "internal", "no_account",   "too_large", "rejected", "unauthorized", "shutdown", "failed",
         "vetoed",   "rate_limited", "expired",   "evicted",  "exhausted",    "revoked"};
     return names[static_cast<std::size_t>(r)];
@@ -97,8 +101,8 @@ struct statistics {
     std::uint64_t pending = 0;    ///< waiting or under way
     std::uint64_t spooled = 0;    ///< on disk, for a later run
     std::uint64_t recovered = 0;  ///< how many of `accepted` an earlier run left
-    counts_by<drop_reason, drop_reason_count> dropped{};
-    counts_by<admission, admission_count> refused{};  ///< calls answered otherwise; outside the sum
+    counts_by<drop_reason, detail::drop_reason_count> dropped{};
+    counts_by<admission, detail::admission_count> refused{};  ///< calls answered otherwise; outside the sum
 
     statistics& operator+=(const statistics& other) noexcept {
         accepted += other.accepted;

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <candor/event/fields.hpp>
-#include <candor/identity/late_identity.hpp>
+#include <candor/identity/identity_resolver.hpp>
 #include <candor/identity/uuid.hpp>
 
 namespace candor {
@@ -46,7 +46,7 @@ struct catalog_event {
     std::vector<catalog_field> fields{};
 };
 
-/// What may leave, from the declarations that it leaves by.
+/// What the program may send, taken from the very declarations by which it is sent.
 using catalog = std::vector<catalog_event>;
 
 namespace detail {

@@ -13,8 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include <candor/identity/late_identity.hpp>
+#include <candor/identity/identity_resolver.hpp>
 #include <candor/identity/uuid.hpp>
+#include <candor/policy/ascii.hpp>
 
 namespace candor {
 
@@ -104,7 +105,7 @@ struct field_declaration {
 };
 
 /// Declares that `member` of an event is sent as `name`. The member is a data member, or a const member function where
-/// the value is worked out. One that throws leaves its field out.
+/// the value is worked out. A function that throws leaves its field out.
 template <class Event, class Member>
 requires field_value<std::remove_cvref_t<std::invoke_result_t<Member Event::*, const Event&>>>
 constexpr auto field(std::string_view name, Member Event::*member, std::string_view description) {
@@ -140,8 +141,7 @@ struct is_field_tuple<std::tuple<field_declaration<Members, Classes>...>> : std:
 constexpr bool is_plain_name(std::string_view name) {
     if (name.empty()) return false;
     for (const char c : name) {
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !(c >= '0' && c <= '9') && c != '_' && c != '$' && c != '.' && c != '-') return false;
+        if (!is_letter(c) && !is_digit(c) && c != '_' && c != '$' && c != '.' && c != '-') return false;
     }
     return true;
 }

@@ -13,16 +13,48 @@
 #include <string_view>
 #include <type_traits>
 
+#include <candor/policy/hex.hpp>
+#include <candor/policy/utf8.hpp>
+
 #include <nlohmann/json.hpp>
 
 namespace candor::detail {
 
+/// Sets the high bit of each byte of `word` that is below 0x20, a quote, a backslash or above 0x7f: such a byte cannot
+/// stand in a JSON string as it is, or may not be UTF-8. A byte above one that is marked may be marked wrongly.
+constexpr std::uint64_t bytes_of_care(std::uint64_t word) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    constexpr std::uint64_t highs = 0x8080808080808080;
+    const std::uint64_t quote = word ^ (ones * '"');
+    const std::uint64_t backslash = word ^ (ones * '\\');
+    return ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & highs;
+}
+
+/// The most bytes that a text can take as JSON, without its quotes: at most six times its size.
+inline std::size_t most_of_json(std::string_view text) noexcept {
+    std::size_t out = text.size();
+    while (!text.empty()) {
+        std::uint64_t word = 0;
+        if (text.size() >= sizeof word) std::memcpy(&word, text.data(), sizeof word);
+        const auto next = text.substr(0, sizeof word);
+        if (next.size() < sizeof word || bytes_of_care(word) != 0) {
+            for (const char c : next) {
+                const auto byte = static_cast<unsigned char>(c);
+                if (byte < 0x20 || byte == '"' || byte == '\\') out += 5;  // `\u0000`
+                if (byte >= 0x80) out += 2;                                // U+FFFD
+            }
+        }
+        text.remove_prefix(next.size());
+    }
+    return out;
+}
+
 /// Writes JSON (RFC 8259) into a buffer of its own that never grows past a limit. What it writes is always valid:
 /// bytes that are not UTF-8 become U+FFFD, control characters are escaped, NaN and infinities are `null`.
 ///
-/// It never throws. What does not fit is not written, and `state()` says why; everything after that is ignored, so
-/// a caller checks once, at the end. A value must leave room for the longest of its kind, so one may be refused up to
-/// 32 bytes before the limit. The first kilobytes live in the object: a usual event allocates nothing.
+/// It never throws. What does not fit is not written, and `state()` says why; everything after that is ignored, so a
+/// caller checks once, at the end. Each value needs room for the longest of its kind, so one may be refused up to 32
+/// bytes before the limit. The first kilobytes live in the object: a usual event allocates nothing.
 class json_writer {
 public:
     enum class condition { good, too_large, too_deep, out_of_memory };
@@ -46,7 +78,7 @@ public:
         copy(json);
     }
 
-    /// A value as it lies in memory: of a size that is known, it is written without a call.
+    /// A value as it lies in memory. Its size is known, so it is written without a function call.
     template <class T>
     void memory_of(const T& value) noexcept {
         static_assert(std::is_trivially_copyable_v<T>);
@@ -92,7 +124,7 @@ public:
             const std::size_t plain = copy_plain(text);
             text.remove_prefix(plain);
             if (text.empty()) break;
-            // The worst a byte can become is six; the room for the rest and the closing quote must stay.
+            // A byte becomes six at the most; room for the rest and for the closing quote must remain.
             if (!reserve(text.size() + 7)) return;
             text.remove_prefix(static_cast<unsigned char>(text.front()) < 0x80 ? escape(text.front()) : utf8(text));
         }
@@ -160,14 +192,13 @@ private:
         out_ += text.size();
     }
 
+    /// From now on there is no room for anything.
     void fail(condition why) noexcept {
         if (state_ == condition::good) state_ = why;
+        end_ = out_;
     }
 
-    bool reserve(std::size_t more) noexcept {
-        if (state_ == condition::good && static_cast<std::size_t>(end_ - out_) >= more) return true;
-        return grow(more);
-    }
+    bool reserve(std::size_t more) noexcept { return static_cast<std::size_t>(end_ - out_) >= more || grow(more); }
 
     bool grow(std::size_t more) noexcept {
         if (state_ != condition::good) return false;
@@ -187,17 +218,11 @@ private:
 
     /// Copies the bytes up to the first one that needs care, eight at a time, and returns how many.
     std::size_t copy_plain(std::string_view text) noexcept {
-        constexpr std::uint64_t ones = 0x0101010101010101;
-        constexpr std::uint64_t highs = 0x8080808080808080;
         std::size_t done = 0;
         for (; text.size() - done >= 8; done += 8) {
             std::uint64_t word;
             std::memcpy(&word, text.data() + done, 8);
-            const std::uint64_t quote = word ^ (ones * '"');
-            const std::uint64_t backslash = word ^ (ones * '\\');
-            // A byte's high bit is set where it is below 0x20, equal to one of the two, or above 0x7f.
-            const std::uint64_t care = ((word - ones * 0x20) | (quote - ones) | (backslash - ones) | word) & highs;
-            if (care != 0) break;
+            if (bytes_of_care(word) != 0) break;
             std::memcpy(out_ + done, &word, 8);
         }
         for (; done < text.size(); ++done) {
@@ -210,7 +235,6 @@ private:
     }
 
     std::size_t escape(char c) noexcept {
-        static constexpr char hex[] = "0123456789abcdef";
         *out_++ = '\\';
         switch (c) {
             case '"':
@@ -228,42 +252,17 @@ private:
                 break;
             default:
                 copy("u00");
-                *out_++ = hex[(c >> 4) & 15];
-                *out_++ = hex[c & 15];
+                copy(hex_pair(c));
         }
         return 1;
     }
 
-    /// Copies one well-formed sequence, or replaces the longest part of one that is not (Unicode 15, table 3-7 and
-    /// "U+FFFD substitution of maximal subparts"). Returns how many bytes of `text` that was.
+    /// Copies a character, or puts one U+FFFD for the bytes that make up none. Returns how many bytes of `text` that
+    /// was.
     std::size_t utf8(std::string_view text) noexcept {
-        const auto at = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-        const unsigned char lead = at(0);
-        std::size_t length = 0;
-        unsigned char low = 0x80, high = 0xbf;
-        if (lead >= 0xc2 && lead <= 0xdf) {
-            length = 2;
-        } else if (lead >= 0xe0 && lead <= 0xef) {
-            length = 3;
-            if (lead == 0xe0) low = 0xa0;
-            if (lead == 0xed) high = 0x9f;
-        } else if (lead >= 0xf0 && lead <= 0xf4) {
-            length = 4;
-            if (lead == 0xf0) low = 0x90;
-            if (lead == 0xf4) high = 0x8f;
-        }
-        std::size_t good = length == 0 ? 0 : 1;
-        while (good != 0 && good < length && at(good) >= low && at(good) <= high) {
-            low = 0x80;
-            high = 0xbf;
-            ++good;
-        }
-        if (good != 0 && good == length) {
-            copy(text.substr(0, length));
-            return length;
-        }
-        copy("\xef\xbf\xbd");
-        return good == 0 ? 1 : good;
+        const auto first = first_character(text);
+        copy(first.is_well_formed ? text.substr(0, first.size) : std::string_view{"\xef\xbf\xbd"});
+        return first.size;
     }
 
     char inline_[2048];

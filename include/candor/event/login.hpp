@@ -4,7 +4,7 @@
 #include <string_view>
 #include <tuple>
 
-#include <candor/identity/late_identity.hpp>
+#include <candor/identity/identity_resolver.hpp>
 
 namespace candor {
 

@@ -23,7 +23,7 @@
 
 namespace candor::detail {
 
-/// What every event of a run of the program may say alike.
+/// What the events of one run of the program have in common.
 struct run_facts {
     uuid invocation{};
     std::string_view ci{};  ///< the name that `ci_system` gives; empty where there is none

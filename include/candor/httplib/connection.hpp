@@ -4,97 +4,32 @@
 #include <httplib.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
-#include <mutex>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-#include <candor/httplib/answer_head.hpp>
+#include <candor/httplib/cancellation_handle.hpp>
 #include <candor/httplib/gzip.hpp>
 #include <candor/httplib/proxy.hpp>
 #include <candor/httplib/resolver.hpp>
-#include <candor/httplib/socket.hpp>
+#include <candor/httplib/response_header.hpp>
 #include <candor/httplib/tunnel.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/fork.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/url.hpp>
 #include <candor/version.hpp>
 
 namespace candor::detail {
-
-/// Why an exchange was ended from outside; the greater one counts.
-enum class stop_reason { none, deadline, cancelled };
-
-/// What another thread needs to end an exchange under way: its socket and its question to the resolver. Thread-safe.
-class lifeline {
-public:
-    /// A new exchange starts.
-    void begin() noexcept {
-        const std::lock_guard guard{mutex_};
-        reason_ = stop_reason::none;
-    }
-
-    /// The exchange uses this socket from now on.
-    void watch(socket_t socket) noexcept {
-        const std::lock_guard guard{mutex_};
-        socket_ = socket_handle{socket};
-        if (reason_ != stop_reason::none) socket_.shut_down();
-    }
-
-    /// The exchange waits for this answer; null: no longer.
-    void watch(std::shared_ptr<lookup> question) noexcept {
-        const std::lock_guard guard{mutex_};
-        question_ = std::move(question);
-        if (question_ && reason_ != stop_reason::none) question_->interrupt();
-    }
-
-    /// Ends the exchange. A socket that is just about to connect may escape: call it again while the exchange lasts.
-    void stop(stop_reason why) noexcept {
-        const std::lock_guard guard{mutex_};
-        reason_ = std::max(reason_, why);
-        socket_.shut_down();
-        if (question_) question_->interrupt();
-    }
-
-    /// Nothing more is wanted from this socket, not even what has come already.
-    void discard() noexcept {
-        const std::lock_guard guard{mutex_};
-        socket_.discard();
-    }
-
-    /// The peer will not be listened to again: httplib then closes a TLS connection without waiting for its goodbye.
-    void stop_reading() noexcept {
-        const std::lock_guard guard{mutex_};
-        socket_.stop_reading();
-    }
-
-    /// httplib has closed its descriptor: close ours.
-    void release_socket() noexcept {
-        const std::lock_guard guard{mutex_};
-        socket_ = socket_handle{};
-    }
-
-    /// Ours; valid until the next `watch` or `release_socket`.
-    [[nodiscard]] socket_t socket() const noexcept {
-        const std::lock_guard guard{mutex_};
-        return socket_.get();
-    }
-
-    [[nodiscard]] stop_reason reason() const noexcept {
-        const std::lock_guard guard{mutex_};
-        return reason_;
-    }
-
-private:
-    mutable std::mutex mutex_;
-    socket_handle socket_;
-    std::shared_ptr<lookup> question_;
-    stop_reason reason_ = stop_reason::none;
-};
 
 /// A request on its way: what goes onto the wire and until when.
 struct outgoing {
@@ -103,22 +38,39 @@ struct outgoing {
     std::string_view payload;
     bool compressed;
     steady_time deadline;
+    std::function<bool()> await_body;  ///< the head of the answer has come without its body: whether to wait for that
 };
 
 /// What came of one try.
 struct attempt {
     http_response response{};
-    bool reached = false;   ///< there was a connection; another address need not be tried
+    bool reached = false;   ///< a connection was made; no other address need be tried
     bool answered = false;  ///< the first line of an answer came
-    bool opened = false;    ///< a connection was opened for it, not a kept one used
+    bool opened = false;    ///< a new connection was opened for it; false: a kept one was used
 };
 
-/// httplib's client for one server, kept between exchanges. One thread at a time, but for `line`.
+/// httplib's client over http. Before it closes a socket, httplib calls a member that may take the socket away from it,
+/// so that one that the program has closed meanwhile is not closed again.
+class plain_client final : public httplib::ClientImpl {
+public:
+    /// `handle` outlives the client.
+    plain_client(const url& server, const cancellation_handle& handle)
+        : ClientImpl{server.host, server.port}, handle_{handle} {}
+
+private:
+    void shutdown_ssl(Socket& socket, bool) override {
+        if (!handle_.is_intact()) socket.sock = INVALID_SOCKET;
+    }
+
+    const cancellation_handle& handle_;
+};
+
+/// httplib's client for one server, kept between exchanges. One thread at a time, but for `handle`.
 class connection {
 public:
     connection(url server, proxy_route route) : server_{std::move(server)}, route_{std::move(route)} {}
 
-    lifeline line;
+    cancellation_handle handle;
     gzip_encoder encoder;
     std::shared_ptr<lookup> question;  ///< asked and not answered yet
 
@@ -130,13 +82,21 @@ public:
         return route_.host.empty() ? server_.host : route_.host;
     }
 
-    [[nodiscard]] bool is_open() const { return client_ && client_->is_socket_open(); }
+    /// Whether there is a kept connection. One that the program has closed is forgotten.
+    [[nodiscard]] bool is_open() {
+        if (!client_ || !client_->is_socket_open()) return false;
+        if (handle.is_intact()) return true;
+        reset();
+        return false;
+    }
 
-    /// Forgets the client; after an exception its state is unknown.
+    /// Forgets the client; after an exception its state is unknown. One whose socket the program has closed is left
+    /// behind, since it would close whatever has that number now.
     void reset() noexcept {
-        line.stop_reading();
+        handle.stop_reading();
+        if (client_ && client_->is_socket_open() && !handle.is_intact()) leave_client();
         client_.reset();
-        line.release_socket();
+        handle.release_socket();
     }
 
     /// The next connection goes to this address of `next_hop()`.
@@ -149,30 +109,41 @@ public:
         }
     }
 
+    /// Whether an exchange comes to its answer, or to its deadline, without being watched: such a request does not wait
+    /// for room in the socket, and what waits for the head of its answer is ours.
+    [[nodiscard]] bool keeps_deadline(const outgoing& out) const noexcept {
+        return awaits_response_header && server_.scheme == "http" && !out.payload.empty() &&
+               out.payload.size() <= least_room_;
+    }
+
     /// Sends and receives, on the kept connection or on a new one. `aim` was called before.
     attempt exchange(const outgoing& out, std::chrono::milliseconds connect_timeout) {
         const auto start = std::chrono::steady_clock::now();
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(out.deadline - start) + std::chrono::seconds{1};
-        client_->set_connection_timeout(connect_timeout);
-        client_->set_read_timeout(left);  // a mere backstop: the deadline is kept by shutting the socket down
-        client_->set_write_timeout(left);
-        opened_ = complete_ = cut_ = is_too_long_ = false;
+        const auto left =
+            std::max(std::chrono::ceil<std::chrono::milliseconds>(out.deadline - start), std::chrono::milliseconds{0});
+        client_->set_connection_timeout(std::min(connect_timeout, left));
+        client_->set_read_timeout(left + std::chrono::seconds{1});  // a mere backstop, as the next
+        client_->set_write_timeout(left + std::chrono::seconds{1});
+        opened_ = has_head_ = is_too_long_ = false;
+        body_seen_ = 0;
+        head_ = {};
         body_.clear();
 
         httplib::Request request = to_httplib(out);
         httplib::Response answer;
         auto error = httplib::Error::Success;
-        const bool ok = client_->send(request, answer, error);
-        if (!client_->is_socket_open()) line.release_socket();
+        static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        end_before_library();
+        if (!client_->is_socket_open()) handle.release_socket();
 
         attempt result;
         result.opened = opened_;
         result.answered = answer.status > 0 || is_too_long_;
         result.reached = error != httplib::Error::Connection && error != httplib::Error::ConnectionTimeout;
-        if (((ok && complete_) || cut_) && !has_no_tunnel()) {
-            result.response.status = answer.status;
-            for (const auto& [name, value] : answer.headers) result.response.headers.push_back({name, value});
+        if (has_head_ && !has_no_tunnel()) {
+            result.response = std::move(head_);
             result.response.body = std::move(body_);
+            result.response.was_compressed = out.compressed;
         } else {
             result.response = explain(error, out.deadline, start + connect_timeout);
         }
@@ -187,6 +158,13 @@ public:
 
 private:
     static constexpr std::size_t body_limit = 64 * 1024;
+    static constexpr std::size_t least_room_ = 8 * 1024;  ///< in a new socket, for a request besides its head
+
+    void keep_head(const httplib::Response& answer) {
+        if (std::exchange(has_head_, true)) return;
+        head_.status = answer.status;
+        for (const auto& [name, value] : answer.headers) head_.headers.push_back({name, value});
+    }
 
     [[nodiscard]] bool is_tunnelled() const noexcept { return !route_.host.empty() && server_.scheme == "https"; }
     [[nodiscard]] bool has_no_tunnel() const noexcept { return opened_ && is_tunnelled() && tunnel_status_ / 100 != 2; }
@@ -194,7 +172,7 @@ private:
     /// Why there is no answer. Our own reasons go before what httplib made of them.
     [[nodiscard]] http_response explain(httplib::Error error, steady_time deadline,
                                         steady_time connect_deadline) const {
-        const auto why = line.reason();
+        const auto why = handle.reason();
         const auto now = std::chrono::steady_clock::now();
         if (why == stop_reason::cancelled) return failure(transport_error::cancelled, "cancelled");
         if (why == stop_reason::deadline || now >= deadline)
@@ -205,7 +183,7 @@ private:
         if (error == httplib::Error::Connection) return failure(transport_error::unreachable, "cannot connect");
         if (has_no_tunnel()) {
             const std::string said =
-                tunnel_status_ == 0 ? "gave no tunnel" : "answered CONNECT with " + std::to_string(tunnel_status_);
+                tunnel_status_ == 0 ? "opened no tunnel" : "answered CONNECT with " + std::to_string(tunnel_status_);
             return failure(transport_error::unreachable, "the proxy " + said);
         }
         if (is_too_long_) return failure(transport_error::broken, "the head of the answer is too long");
@@ -213,11 +191,32 @@ private:
                        httplib::to_string(error));
     }
 
+    void leave_client() noexcept {
+        struct lost_client : left_behind {
+            std::unique_ptr<httplib::ClientImpl> client;
+        };
+        auto* const lost = new (std::nothrow) lost_client;
+        if (lost == nullptr) return static_cast<void>(client_.release());
+        lost->client = std::move(client_);
+        left_behind::leave(lost);
+    }
+
+    struct tls;
+    struct plain_answers;
+    struct secure_answers;
+
+    /// httplib makes objects when it reads its first answer, and OpenSSL where it is used first; both destroy them when
+    /// the process ends. What is sent at the end has to be sent before that.
+    void end_before_library() const noexcept {
+        server_.scheme == "https" ? at_exit::come_first<secure_answers>() : at_exit::come_first<plain_answers>();
+    }
+
     void make_client() {
         if (server_.scheme == "https") {
             client_ = make_secure_client();
+            at_exit::come_first<tls>();
         } else {
-            client_ = std::make_unique<httplib::ClientImpl>(server_.host, server_.port);
+            client_ = std::make_unique<plain_client>(server_, handle);
         }
         client_->set_keep_alive(true);
         client_->set_tcp_nodelay(true);
@@ -228,14 +227,14 @@ private:
         client_->set_socket_options([this](socket_t socket) {
             opened_ = true;
             tunnel_status_ = 0;
-            line.watch(socket);
+            handle.watch(socket);
         });
         client_->set_logger([this](const httplib::Request& request, const httplib::Response& answer) {
             if (request.method == "CONNECT") {
                 tunnel_status_ = answer.status;
             } else {
-                complete_ = line.reason() == stop_reason::none;  // else the end of the body may be our own doing
-                if (answer.get_header_value("Connection") == "close") line.stop_reading();
+                keep_head(answer);
+                if (answer.get_header_value("Connection") == "close") handle.stop_reading();
             }
         });
     }
@@ -295,6 +294,16 @@ private:
         if constexpr (requires { client.set_header_writer(write); }) client.set_header_writer(write);
     }
 
+    /// Whether the body came with the head.
+    [[nodiscard]] bool has_whole_body(const httplib::Response& answer) const {
+        const std::string length = answer.get_header_value("Content-Length");
+        const char* const end = length.data() + length.size();
+        std::size_t size = 0;
+        const auto read = std::from_chars(length.data(), end, size);
+        return read.ec == std::errc{} && read.ptr == end && size <= body_seen_ &&
+               !answer.has_header("Transfer-Encoding");
+    }
+
     httplib::Request to_httplib(const outgoing& out) {
         httplib::Request to;
         to.method = out.request.method;
@@ -316,21 +325,34 @@ private:
             // A provider, because httplib copies the whole request once, its body included.
             payload_ = out.payload;
             to.content_length_ = payload_.size();
-            to.content_provider_ = [this](std::size_t from, std::size_t, httplib::DataSink& sink) {
-                if (sink.write(payload_.data() + from, payload_.size() - from) && server_.scheme == "http" &&
-                    !await_answer_head(line.socket())) {
-                    is_too_long_ = true;
-                    line.discard();
+            to.content_provider_ = [this, deadline = out.deadline](std::size_t from, std::size_t,
+                                                                   httplib::DataSink& sink) {
+                if (sink.write(payload_.data() + from, payload_.size() - from) && server_.scheme == "http") {
+                    const auto body = await_response_header(handle.socket(), deadline);
+                    body_seen_ = body.value_or(0);
+                    is_too_long_ = !body;
+                    if (is_too_long_) handle.discard();
+                    if (std::chrono::steady_clock::now() >= deadline) handle.stop(stop_reason::deadline);
+                    // One that the program has closed, or that cannot be ended, for want of a second descriptor.
+                    // Whatever is returned, httplib in newer versions would read from what has the number now.
+                    if (!handle.socket().is_ours() || !handle.is_intact())
+                        throw std::runtime_error{"the connection has no descriptor left"};
                 }
                 return true;  // httplib knows whether it could write
             };
         }
+        to.response_handler = [this, &out](const httplib::Response& answer) {
+            end_before_library();  // not only when the body has come, which may take its time
+            keep_head(answer);
+            if (has_whole_body(answer) || out.await_body()) return true;
+            handle.discard();
+            return false;
+        };
         to.content_receiver = [this](const char* data, std::size_t size, auto, auto) {
             const auto taken = std::min(size, body_limit - body_.size());
             body_.append(data, taken);
             if (taken == size) return true;
-            cut_ = true;
-            line.discard();  // or httplib would take leave of a TLS peer that goes on talking
+            handle.discard();  // or httplib would wait for the goodbye of a TLS peer that goes on talking
             return false;
         };
         return to;
@@ -341,11 +363,12 @@ private:
     std::unique_ptr<httplib::ClientImpl> client_;
     std::string_view payload_;
     std::string body_;
+    std::size_t body_seen_ = 0;    ///< so much of the answer's came with its head
     int tunnel_status_ = 0;        ///< of the proxy's last answer to CONNECT
     bool tunnels_itself_ = false;  ///< see `tunnelling_client`
     bool opened_ = false;
-    bool complete_ = false;
-    bool cut_ = false;
+    http_response head_;
+    bool has_head_ = false;     ///< the answer is that, whatever becomes of its body
     bool is_too_long_ = false;  ///< the head of the answer
 };
 

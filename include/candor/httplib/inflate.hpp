@@ -31,59 +31,84 @@ inline std::optional<content_coding> parse_content_coding(std::string_view heade
     return std::nullopt;
 }
 
-/// What came of decompressing a body.
-struct inflated {
-    std::size_t size = 0;                 ///< of the plain body
-    std::optional<body_error> problem{};  ///< why there is none
-};
+/// Undoes the compression of a body as its pieces come. gzip (RFC 1952) may be several members in a row; deflate is
+/// zlib's format (RFC 1950). A stream that ends early, fails its checksum or is followed by something else is
+/// `undecodable`. One thread at a time.
+class body_decoder {
+public:
+    explicit body_decoder(content_coding coding) noexcept : coding_{coding} {}
+    body_decoder(const body_decoder&) = delete;
+    body_decoder& operator=(const body_decoder&) = delete;
 
-/// Decompresses `bytes` into the `room` bytes at `out`; with null for `out` it only counts, so that a caller can learn
-/// the size of the plain body before it has memory for it. Stops with `too_large` as soon as there would be more than
-/// `room`. gzip (RFC 1952) may be several members in a row; deflate is zlib's format (RFC 1950). A stream that ends
-/// early, fails its checksum or is followed by something else is `undecodable`.
-#ifdef CPPHTTPLIB_ZLIB_SUPPORT
-inline inflated inflate(std::string_view bytes, content_coding coding, char* out, std::size_t room) noexcept {
-    constexpr std::size_t most_at_once = 1U << 30;  // zlib counts in unsigned int
-    z_stream stream{};
-    // The window is that of the sender, and the frame that of the header: neither is guessed.
-    if (::inflateInit2(&stream, coding == content_coding::gzip ? 15 + 16 : 15) != Z_OK)
-        return {.problem = body_error::overloaded};
-    const std::unique_ptr<z_stream, int (*)(z_stream*)> end{&stream, ::inflateEnd};
-
-    std::size_t size = 0;
-    char scratch[16 * 1024];
-    for (;;) {
-        const auto given = std::min(bytes.size(), most_at_once);
-        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));  // zlib does not write to it
-        stream.avail_in = static_cast<uInt>(given);
-        const bool has_room = out != nullptr && size < room;
-        const auto space = has_room ? std::min(room - size, most_at_once) : sizeof scratch;
-        stream.next_out = reinterpret_cast<Bytef*>(has_room ? out + size : scratch);
-        stream.avail_out = static_cast<uInt>(space);
-
-        const int state = ::inflate(&stream, Z_NO_FLUSH);
-        const auto taken = given - stream.avail_in;
-        const auto made = space - stream.avail_out;
-        bytes.remove_prefix(taken);
-        if (made > room - size) return {.problem = body_error::too_large};
-        size += made;
-
-        if (state == Z_STREAM_END) {
-            if (bytes.empty()) return {.size = size};
-            if (coding != content_coding::gzip || ::inflateReset(&stream) != Z_OK)
-                return {.problem = body_error::undecodable};
-        } else if (state == Z_MEM_ERROR) {
-            return {.problem = body_error::overloaded};
-        } else if (state != Z_OK || (taken == 0 && made == 0)) {
-            return {.problem = body_error::undecodable};
-        }
+    /// Gives `take` what `bytes` say, a small piece at a time, until it returns why it wants no more. Returns that, or
+    /// what is wrong with them.
+    template <class Take>
+    std::optional<body_error> decode(std::string_view bytes, Take take) {
+        return coding_ == content_coding::identity ? take(bytes) : inflate(bytes, take);
     }
-}
+
+#ifdef CPPHTTPLIB_ZLIB_SUPPORT
+    /// Whether what has come is a whole body.
+    [[nodiscard]] bool is_whole() const noexcept { return coding_ == content_coding::identity || is_at_end_; }
+
+private:
+    struct stream_end {
+        void operator()(z_stream* of) const noexcept {
+            ::inflateEnd(of);
+            delete of;
+        }
+    };
+
+    template <class Take>
+    std::optional<body_error> inflate(std::string_view bytes, Take take) {
+        if (!stream_) {
+            auto made = std::make_unique<z_stream>();
+            // The window is that of the sender, and the frame that of the header: neither is guessed.
+            if (::inflateInit2(made.get(), coding_ == content_coding::gzip ? 15 + 16 : 15) != Z_OK)
+                return body_error::overloaded;
+            stream_.reset(made.release());
+        }
+        char plain[16 * 1024];
+        bool is_full = false;  // then there may be more where all bytes have been taken
+        while (!bytes.empty() || is_full) {
+            if (is_at_end_) {
+                if (coding_ != content_coding::gzip || ::inflateReset(stream_.get()) != Z_OK)
+                    return body_error::undecodable;
+                is_at_end_ = false;
+            }
+            constexpr std::size_t most_at_once = 1U << 30;  // zlib counts in unsigned int
+            const auto given = std::min(bytes.size(), most_at_once);
+            stream_->next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));  // zlib does not write to it
+            stream_->avail_in = static_cast<uInt>(given);
+            stream_->next_out = reinterpret_cast<Bytef*>(plain);
+            stream_->avail_out = sizeof plain;
+            const int state = ::inflate(stream_.get(), Z_NO_FLUSH);
+            bytes.remove_prefix(given - stream_->avail_in);
+            if (state == Z_MEM_ERROR) return body_error::overloaded;
+            if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR) return body_error::undecodable;
+            is_at_end_ = state == Z_STREAM_END;
+            is_full = !is_at_end_ && stream_->avail_out == 0;
+            const std::string_view made{plain, sizeof plain - stream_->avail_out};
+            if (const auto problem = made.empty() ? std::nullopt : take(made)) return problem;
+        }
+        return std::nullopt;
+    }
+
+    const content_coding coding_;
+    std::unique_ptr<z_stream, stream_end> stream_;
+    bool is_at_end_ = false;
 #else
-inline inflated inflate(std::string_view, content_coding, char*, std::size_t) noexcept {
-    return {.problem = body_error::encoding};
-}
+    [[nodiscard]] bool is_whole() const noexcept { return true; }
+
+private:
+    template <class Take>
+    std::optional<body_error> inflate(std::string_view, Take) noexcept {
+        return body_error::encoding;
+    }
+
+    const content_coding coding_;
 #endif
+};
 
 }  // namespace candor::detail
 

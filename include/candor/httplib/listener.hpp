@@ -4,15 +4,16 @@
 #include <httplib.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <limits>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #ifndef _WIN32
 #include <arpa/inet.h>
@@ -24,9 +25,9 @@
 #include <unistd.h>
 #endif
 
+#include <candor/httplib/socket.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/fork.hpp>
 
 namespace candor::detail {
 
@@ -39,7 +40,7 @@ inline int socket_error() noexcept {
 #endif
 }
 
-/// Whether a call on a non-blocking socket only came too early.
+/// Whether a call on a non-blocking socket failed only because it would have had to wait.
 inline bool would_block(int error) noexcept {
 #ifdef _WIN32
     return error == WSAEWOULDBLOCK;
@@ -48,75 +49,91 @@ inline bool would_block(int error) noexcept {
 #endif
 }
 
-/// A socket and its end. Non-blocking, and inherited neither by children nor by programs that the host starts.
-class owned_socket {
-public:
-    owned_socket() = default;
-    owned_socket(owned_socket&& other) noexcept { *this = std::move(other); }
-#ifdef _WIN32
-    explicit owned_socket(socket_t value) noexcept : value_{value} {}
-    owned_socket& operator=(owned_socket&& other) noexcept {
-        std::swap(value_, other.value_);
-        return *this;
-    }
-    ~owned_socket() {
-        if (value_ != INVALID_SOCKET) ::closesocket(value_);
-    }
-#else
-    explicit owned_socket(socket_t value) noexcept : value_{value}, not_in_child_{value} {}
-    owned_socket& operator=(owned_socket&& other) noexcept {
-        std::swap(value_, other.value_);
-        not_in_child_ = std::move(other.not_in_child_);
-        return *this;
-    }
-    ~owned_socket() {
-        not_in_child_.end();
-        if (value_ != INVALID_SOCKET) ::close(value_);
-    }
-#endif
-
-    [[nodiscard]] socket_t get() const noexcept { return value_; }
-    explicit operator bool() const noexcept { return value_ != INVALID_SOCKET; }
-
-    static owned_socket open(int family, int type) noexcept {
-#ifdef SOCK_CLOEXEC
-        return owned_socket{::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-#else
-        return prepared(::socket(family, type, 0));
-#endif
-    }
-
-    /// The next connection that waits at a listening socket.
-    static owned_socket accept(socket_t listener) noexcept {
-#ifdef SOCK_CLOEXEC
-        return owned_socket{::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
-#else
-        return prepared(::accept(listener, nullptr, nullptr));
-#endif
-    }
-
-private:
 #ifndef SOCK_CLOEXEC
-    static owned_socket prepared(socket_t value) noexcept {
-        owned_socket out{value};
-        if (!out) return out;
+inline owned_socket prepared(socket_t value) noexcept {
+    owned_socket out{value};
+    if (!out) return out;
 #ifdef _WIN32
-        u_long on = 1;
-        ::ioctlsocket(value, FIONBIO, &on);
-        ::SetHandleInformation(reinterpret_cast<HANDLE>(value), HANDLE_FLAG_INHERIT, 0);
+    u_long on = 1;
+    ::ioctlsocket(out.get(), FIONBIO, &on);
+    ::SetHandleInformation(reinterpret_cast<HANDLE>(out.get()), HANDLE_FLAG_INHERIT, 0);
 #else
-        ::fcntl(value, F_SETFD, FD_CLOEXEC);
-        ::fcntl(value, F_SETFL, ::fcntl(value, F_GETFL) | O_NONBLOCK);
+    ::fcntl(out.get(), F_SETFD, FD_CLOEXEC);
+    ::fcntl(out.get(), F_SETFL, ::fcntl(out.get(), F_GETFL) | O_NONBLOCK);
 #endif
-        return out;
-    }
+    return out;
+}
 #endif
 
-    socket_t value_ = INVALID_SOCKET;
-#ifndef _WIN32
-    closed_in_child not_in_child_;
+/// A socket that does not block, and is inherited neither by children nor by programs that the host starts.
+inline owned_socket open_socket(int family, int type) noexcept {
+#ifdef SOCK_CLOEXEC
+    return owned_socket{::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+#else
+    return prepared(::socket(family, type, 0));
 #endif
-};
+}
+
+/// The next connection that waits at a listening socket, on the same terms.
+inline owned_socket accept_connection(socket_t listener) noexcept {
+#ifdef SOCK_CLOEXEC
+    return owned_socket{::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+#else
+    return prepared(::accept(listener, nullptr, nullptr));
+#endif
+}
+
+#ifdef _WIN32
+using socket_count = int;
+#else
+using socket_count = std::size_t;
+#endif
+
+/// The number of bytes received; 0 at the end of the stream, negative where there is an error.
+inline std::ptrdiff_t receive_some(socket_t socket, char* out, std::size_t size) noexcept {
+    return ::recv(socket, out, static_cast<socket_count>(size), 0);
+}
+
+/// The number of bytes that the system took. Raises no signal.
+inline std::ptrdiff_t send_some(socket_t socket, std::string_view bytes) noexcept {
+#ifdef MSG_NOSIGNAL
+    constexpr int flags = MSG_NOSIGNAL;
+#else
+    constexpr int flags = 0;  // there the threads of the server hold SIGPIPE back
+#endif
+    constexpr std::size_t most = 1 << 30;
+    return ::send(socket, bytes.data(), static_cast<socket_count>(std::min(bytes.size(), most)), flags);
+}
+
+/// Says that nothing more will be sent.
+inline void end_sending(socket_t socket) noexcept {
+#ifdef _WIN32
+    ::shutdown(socket, SD_SEND);
+#else
+    ::shutdown(socket, SHUT_WR);
+#endif
+}
+
+inline int poll_sockets(pollfd* sockets, std::size_t count, int milliseconds) noexcept {
+#ifdef _WIN32
+    return ::WSAPoll(sockets, static_cast<ULONG>(count), milliseconds);
+#else
+    return ::poll(sockets, static_cast<nfds_t>(count), milliseconds);
+#endif
+}
+
+/// Waits for one of the sockets until `deadline`, and sets their `revents`. False where the system cannot wait for as
+/// many.
+inline bool wait_for_sockets(std::vector<pollfd>& sockets, steady_time deadline) noexcept {
+    int milliseconds = -1;
+    if (deadline != steady_time::max()) {
+        const auto now = std::chrono::steady_clock::now();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(std::max(deadline, now) - now);
+        constexpr long long most = std::numeric_limits<int>::max();
+        milliseconds = static_cast<int>(std::min<long long>(left.count(), most));
+    }
+    return poll_sockets(sockets.data(), sockets.size(), milliseconds) >= 0 || would_block(socket_error());
+}
 
 inline void set_option(socket_t socket, int level, int name, int value) noexcept {
     ::setsockopt(socket, level, name, reinterpret_cast<const char*>(&value), sizeof value);
@@ -166,20 +183,21 @@ private:
 /// A socket that listens. Its port is kept from the moment it is bound.
 class listener {
 public:
+    static constexpr int backlog = 512;  ///< connections that wait to be accepted
+
     /// Throws `configuration_error` where the address cannot be had; port 0 takes a free one.
     listener(const std::string& address, std::uint16_t port) {
-        socket_address where;
-        if (address.find('\0') != address.npos || !where.parse(address, port))
+        if (address.find('\0') != address.npos || !where_.parse(address, port))
             throw configuration_error{"address", address, "an IP address, or localhost"};
-        socket_ = owned_socket::open(where.family(), SOCK_STREAM);
-        if (!socket_) refuse("address", address, "an address that a socket can be had for");
+        socket_ = open_socket(where_.family(), SOCK_STREAM);
+        if (!socket_) refuse("address", address, "an address that a socket can be opened for");
 #ifdef _WIN32
         set_option(socket_.get(), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
 #endif
-        if (where.family() == AF_INET6) set_option(socket_.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-        // With a port of the system's choice only after bind: so it does not choose one that others have.
+        if (where_.family() == AF_INET6) set_option(socket_.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        // For a port that the system chooses, only after bind, so that it does not choose one that others have.
         if (port != 0) share_port();
-        if (::bind(socket_.get(), where.get(), where.size()) != 0) {
+        if (::bind(socket_.get(), where_.get(), where_.size()) != 0) {
 #ifdef _WIN32
             const bool is_foreign = socket_error() == WSAEADDRNOTAVAIL;
 #else
@@ -189,26 +207,41 @@ public:
             refuse("port", std::to_string(port), "a port that is free, or 0 for any");
         }
         share_port();
-        if (::listen(socket_.get(), 128) != 0)
+        if (::listen(socket_.get(), backlog) != 0)
             refuse("port", std::to_string(port), "a port that is free, or 0 for any");
-        if (!where.read(socket_.get())) refuse("address", address, "an address that a socket can be bound to");
-        port_ = where.port();
+        if (!where_.read(socket_.get())) refuse("address", address, "an address that a socket can be bound to");
     }
 
     [[nodiscard]] socket_t get() const noexcept { return socket_.get(); }
-    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    [[nodiscard]] bool is_ours() const noexcept { return socket_.is_ours(); }
+    [[nodiscard]] std::uint16_t port() const noexcept { return where_.port(); }
+
+    /// Whether a connection waits. Linux wants a descriptor for one before it says that there is none.
+    [[nodiscard]] bool has_waiting() const noexcept {
+        pollfd wanted{socket_.get(), POLLIN, 0};
+        return is_ours() && poll_sockets(&wanted, 1, 0) == 1 && (wanted.revents & POLLIN) != 0;
+    }
 
     /// The next connection that waits, if there is one.
     [[nodiscard]] owned_socket accept() const noexcept {
-        auto out = owned_socket::accept(socket_.get());
+        auto out = accept_connection(socket_.get());
         if (out) set_option(out.get(), IPPROTO_TCP, TCP_NODELAY, 1);
         return out;
     }
 
+    /// Wakes a thread that still waits for it through a descriptor that the program has closed.
+    void knock() const noexcept {
+        const auto visitor = open_socket(where_.family(), SOCK_STREAM);
+        if (visitor) ::connect(visitor.get(), where_.get(), where_.size());
+    }
+
+    /// Refuses all further connections.
+    void close() noexcept { socket_.reset(); }
+
 private:
-    /// A port that was given up can then be had again at once, while the system still remembers its connections; one
-    /// that somebody listens on cannot. That holds where both the old socket and the new one say so. Windows needs no
-    /// saying.
+    /// Lets a port be taken as soon as it has been given up, while the system still remembers its connections; not one
+    /// that somebody listens on. Both the old socket and the new one have to ask for this. On Windows it is so without
+    /// asking.
     void share_port() const noexcept {
 #ifndef _WIN32
         set_option(socket_.get(), SOL_SOCKET, SO_REUSEADDR, 1);
@@ -220,72 +253,42 @@ private:
     }
 
     owned_socket socket_;
-    std::uint16_t port_ = 0;
+    socket_address where_;
 };
 
-/// Says "stop" to any number of threads that wait for sockets: a datagram socket connected to itself, which can be read
-/// from, for all who poll it, once something was sent. Thread-safe.
-class stop_signal {
+/// Ends the wait of a thread for sockets: a datagram socket connected to itself, which that thread waits for as well.
+/// Thread-safe.
+class wake_signal {
 public:
     /// Throws `configuration_error` where there is no socket for it.
-    stop_signal() : socket_{owned_socket::open(AF_INET, SOCK_DGRAM)} {
+    wake_signal() : socket_{open_socket(AF_INET, SOCK_DGRAM)} {
         socket_address self;
         self.parse("127.0.0.1", 0);
         if (!socket_ || ::bind(socket_.get(), self.get(), self.size()) != 0 || !self.read(socket_.get()) ||
             ::connect(socket_.get(), self.get(), self.size()) != 0)
             throw configuration_error{
                 "address", "127.0.0.1",
-                "an address that a socket can be had for (" + std::system_category().message(socket_error()) + ")"};
+                "an address that a socket can be opened for (" + std::system_category().message(socket_error()) + ")"};
     }
 
-    /// Final. What is being done may go on until `grace` from now.
-    void raise(std::chrono::milliseconds grace) noexcept {
-        end_.store((std::chrono::steady_clock::now() + grace).time_since_epoch().count(), std::memory_order_release);
-        ::send(socket_.get(), "x", 1, 0);
+    [[nodiscard]] socket_t get() const noexcept { return socket_.get(); }
+    [[nodiscard]] bool is_ours() const noexcept { return socket_.is_ours(); }
+
+    void raise() const noexcept {
+        if (is_ours()) send_some(socket_.get(), "x");
     }
 
-    [[nodiscard]] bool is_raised() const noexcept { return end().time_since_epoch().count() != never; }
-
-    /// Until when things may go on.
-    [[nodiscard]] steady_time end() const noexcept {
-        return steady_time{steady_time::duration{end_.load(std::memory_order_acquire)}};
-    }
-
-    /// Waits for one of `events` at `socket`, until `deadline` or the signal. True where they are there: with the
-    /// signal too, until the end of its grace, so that a caller takes in what has come already.
-    bool wait(socket_t socket, short events, steady_time deadline) const noexcept {
-        for (;;) {
-            const bool stopping = is_raised();
-            const auto now = std::chrono::steady_clock::now();
-            const auto until = stopping ? now : std::min(deadline, now + std::chrono::hours{1});
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
-            pollfd wanted[2] = {{socket, events, 0}, {socket_.get(), POLLIN, 0}};
-            const int found = poll(wanted, stopping ? 1 : 2, static_cast<int>(std::max<long long>(left, 0)));
-            if (found > 0 && wanted[0].revents != 0) return now < (stopping ? end() : deadline);
-            if (stopping || now >= deadline) return false;
-            if (found < 0 && !would_block(socket_error())) return false;
+    /// False: the program has closed it.
+    bool take() const noexcept {
+        if (!is_ours()) return false;
+        char byte = 0;
+        while (receive_some(socket_.get(), &byte, 1) > 0) {
         }
-    }
-
-    /// Lets time pass. False: the signal has come.
-    bool pause(std::chrono::milliseconds time) const noexcept {
-        pollfd wanted{socket_.get(), POLLIN, 0};
-        return poll(&wanted, 1, static_cast<int>(time.count())) == 0;
+        return true;
     }
 
 private:
-    static int poll(pollfd* of, unsigned count, int milliseconds) noexcept {
-#ifdef _WIN32
-        return ::WSAPoll(of, count, milliseconds);
-#else
-        return ::poll(of, count, milliseconds);
-#endif
-    }
-
-    static constexpr steady_time::rep never = steady_time::max().time_since_epoch().count();
-
     owned_socket socket_;
-    std::atomic<steady_time::rep> end_{never};
 };
 
 }  // namespace candor::detail

@@ -14,6 +14,7 @@
 
 #include <candor/httplib/resolver.hpp>
 #include <candor/policy/environment.hpp>
+#include <candor/policy/hex.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/url.hpp>
 
@@ -65,7 +66,7 @@ private:
         const auto mark = from.value.find("://");
         const std::string rest = mark == std::string::npos ? from.value : from.value.substr(mark + 3);
         const auto read = parse_url(mark == std::string::npos ? "http://" + rest : from.value);
-        if (!read || read->scheme != "http") return out;  // neither a proxy spoken to over TLS, nor SOCKS
+        if (!read || read->scheme != "http") return out;  // proxies over TLS and SOCKS are not supported
         const bool default_port = parse_url("https://" + rest)->port != read->port;
         const auto colon = std::min(read->userinfo.find(':'), read->userinfo.size());
         auto user = decoded(std::string_view{read->userinfo}.substr(0, colon));
@@ -80,9 +81,9 @@ private:
         for (std::size_t i = 0; i < text.size(); ++i) {
             unsigned char byte = static_cast<unsigned char>(text[i]);
             if (byte == '%') {
-                const auto digits = text.substr(i + 1, 2);
-                const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
-                if (failure != std::errc{} || digits.size() != 2 || end != digits.data() + 2) return std::nullopt;
+                const int escaped = hex_byte(text.substr(i + 1));
+                if (escaped < 0) return std::nullopt;
+                byte = static_cast<unsigned char>(escaped);
                 i += 2;
             }
             if (byte < 0x20 || byte == 0x7f) return std::nullopt;

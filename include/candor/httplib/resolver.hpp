@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include <candor/delivery/worker_thread.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/thread.hpp>
 #include <candor/policy/clock.hpp>
 
 #ifndef _WIN32
@@ -25,7 +26,7 @@
 
 namespace candor {
 
-/// What a name stands for.
+/// What a name resolves to.
 struct resolved_name {
     std::vector<std::string> addresses{};  ///< numeric, in the order in which they are to be tried
     std::string error{};                   ///< for a person, where there is no address
@@ -35,7 +36,7 @@ struct resolved_name {
 ///
 /// 1. `resolver(host)` may block for as long as it likes. It is called on a thread of its own, on a copy, and may be
 ///    abandoned there: it must not refer to anything that the program destroys before its end.
-/// 2. It says a failure in `resolved_name::error`; what it throws is taken for one.
+/// 2. It reports a failure in `resolved_name::error`; an exception counts as one.
 template <class R>
 concept resolver = std::copy_constructible<R> && requires(R& r, const std::string& host) {
     { r(host) } -> std::same_as<resolved_name>;
@@ -85,7 +86,7 @@ public:
     template <resolver Resolver>
     static std::shared_ptr<lookup> start(const Resolver& resolve, const std::string& host) {
         auto self = std::make_shared<lookup>();
-        start_worker_thread([self, resolve, host]() mutable {
+        start_worker_thread("candor-resolver", [self, resolve, host]() mutable {
             resolved_name answer;
             try {
                 answer = resolve(host);
@@ -117,7 +118,8 @@ public:
 
     /// Ends a `wait_until`, under way or the next. Any thread.
     void interrupt() noexcept {
-        const std::lock_guard guard{mutex_};
+        const auto lock = at_exit::lock(mutex_);
+        if (!lock) return;
         interrupted_ = true;
         changed_.notify_all();
     }

@@ -3,51 +3,74 @@
 
 #include <httplib.h>
 
-#include <cerrno>
 #include <utility>
 
 #ifndef _WIN32
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #endif
 
-#include <candor/policy/fork.hpp>
+#include <candor/platform/descriptor.hpp>
 
 namespace candor::detail {
 
+#ifdef _WIN32
+/// Owns a socket and closes it.
+class owned_socket {
+public:
+    owned_socket() = default;
+    explicit owned_socket(socket_t value) noexcept : value_{value} {}
+    owned_socket(owned_socket&& other) noexcept : value_{other.release()} {}
+    owned_socket& operator=(owned_socket&& other) noexcept {
+        owned_socket taken{std::move(other)};
+        std::swap(value_, taken.value_);
+        return *this;
+    }
+    ~owned_socket() { reset(); }
+
+    [[nodiscard]] socket_t get() const noexcept { return value_; }
+    explicit operator bool() const noexcept { return value_ != INVALID_SOCKET; }
+    [[nodiscard]] bool is_ours() const noexcept { return value_ != INVALID_SOCKET; }
+    void reset() noexcept {
+        if (value_ != INVALID_SOCKET) ::closesocket(release());
+    }
+    socket_t release() noexcept { return std::exchange(value_, INVALID_SOCKET); }
+
+private:
+    socket_t value_ = INVALID_SOCKET;
+};
+#else
+using owned_socket = descriptor;
+#endif
+
 /// A second descriptor of a socket that httplib owns. Shutting the socket down through it ends whatever httplib is
 /// doing there. httplib may close its own descriptor at any moment, and the number may then mean something else of the
-/// host program; this one keeps its meaning until it is destroyed. Not thread-safe.
+/// host program; this one keeps its meaning until it is destroyed, or until the host closes what it does not know. Not
+/// thread-safe.
 class socket_handle {
 public:
     socket_handle() = default;
     socket_handle(socket_handle&& other) noexcept { *this = std::move(other); }
-#ifdef _WIN32
-    explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)} {}
+    explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)}, original_{original} {}
     socket_handle& operator=(socket_handle&& other) noexcept {
         std::swap(own_, other.own_);
+        std::swap(original_, other.original_);
         return *this;
     }
-    ~socket_handle() {
-        if (own_ != INVALID_SOCKET) ::closesocket(own_);
-    }
-#else
-    explicit socket_handle(socket_t original) noexcept : own_{duplicate(original)}, not_in_child_{own_, original} {}
-    socket_handle& operator=(socket_handle&& other) noexcept {
-        std::swap(own_, other.own_);
-        not_in_child_ = std::move(other.not_in_child_);
-        return *this;
-    }
-    ~socket_handle() {
-        not_in_child_.end();
-        if (own_ != INVALID_SOCKET) ::close(own_);
-    }
-#endif
 
-    [[nodiscard]] socket_t get() const noexcept { return own_; }
+    [[nodiscard]] socket_t get() const noexcept { return own_.get(); }
+
+    /// Whether this one is open and still means the socket.
+    [[nodiscard]] bool is_ours() const noexcept { return own_.is_ours(); }
+
+    /// Whether httplib's descriptor is open and means this socket, so that httplib may use and close it. Where there
+    /// was no descriptor left for a second one, nobody can tell.
+    [[nodiscard]] bool is_original_intact() const noexcept {
+#ifdef _WIN32
+        return true;  // there no program closes what it does not know: handles are no small numbers
+#else
+        return !own_ || own_.is_also(original_);
+#endif
+    }
 
     /// Ends reading and writing, and a pending connect.
     void shut_down() const noexcept {
@@ -63,7 +86,7 @@ public:
         shut_down();
 #ifndef _WIN32
         char bytes[16 * 1024];
-        while (::recv(own_, bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
+        while (own_.is_ours() && ::recv(own_.get(), bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
         }
 #endif
     }
@@ -79,71 +102,22 @@ public:
 
 private:
     void shut_down(int how) const noexcept {
-        if (own_ != INVALID_SOCKET) ::shutdown(own_, how);
+        if (own_.is_ours()) ::shutdown(own_.get(), how);
     }
 
-    static socket_t duplicate(socket_t original) noexcept {
+    static owned_socket duplicate(socket_t original) noexcept {
 #ifdef _WIN32
         WSAPROTOCOL_INFOW description;
-        if (::WSADuplicateSocketW(original, ::GetCurrentProcessId(), &description) != 0) return INVALID_SOCKET;
-        return ::WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &description, 0,
-                            WSA_FLAG_OVERLAPPED);
+        if (::WSADuplicateSocketW(original, ::GetCurrentProcessId(), &description) != 0) return {};
+        return owned_socket{::WSASocketW(FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, FROM_PROTOCOL_INFO, &description, 0,
+                                         WSA_FLAG_OVERLAPPED)};
 #else
-        return ::fcntl(original, F_DUPFD_CLOEXEC, 0);
+        return descriptor::duplicate(original);
 #endif
     }
 
-    socket_t own_ = INVALID_SOCKET;
-#ifndef _WIN32
-    closed_in_child not_in_child_;
-#endif
-};
-
-/// While it lives, a write to a connection that the peer has closed raises no SIGPIPE in this thread. Neither httplib
-/// nor OpenSSL asks the system for that, and the host's own disposition of the signal is not ours to change.
-class sigpipe_guard {
-public:
-    sigpipe_guard(const sigpipe_guard&) = delete;
-    sigpipe_guard& operator=(const sigpipe_guard&) = delete;
-
-#ifdef _WIN32
-    sigpipe_guard() = default;
-#else
-    sigpipe_guard() noexcept {
-        sigemptyset(&pipe_);
-        sigaddset(&pipe_, SIGPIPE);
-        was_pending_ = pending();
-        ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    }
-
-    ~sigpipe_guard() {
-        const int kept = errno;
-        if (!was_pending_ && pending()) {
-#ifdef __APPLE__
-            int raised = 0;
-            sigwait(&pipe_, &raised);
-#else
-            const timespec at_once{};
-            while (::sigtimedwait(&pipe_, nullptr, &at_once) == -1 && errno == EINTR) {
-            }
-#endif
-        }
-        ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-        errno = kept;
-    }
-
-private:
-    static bool pending() noexcept {
-        sigset_t set;
-        sigemptyset(&set);
-        ::sigpending(&set);
-        return sigismember(&set, SIGPIPE) == 1;
-    }
-
-    sigset_t pipe_{};
-    sigset_t before_{};
-    bool was_pending_ = false;
-#endif
+    owned_socket own_{};
+    socket_t original_ = INVALID_SOCKET;
 };
 
 }  // namespace candor::detail

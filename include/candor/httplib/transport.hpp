@@ -16,18 +16,21 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 
-#include <candor/delivery/worker_thread.hpp>
 #include <candor/httplib/connection.hpp>
 #include <candor/httplib/proxy.hpp>
 #include <candor/httplib/resolver.hpp>
 #include <candor/httplib/socket.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/errno_guard.hpp>
+#include <candor/platform/fork.hpp>
+#include <candor/platform/signals.hpp>
+#include <candor/platform/standard_streams.hpp>
+#include <candor/platform/thread.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/environment.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/fork.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/policy/url.hpp>
@@ -60,7 +63,7 @@ public:
             changed_.notify_all();
         }
         if (watchdog_.joinable()) watchdog_.join();
-        const sigpipe_guard quiet;  // a TLS connection is taken leave of
+        const auto quiet = signal_guard::broken_pipe();  // a TLS connection is taken leave of
         for (auto& [origin, slot] : slots_) slot->peer.reset();
     }
 
@@ -93,13 +96,16 @@ public:
                      .target = path < address.size() ? address.substr(path) : "/",
                      .payload = request.body,
                      .compressed = false,
-                     .deadline = deadline};
+                     .deadline = deadline,
+                     .await_body = [&] { return limit_body(*mine); }};
         if (request.compress && !request.body.empty()) {
             if (const auto shorter = peer.encoder.encode(request.body)) {
                 out.payload = *shorter;
                 out.compressed = true;
             }
         }
+        if (!peer.keeps_deadline(out) && !watch_deadlines())
+            return peer.failure(transport_error::unreachable, "no thread to keep the deadline");
         if (peer.is_open()) {
             auto tried = peer.exchange(out, connect_timeout);
             // The server may close a kept connection at any time. Where no answer began, it may never have seen the
@@ -111,15 +117,23 @@ public:
         return connect_and_send(peer, out, std::min(deadline, std::chrono::steady_clock::now() + connect_timeout));
     }
 
-    /// Ends every `send` under way, and every later one at once. Final.
+    /// Ends every `send` under way, and every later one at once. Final. Again and again, since a socket that is just
+    /// about to connect escapes; it returns when all have ended, after 50 ms at the latest.
     void cancel() noexcept {
-        const std::lock_guard guard{mutex_};
+        constexpr std::chrono::milliseconds again{2};
+        auto lock = at_exit::lock(mutex_);
+        if (!lock) return;
         cancelled_ = true;
-        for (auto& [origin, slot] : slots_) {
-            if (slot->busy) slot->peer.line.stop(stop_reason::cancelled);
-            slot->idle.notify_all();
+        for (auto tries = std::chrono::milliseconds{50} / again; tries > 0; --tries) {
+            bool is_busy = false;
+            for (auto& [origin, slot] : slots_) {
+                if (slot->busy) slot->peer.handle.stop(stop_reason::cancelled);
+                is_busy = is_busy || slot->busy;
+                slot->idle.notify_all();
+            }
+            if (!is_busy || at_exit::is_quick()) return;  // then it is called again
+            ended_.wait_for(lock, again);
         }
-        changed_.notify_all();
     }
 
     static http_response failure(transport_error error, const std::string& message) {
@@ -147,14 +161,11 @@ private:
             mine.idle.wait_until(lock, deadline, [&] { return owner.cancelled_ || !mine.busy; });
             if (owner.cancelled_) return transport_error::cancelled;
             if (mine.busy) return transport_error::timeout;
-            if (!owner.watchdog_.joinable())
-                owner.watchdog_ = start_worker_thread([&owner] { owner.keep_deadlines(); });
             mine.busy = true;
             mine.deadline = deadline;
-            mine.peer.line.begin();
+            mine.peer.handle.begin();
             owner_ = &owner;
             mine_ = &mine;
-            // In the steady state the watchdog sleeps until the deadline of a request long done: nothing to tell it.
             if (deadline < owner.wakes_at_) owner.changed_.notify_all();
             return transport_error::none;
         }
@@ -169,6 +180,7 @@ private:
             const std::lock_guard guard{owner_->mutex_};
             mine_->busy = false;
             mine_->idle.notify_one();
+            if (owner_->cancelled_) owner_->ended_.notify_all();
         }
 
     private:
@@ -177,10 +189,21 @@ private:
         int exceptions_ = std::uncaught_exceptions();
     };
 
+    /// The answer has come: its body, which nobody has to have, gets little time. The watchdog sees that when it looks
+    /// again. False where there is none.
+    bool limit_body(origin_slot& mine) noexcept {
+        constexpr std::chrono::milliseconds body_time{500};
+        {
+            const std::lock_guard guard{mutex_};
+            mine.deadline = std::min(mine.deadline, std::chrono::steady_clock::now() + body_time);
+        }
+        return watch_deadlines();
+    }
+
     http_response connect_and_send(connection& peer, const outgoing& out, steady_time deadline) {
         const auto name = resolve(peer, deadline);
         if (!name) {
-            if (peer.line.reason() == stop_reason::cancelled)
+            if (peer.handle.reason() == stop_reason::cancelled)
                 return peer.failure(transport_error::cancelled, "cancelled");
             return peer.failure(transport_error::timeout, peer.next_hop() + " was not resolved in time");
         }
@@ -206,9 +229,9 @@ private:
         // A question that was given up on is taken up again, so that a resolver that hangs holds one thread a server,
         // not one a request. If it has been answered meanwhile, the answer is old.
         if (!peer.question || peer.question->is_answered()) peer.question = lookup::start(resolve_, peer.next_hop());
-        peer.line.watch(peer.question);
+        peer.handle.watch(peer.question);
         auto name = peer.question->wait_until(deadline);
-        peer.line.watch(nullptr);
+        peer.handle.watch(nullptr);
         if (name) peer.question.reset();
         return name;
     }
@@ -224,18 +247,34 @@ private:
         return slots_.emplace(origin, std::move(made)).first->second.get();
     }
 
-    /// The watchdog: ends what is past its deadline, or cancelled, again and again until it has ended.
+    /// Starts the watchdog where there is none. Most exchanges of a short program do without, and a thread takes as
+    /// long as they do. False where no thread can be had.
+    bool watch_deadlines() noexcept {
+        const std::lock_guard guard{mutex_};
+        try {
+            if (!watchdog_.joinable()) watchdog_ = start_worker_thread("candor-deadline", [this] { keep_deadlines(); });
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    /// The watchdog: ends what is past its deadline, again and again until it has ended. While there are
+    /// requests it looks now and then whether there still are, since to tell it of the end of each would cost them
+    /// more; then it sleeps until it is told of another one.
     void keep_deadlines() {
         constexpr std::chrono::milliseconds again{5};
+        constexpr std::chrono::milliseconds longest_look{500};
         std::unique_lock lock{mutex_};
         while (!closing_) {
             const auto now = std::chrono::steady_clock::now();
             wakes_at_ = steady_time::max();
             for (auto& [origin, slot] : slots_) {
                 if (!slot->busy) continue;
-                const bool is_over = cancelled_ || now >= slot->deadline;
-                if (is_over) slot->peer.line.stop(cancelled_ ? stop_reason::cancelled : stop_reason::deadline);
-                wakes_at_ = std::min(wakes_at_, is_over ? now + again : slot->deadline);
+                const bool is_over = now >= slot->deadline;
+                if (is_over) slot->peer.handle.stop(stop_reason::deadline);
+                wakes_at_ = std::min({wakes_at_, slot->deadline, now + longest_look});
+                if (is_over) wakes_at_ = now + again;
             }
             if (wakes_at_ == steady_time::max()) {
                 changed_.wait(lock);
@@ -250,9 +289,10 @@ private:
 
     std::mutex mutex_;
     std::condition_variable changed_;  ///< wakes the watchdog
+    std::condition_variable ended_;    ///< a cancelled `send`
     steady_time wakes_at_ = steady_time::max();
     std::map<std::string, std::unique_ptr<origin_slot>, std::less<>> slots_;
-    std::thread watchdog_;
+    worker_thread watchdog_;
     bool cancelled_ = false;
     bool closing_ = false;
 };
@@ -262,10 +302,11 @@ private:
 /// HTTP and HTTPS over cpp-httplib, 0.11.4 or later: the transport that programs use.
 ///
 /// One connection a server is kept alive; threads that send to the same server take turns. Construction reads the
-/// proxy variables and does nothing else. The first `send` starts one thread, which keeps the deadlines, and which the
-/// destructor joins; a host name is resolved on a thread of its own, which is abandoned where the system's resolver
-/// does not answer in time. Where a server has several addresses, they are tried in turn, each for its share of the
-/// connect timeout. Bodies are compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
+/// proxy variables and does nothing else. The first `send` that does not keep its deadline by itself, over https, of a
+/// large body or where an answer comes in pieces, starts one thread, which the destructor joins; a host name is
+/// resolved on a thread of its own, which is abandoned where the system's resolver does not answer in time. Where a
+/// server has several addresses, they are tried in turn, each for its share of the connect timeout. Bodies are
+/// compressed where CPPHTTPLIB_ZLIB_SUPPORT is defined and the request allows it.
 ///
 /// https needs CPPHTTPLIB_OPENSSL_SUPPORT. The server's certificate and host name are always verified, against the
 /// system's trust store or what SSL_CERT_FILE and SSL_CERT_DIR say. Proxies are those of the environment, as curl reads
@@ -288,7 +329,9 @@ public:
 
     /// Sends one request and waits for the answer, as the `transport` concept says. Throws only `std::bad_alloc`.
     [[nodiscard]] http_response send(const http_request& request) {
-        const detail::sigpipe_guard quiet;
+        const detail::errno_guard guard;
+        const auto quiet = detail::signal_guard::broken_pipe();  // neither httplib nor OpenSSL asks for that
+        detail::occupy_standard_streams();                       // and both open what they open anywhere
         auto* const pool = connections_.get();
         if (pool == nullptr) throw std::bad_alloc{};
         try {
@@ -304,9 +347,11 @@ public:
         }
     }
 
-    /// Ends every `send` under way, and every later one at once. Final.
+    /// Ends every `send` under way, and every later one at once. Final. Returns when they have ended, after 50 ms at
+    /// the latest.
     void cancel() noexcept {
-        if (auto* const pool = connections_.get()) pool->cancel();
+        auto* const pool = detail::at_exit::is_quick() ? connections_.find() : connections_.get();
+        if (pool != nullptr) pool->cancel();
     }
 
     /// Throws `configuration_error` for an https URL where TLS is not compiled in.

@@ -16,9 +16,9 @@
 
 namespace candor::detail {
 
-/// A TLS client that asks a proxy for a tunnel by itself. cpp-httplib does that from 0.14 on; before, it waits for a
-/// lock that it holds when the proxy's answer says `Connection: close`, and takes a refusal for a tunnel. From 0.16 on
-/// its class is final, and this one is not used. `Secure` is `httplib::SSLClient`: a parameter, so that nothing is
+/// A TLS client that asks a proxy for a tunnel by itself. cpp-httplib does that from 0.14 on; before that, it waits for
+/// a lock that it holds when the proxy's answer says `Connection: close`, and takes a refusal for a tunnel. From 0.16
+/// on its class is final, and this one is not used. `Secure` is `httplib::SSLClient`: a parameter, so that nothing is
 /// derived from a final class.
 template <class Secure>
 class tunnelling_client final : public Secure {

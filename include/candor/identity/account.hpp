@@ -19,10 +19,12 @@ struct account {
 /// Says on whose behalf the program runs, or that nobody is logged in.
 ///
 /// Called on candor's worker, never on a thread of the program, and only when an event is about to be sent: once, and
-/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown
-/// waits for it. It owns what it captures, which must outlive the telemetry object. What it throws counts as no
+/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown waits
+/// for it. What it captures must stay valid for as long as the telemetry object lives. What it throws counts as no
 /// account, with a diagnostic.
 using account_source = std::function<std::optional<account>()>;
+
+namespace detail {
 
 /// The account in the cloud, where a program runs for a team and not for a person: the user id is
 /// `<team_id>_service_account`. An account without a team stays as it is.
@@ -39,7 +41,7 @@ public:
     explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
         : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
 
-    /// The account. One whose user id is blank is none. The reference is good until the next call of a member.
+    /// The account. One whose user id is blank counts as none. The reference is good until the next call of a member.
     [[nodiscard]] const std::optional<account>& get() noexcept {
         if (!known_) {
             known_ = true;
@@ -58,7 +60,7 @@ private:
             account_ = source_();
         } catch (...) {
             // Without the exception's text: a failed lookup often quotes its URL or token.
-            detail::report(diagnostic_, "the account source threw; events are sent without an account");
+            report(diagnostic_, "the account source threw; events are sent without an account");
         }
         if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
     }
@@ -68,6 +70,8 @@ private:
     std::optional<account> account_;
     bool known_ = false;
 };
+
+}  // namespace detail
 
 }  // namespace candor
 

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include <candor/identity/account.hpp>
+#include <candor/platform/directories.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
-#include <candor/policy/file_system.hpp>
 
 namespace candor {
 

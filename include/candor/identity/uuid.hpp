@@ -3,67 +3,23 @@
 
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
-#ifdef _WIN32
-#include <random>
-#endif
-#ifdef __linux__
-#include <fcntl.h>
-#include <sys/random.h>
-#include <sys/types.h>
-#include <unistd.h>
-#endif
-
-#include <candor/policy/fork.hpp>
+#include <candor/platform/errno_guard.hpp>
+#include <candor/platform/fork.hpp>
+#include <candor/platform/random.hpp>
+#include <candor/policy/hex.hpp>
 
 namespace candor {
 
 namespace detail {
-
-/// Fills a buffer with the operating system's randomness, or throws `std::system_error`.
-inline void fill_random(std::uint8_t* out, std::size_t size) {
-#if defined(__linux__)
-    std::size_t done = 0;
-    // Not waiting for the kernel's first entropy after a boot: an id needs to be unique, not unguessable.
-    while (done < size) {
-        const ssize_t got = ::getrandom(out + done, size - done, GRND_NONBLOCK);
-        if (got > 0) {
-            done += static_cast<std::size_t>(got);
-        } else if (got == 0 || errno != EINTR) {
-            break;
-        }
-    }
-    if (done == size) return;
-    const int device = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);  // no such call, or a sandbox forbids it
-    int error = device < 0 ? errno : 0;
-    while (error == 0 && done < size) {
-        const ssize_t got = ::read(device, out + done, size - done);
-        if (got > 0) {
-            done += static_cast<std::size_t>(got);
-        } else if (got == 0 || errno != EINTR) {
-            error = got == 0 ? EIO : errno;
-        }
-    }
-    if (device >= 0) ::close(device);
-    if (error != 0) throw std::system_error{error, std::generic_category(), "no randomness from the system"};
-#elif defined(_WIN32)
-    std::random_device device;  // the system's generator, with nothing to link
-    for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<std::uint8_t>(device());
-#else
-    ::arc4random_buf(out, size);  // macOS and the BSDs: cannot fail
-#endif
-}
 
 /// Randomness of one thread, fetched in advance: a system call an id would cost more than an event does.
 struct random_pool {
@@ -72,6 +28,7 @@ struct random_pool {
     unsigned generation = 0;
 
     void refill() {
+        const errno_guard guard;
         count_forks();
         left = 0;
         generation = fork_generation.load(std::memory_order_relaxed);
@@ -94,24 +51,6 @@ struct random_pool {
         return pool;
     }
 };
-
-/// `00` to `ff`, one after the other.
-inline constexpr auto hex_pairs = [] {
-    std::array<char, 512> out{};
-    for (std::size_t i = 0; i < 256; ++i) {
-        out[2 * i] = "0123456789abcdef"[i >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[i & 15];
-    }
-    return out;
-}();
-
-/// The value of a hexadecimal digit of either case, or -1.
-constexpr int hex_value(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 }  // namespace detail
 
@@ -141,10 +80,10 @@ public:
         std::size_t at = 0;
         for (std::size_t i = 0; i < 16; ++i) {
             if (hyphen_before(i) && text[at++] != '-') return std::nullopt;
-            const int high = detail::hex_value(text[at++]);
-            const int low = detail::hex_value(text[at++]);
-            if (high < 0 || low < 0) return std::nullopt;
-            out.bytes_[i] = static_cast<std::uint8_t>(high * 16 + low);
+            const int byte = detail::hex_byte(text.substr(at, 2));
+            if (byte < 0) return std::nullopt;
+            out.bytes_[i] = static_cast<std::uint8_t>(byte);
+            at += 2;
         }
         return out;
     }

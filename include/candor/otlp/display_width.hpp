@@ -7,31 +7,9 @@
 #include <string_view>
 #include <utility>
 
+#include <candor/policy/utf8.hpp>
+
 namespace candor::otlp::detail {
-
-/// The first character of a text in UTF-8. Of size 0 where there is none, or no well-formed one (Unicode 15, table
-/// 3-7).
-struct character {
-    char32_t code = 0;
-    std::size_t size = 0;
-};
-
-[[nodiscard]] constexpr character first_character(std::string_view text) noexcept {
-    if (text.empty()) return {};
-    const auto lead = static_cast<unsigned char>(text[0]);
-    if (lead < 0x80) return {lead, 1};
-    const std::size_t size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (lead < 0xc2 || lead > 0xf4 || text.size() < size) return {};
-    char32_t code = lead & (0xffU >> (size + 1));
-    for (std::size_t i = 1; i < size; ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        if ((byte & 0xc0) != 0x80) return {};
-        code = code << 6 | (byte & 0x3fU);
-    }
-    const bool too_long = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
-    if (too_long || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return {};
-    return {code, size};
-}
 
 struct code_range {
     char32_t first;
@@ -182,8 +160,9 @@ template <std::size_t Size>
     char32_t base = 0;  // the last character that stands by itself
     bool is_narrow = false, after_joiner = false;
     while (!text.empty()) {
-        const auto [c, size] = first_character(text);
-        text.remove_prefix(std::max<std::size_t>(size, 1));
+        const auto first = candor::detail::first_character(text);
+        const auto c = first.code;
+        text.remove_prefix(first.is_well_formed ? first.size : 1);  // else a column for each byte
         const bool is_joined = std::exchange(after_joiner, false);
         const bool is_skin_tone = c >= 0x1f3fb && c <= 0x1f3ff;
         if (c == joiner) {

@@ -20,18 +20,18 @@
 #include <candor/otlp/json_text.hpp>
 #include <candor/otlp/metrics.hpp>
 #include <candor/otlp/protobuf.hpp>
-#include <candor/otlp/tape.hpp>
+#include <candor/otlp/protobuf_writer.hpp>
 
 namespace candor::detail {
 
-/// The handler of nlohmann's SAX interface that writes what it hears as protobuf: members come in any order, and what
-/// is done about that is done once, in protobuf_decoder. Less is held than the text takes.
+/// Writes what nlohmann's SAX interface reports as protobuf. Members come in any order, and protobuf_decoder is the one
+/// place that copes with that. Holds less than the text takes.
 class otlp_json_handler {
 public:
-    /// For `json_text_iterator` to say here what the string of the next call says.
+    /// Where `json_text_iterator` puts the text of the string that the next call is about.
     [[nodiscard]] std::string_view& plain() noexcept { return plain_; }
 
-    [[nodiscard]] const std::string& protobuf() const noexcept { return tape_.bytes(); }
+    [[nodiscard]] const std::string& protobuf() const noexcept { return writer_.bytes(); }
     [[nodiscard]] const char* problem() const noexcept { return problem_; }
 
     bool null() { return open_ > 0 || fail(no_object); }  // as if the member were not there
@@ -39,7 +39,7 @@ public:
         const auto* m = scalar();
         if (m == nullptr) return ignored();
         if (m->form != otlp_form::boolean) return fail(m->problem);
-        tape_.varint(m->field, flag ? 1 : 0);
+        writer_.varint(m->field, flag ? 1 : 0);
         return true;
     }
     bool number_integer(std::int64_t number) {
@@ -63,7 +63,7 @@ public:
         const auto* m = scalar();
         return m == nullptr ? ignored() : string(*m, said(text));
     }
-    bool binary(const nlohmann::json::binary_t&) { return fail(not_json); }  // not of JSON
+    bool binary(const nlohmann::json::binary_t&) { return fail(not_json); }  // JSON has none
 
     bool start_object(std::size_t) {
         if (++depth_ > otlp::max_depth) return fail("arrays and objects are nested too deep");
@@ -77,13 +77,13 @@ public:
         if (m == nullptr) return skip();
         if (top.list == nullptr && m->form != otlp_form::object) {
             if (m->form != otlp_form::opaque) return fail(m->problem);
-            replace(top, *m, tape_.size());
-            tape_.text(m->field, {});
-            top.said[m->slot].end = tape_.size();
+            replace(top, *m, writer_.size());
+            writer_.text(m->field, {});
+            top.said[m->slot].end = writer_.size();
             return skip();
         }
-        if (top.list == nullptr) replace(top, *m, tape_.size());
-        frames_[open_++] = {.kind = m->kind, .start = tape_.open(m->field), .slot = m->slot};
+        if (top.list == nullptr) replace(top, *m, writer_.size());
+        frames_[open_++] = {.kind = m->kind, .start = writer_.open(m->field), .slot = m->slot};
         return true;
     }
 
@@ -95,7 +95,7 @@ public:
         if (top.list != nullptr) return fail(top.list->problem);
         if (member_ == nullptr) return skip();
         if (member_->form != otlp_form::list) return fail(member_->problem);
-        replace(top, *member_, tape_.size());
+        replace(top, *member_, writer_.size());
         frames_[open_++] = {.list = member_, .slot = member_->slot};
         return true;
     }
@@ -105,8 +105,8 @@ public:
         if (skipped_ > 0) return end_of_skipped();
         const auto ended = frames_[--open_];
         if (open_ == 0) return true;
-        if (!tape_.close(ended.start)) return fail("the request is too large");
-        if (frames_[open_ - 1].list == nullptr) frames_[open_ - 1].said[ended.slot].end = tape_.size();
+        if (!writer_.close(ended.start)) return fail("the request is too large");
+        if (frames_[open_ - 1].list == nullptr) frames_[open_ - 1].said[ended.slot].end = writer_.size();
         return true;
     }
 
@@ -114,7 +114,7 @@ public:
         --depth_;
         if (skipped_ > 0) return end_of_skipped();
         const auto slot = frames_[--open_].slot;
-        frames_[open_ - 1].said[slot].end = tape_.size();
+        frames_[open_ - 1].said[slot].end = writer_.size();
         return true;
     }
 
@@ -133,7 +133,7 @@ private:
     static constexpr const char* not_json = "the request is not JSON";
     static constexpr const char* no_object = "the request is not an object";
 
-    /// A part of the tape: what a member with braces or brackets has said.
+    /// A part of what was written: what a member with braces or brackets has said.
     struct part {
         std::size_t begin = 0;
         std::size_t end = 0;
@@ -185,7 +185,7 @@ private:
     /// Of members that replace each other the last counts.
     void replace(frame& top, const otlp_member& m, std::size_t begin) {
         auto& said = top.said[m.slot];
-        if (said.begin < said.end) tape_.blank(said.begin, said.end);
+        if (said.begin < said.end) writer_.blank(said.begin, said.end);
         said = {begin, begin};
     }
 
@@ -214,22 +214,22 @@ private:
             case otlp_form::sfixed64:
                 if (!std::in_range<std::int64_t>(number)) break;
                 if (m.form == otlp_form::varint) {
-                    tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                    writer_.varint(m.field, static_cast<std::uint64_t>(number));
                 } else {
-                    tape_.fixed64(m.field, static_cast<std::uint64_t>(number));
+                    writer_.fixed64(m.field, static_cast<std::uint64_t>(number));
                 }
                 return true;
             case otlp_form::fixed64:
                 if (!std::in_range<std::uint64_t>(number)) break;
-                tape_.fixed64(m.field, static_cast<std::uint64_t>(number));
+                writer_.fixed64(m.field, static_cast<std::uint64_t>(number));
                 return true;
             case otlp_form::uint32:
                 if (!std::in_range<std::uint32_t>(number)) break;
-                tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                writer_.varint(m.field, static_cast<std::uint64_t>(number));
                 return true;
             case otlp_form::temporality:
                 if (!std::in_range<std::int32_t>(number)) break;
-                tape_.varint(m.field, static_cast<std::uint64_t>(number));
+                writer_.varint(m.field, static_cast<std::uint64_t>(number));
                 return true;
             case otlp_form::floating:
                 return floating(m, static_cast<double>(number));
@@ -240,17 +240,17 @@ private:
     }
 
     bool floating(const otlp_member& m, double number) {
-        tape_.fixed64(m.field, std::bit_cast<std::uint64_t>(number));
+        writer_.fixed64(m.field, std::bit_cast<std::uint64_t>(number));
         return true;
     }
 
     bool string(const otlp_member& m, std::string_view text) {
         switch (m.form) {
             case otlp_form::text:
-                tape_.text(m.field, text);
+                writer_.text(m.field, text);
                 return true;
             case otlp_form::bytes:
-                tape_.text(m.field, {});
+                writer_.text(m.field, {});
                 return true;  // nobody is told which
             case otlp_form::varint:
             case otlp_form::fixed64:
@@ -286,7 +286,7 @@ private:
         return error == std::errc{} && at == end;
     }
 
-    otlp_tape tape_;
+    protobuf_writer writer_;
     std::array<frame, otlp::max_depth> frames_{};
     std::size_t open_ = 0;                 ///< how many frames are
     const otlp_member* member_ = nullptr;  ///< whose value comes next; null when it is skipped

@@ -8,9 +8,9 @@
 
 namespace candor::detail {
 
-/// Goes over a JSON text for nlohmann's parser, which takes a string byte by byte, most of its time in a text of
-/// strings. A string that is plain (ASCII, nothing escaped, no control character) is given as an empty one, and where
-/// it stands is noted: what is left to the parser is the structure, and what needs a closer look.
+/// Feeds a JSON text to nlohmann's parser, which reads strings byte by byte and spends most of its time on them. A
+/// string that is plain (ASCII, nothing escaped, no control character) is passed on as an empty one, and its place is
+/// noted: the parser is left with the structure, and with the strings that need a closer look.
 class json_text_iterator {
 public:
     using iterator_category = std::input_iterator_tag;

@@ -51,7 +51,7 @@ struct number_point {
     std::span<const attribute> attributes{};
 };
 
-/// Who listens to a decoder. The calls of one request come in this order, whatever the order of its members:
+/// What a decoder reports to. The calls of one request come in this order, whatever the order of its members:
 /// `resource`; then for each of its scopes `scope`; then for each of that scope's metrics `metric` and, of a gauge or a
 /// sum, `point` for each of its points. `finish` is the last call, and comes only when the whole request was
 /// well-formed: until then nothing that was said counts.
@@ -65,7 +65,7 @@ concept visitor = requires(V& v, std::span<const attribute> attributes, std::str
     v.finish();
 };
 
-/// What came of decoding a request: well-formed, or what is wrong with it, in words that quote nothing of it.
+/// The outcome of decoding a request: it is well-formed, or what is wrong with it, in words that quote nothing of it.
 struct decoded {
     const char* problem = nullptr;  ///< a literal; null where the request was well-formed
 

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <system_error>
 
+#include <candor/platform/replace_file.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/replace_file.hpp>
 
 namespace candor::otlp {
 
@@ -23,15 +23,16 @@ public:
     /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
     /// be written.
     explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
-        if (const auto problem = replace_file(path_, text); !problem.empty()) refuse(path, problem);
-        sweep_replacements(path_.parent_path());
+        if (const auto problem = candor::detail::replace_file(path_, text); !problem.empty()) refuse(path, problem);
+        candor::detail::sweep_replacements(path_.parent_path());
     }
 
-    /// Replaces the file's content, and says whether it is there now. Where it is not, that is counted, `diagnostic`
-    /// hears of it unless it was so last time already, and the old content stands; the next call tries again. One
-    /// thread at a time. Throws only `std::bad_alloc`.
-    bool write(std::string_view text, const diagnostic_sink& diagnostic = {}) {
-        const auto problem = replace_file(path_, text);
+    /// Replaces the file's content, and says whether it is there now. Where it is not, that is counted, `diagnostic` is
+    /// told, unless the last call failed as well, and the old content stays; the next call tries again. One thread at a
+    /// time. Throws only `std::bad_alloc`.
+    bool write(std::string_view text, const diagnostic_sink& diagnostic = {},
+               candor::detail::outlasts what = candor::detail::outlasts::power_loss) {
+        const auto problem = candor::detail::replace_file(path_, text, what);
         if (!problem.empty()) {
             failures_.fetch_add(1, std::memory_order_relaxed);
             if (!failed_)
@@ -59,7 +60,7 @@ private:
     static std::filesystem::path absolute(const std::filesystem::path& path) {
         if (!path.has_filename() ||
             path.native().find(std::filesystem::path::value_type{}) != std::filesystem::path::string_type::npos)
-            refuse(path, "is no file's name");
+            refuse(path, "is not the name of a file");
         std::error_code error;
         auto whole = std::filesystem::absolute(path, error);
         if (error) refuse(path, "cannot be found: " + error.message());

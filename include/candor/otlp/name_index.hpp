@@ -23,8 +23,8 @@ template <class Word>
     return word;
 }
 
-/// A hash of a text: quick for the twenty to forty bytes that names have, and best in its high bits. Texts of one hash
-/// can be made: whoever keeps a list bounds it.
+/// A hash of a text: quick for the twenty to forty bytes that names have, and best in its high bits. Texts can be made
+/// that have the same hash, so whoever keeps a list must bound it.
 [[nodiscard]] inline std::uint64_t hash_text(std::uint64_t seed, std::string_view text) noexcept {
     const char* at = text.data();
     std::size_t left = text.size();
@@ -55,8 +55,8 @@ template <class Word>
     return load<std::uint64_t>(at + left - 8) == load<std::uint64_t>(other + left - 8);
 }
 
-/// Finds positions in a list of the owner's by the hash of what is there: open addressing, never more than half full.
-/// Not thread-safe.
+/// Finds positions in its owner's list by the hash of what is there: open addressing, never more than half full. Not
+/// thread-safe.
 class name_index {
 public:
     static constexpr std::uint32_t none = 0xffff'ffff;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,9 @@
 #include <candor/otlp/json.hpp>
 #include <candor/otlp/metrics.hpp>
 #include <candor/otlp/protobuf.hpp>
+#include <candor/otlp/protobuf_writer.hpp>
 #include <candor/otlp/table.hpp>
+#include <candor/policy/ascii.hpp>
 #include <candor/policy/http.hpp>
 #include <candor/policy/server.hpp>
 
@@ -27,27 +30,29 @@ enum class encoding : std::uint8_t { protobuf, json };
 
 /// What a Content-Type says, its parameters aside.
 inline std::optional<encoding> parse_content_type(std::string_view text) noexcept {
-    text = text.substr(0, text.find(';'));
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    text = candor::detail::trimmed(text.substr(0, text.find(';')));
     if (candor::detail::equal_ignoring_case(text, "application/x-protobuf")) return encoding::protobuf;
     if (candor::detail::equal_ignoring_case(text, "application/json")) return encoding::json;
     return std::nullopt;
 }
 
-/// What a path is for; its query says nothing.
+/// What a path is for; its query is ignored. An endpoint that ends with a slash gives a path that begins with two, and
+/// some exporters put one at its end.
 enum class signal : std::uint8_t { metrics, other };
 
 inline std::optional<signal> parse_target(std::string_view target) noexcept {
     target = target.substr(0, target.find('?'));
+    while (target.starts_with("//")) target.remove_prefix(1);
+    while (target.ends_with('/')) target.remove_suffix(1);
     if (target == "/v1/metrics") return signal::metrics;
     if (target == "/v1/traces" || target == "/v1/logs") return signal::other;
     return std::nullopt;
 }
 
 /// Whether a Host header names a server that listens on `address`: by that address or as this machine's own, with any
-/// port or none. A page that has a name of its own lead here gives that name (DNS rebinding), so a name is known or
-/// refused; an address is not a name, and a server that listens on all of them has every one.
+/// port or none. A web page may make a name of its own lead here (DNS rebinding) and then sends that name, so a name
+/// that is not known is refused. No page can do that with an address, and every address is right for a server that
+/// listens on all of them.
 inline bool is_own_host(std::string_view host, std::string_view address) noexcept {
     const auto name =
         host.substr(0, host.starts_with('[') ? std::min(host.find(']'), host.size() - 1) + 1 : host.find(':'));
@@ -64,41 +69,11 @@ inline bool is_own_host(std::string_view host, std::string_view address) noexcep
     return bare == "127.0.0.1" || candor::detail::equal_ignoring_case(bare, "localhost") || bare == address;
 }
 
-/// A message of protobuf, of the few kinds of fields that answers have.
-class protobuf_message {
-public:
-    /// Left out where it is 0, as protobuf has it.
-    protobuf_message& number(int field, std::uint64_t value) {
-        if (value == 0) return *this;
-        bytes_ += static_cast<char>(field << 3);
-        return varint(value);
-    }
-
-    protobuf_message& text(int field, std::string_view value) {
-        if (value.empty()) return *this;
-        bytes_ += static_cast<char>(field << 3 | 2);
-        varint(value.size());
-        bytes_ += value;
-        return *this;
-    }
-
-    [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
-
-private:
-    protobuf_message& varint(std::uint64_t value) {
-        for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
-        bytes_ += static_cast<char>(value);
-        return *this;
-    }
-
-    std::string bytes_;
-};
-
 }  // namespace detail
 
 /// How requests were answered.
 struct service_statistics {
-    std::uint64_t accepted = 0;  ///< metrics, perhaps but for some points
+    std::uint64_t accepted = 0;  ///< metrics, perhaps without some of their points
     std::uint64_t dropped = 0;   ///< traces and logs: answered 200, and that was all
     std::uint64_t refused = 0;   ///< answered with an error
 };
@@ -108,12 +83,14 @@ struct service_statistics {
 /// are accepted and dropped. A request counts as soon as all of it has been decoded; one that cannot be changes
 /// nothing.
 ///
-/// No page in a browser gets anything in: one that is not of this machine is refused for its Host or its Origin, and
+/// No page in a browser can report anything: one that is not of this machine is refused for its Host or its Origin, and
 /// no answer has a CORS header. Answers quote nothing of a request. Thread-safe.
 class service final : public http_service {
 public:
-    /// `address` is that of the server. The table outlives the service.
-    service(table& metrics, std::string address) : table_{metrics}, address_{std::move(address)} {}
+    /// `address` is that of the server. The table outlives the service. `on_metrics`, if any, is called when a request
+    /// with metrics has counted, on the thread that brought it; it must not throw.
+    service(table& metrics, std::string address, std::function<void()> on_metrics = {})
+        : table_{metrics}, address_{std::move(address)}, on_metrics_{std::move(on_metrics)} {}
 
     std::optional<http_response> begin(const http_request_head& head) noexcept override {
         return guarded([&]() -> std::optional<http_response> {
@@ -121,7 +98,7 @@ public:
             if (host != nullptr && !detail::is_own_host(*host, address_))
                 return failure(head, 403, "the Host is not a name of this receiver");
             if (!detail::parse_target(head.target))
-                return failure(head, 404, "there are /v1/metrics, /v1/traces and /v1/logs");
+                return failure(head, 404, "the paths are /v1/metrics, /v1/traces and /v1/logs");
             if (head.method != "POST") {
                 auto out = failure(head, 405, "the method is not POST");
                 out.headers.push_back({"Allow", "POST"});
@@ -147,6 +124,7 @@ public:
                 encoding == detail::encoding::json ? decode_json(body, update) : decode_protobuf(body, update);
             if (!result) return failure(head, 400, result.problem);
             count(accepted_);
+            if (on_metrics_) on_metrics_();
             try {
                 return success(encoding, update.rejected(), update.reason());
             } catch (...) {  // it counts now, and would count twice if the sender came again
@@ -189,12 +167,12 @@ private:
         return type == nullptr ? std::nullopt : detail::parse_content_type(*type);
     }
 
-    /// The request's, or what a person can read.
+    /// The encoding of the request, or else the one that a person can read.
     static detail::encoding answer_encoding(const http_request_head& head) noexcept {
         return encoding_of(head).value_or(detail::encoding::json);
     }
 
-    /// Where something throws, above all for want of memory, the sender is to come again.
+    /// Where something throws, most likely for want of memory, the sender is asked to come again.
     template <class Answer>
     std::optional<http_response> guarded(Answer answer) noexcept {
         try {
@@ -218,8 +196,11 @@ private:
     /// An ExportMetricsServiceResponse. Those for traces and logs look the same when nothing was rejected.
     static http_response success(detail::encoding encoding, std::uint64_t rejected, std::string_view reason) {
         if (encoding == detail::encoding::protobuf) {
-            const auto partial = detail::protobuf_message{}.number(1, rejected).text(2, reason).take();
-            return answer(200, encoding, detail::protobuf_message{}.text(1, partial).take());
+            candor::detail::protobuf_writer partial, out;  // what is 0 or empty is left out
+            if (rejected > 0) partial.varint(1, rejected);
+            if (!reason.empty()) partial.text(2, reason);
+            if (partial.size() > 0) out.text(1, partial.bytes());
+            return answer(200, encoding, out.bytes());
         }
         candor::detail::json_writer body{most_of_an_answer};
         body.raw("{");
@@ -243,9 +224,12 @@ private:
     /// A google.rpc.Status (googleapis/googleapis:google/rpc/status.proto).
     http_response failure(detail::encoding encoding, int status, std::string_view message) {
         count(refused_);
-        if (encoding == detail::encoding::protobuf)
-            return answer(status, encoding,
-                          detail::protobuf_message{}.number(1, rpc_code(status)).text(2, message).take());
+        if (encoding == detail::encoding::protobuf) {
+            candor::detail::protobuf_writer out;
+            out.varint(1, rpc_code(status));
+            out.text(2, message);
+            return answer(status, encoding, out.bytes());
+        }
         candor::detail::json_writer body{most_of_an_answer};
         body.raw("{");
         body.key("code");
@@ -280,6 +264,7 @@ private:
 
     table& table_;
     const std::string address_;
+    const std::function<void()> on_metrics_;
     counter accepted_{0};
     counter dropped_{0};
     counter refused_{0};

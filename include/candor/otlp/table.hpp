@@ -21,13 +21,13 @@
 #include <candor/identity/uuid.hpp>
 #include <candor/otlp/metrics.hpp>
 #include <candor/otlp/name_index.hpp>
-#include <candor/otlp/series.hpp>
-#include <candor/otlp/staging.hpp>
+#include <candor/otlp/pending_update.hpp>
+#include <candor/otlp/stream_aggregator.hpp>
 #include <candor/policy/clock.hpp>
 
 namespace candor::otlp {
 
-/// What became of one table's sync, as its workers say.
+/// How the sync of one table goes, as its workers report it.
 struct row {
     std::string table{};
     std::string client_id{};  ///< empty where the worker names none
@@ -51,9 +51,10 @@ struct duration_seen {
 
 /// How a table is kept.
 struct table_options {
-    /// How many rows, that is pairs of a table and a client id, there may be. Points of further ones are rejected.
+    /// How many rows, that is pairs of a table and a client id, there may be, 1 to 10,000,000. Points of further ones
+    /// are rejected.
     std::size_t max_rows = 10'000;
-    /// How many bytes a table's name may have, and a client id. Points with a longer one are rejected.
+    /// How many bytes a table's name may have, and a client id, 1 to 64 KiB. Points with a longer one are rejected.
     std::size_t max_name_bytes = 256;
     /// Called for each duration that arrives, unless it repeats what its sender said before: on the thread that took
     /// the request in, perhaps on several at once, under no lock, so it may ask the table. What it throws is swallowed.
@@ -81,7 +82,7 @@ inline constexpr std::size_t rejection_count = 6;
 /// A number of points for each reason.
 using rejections = counts_by<rejection, rejection_count>;
 
-/// What all rows come to. The sums stop at the ends of 64 bits.
+/// The totals of all rows. The sums stop at the limits of 64 bits.
 struct table_totals {
     std::size_t rows = 0;
     std::size_t running = 0;
@@ -95,9 +96,9 @@ struct table_totals {
 /// It reads the sums `sync.table.resources`, `.errors`, `.panics`, `.duration` (milliseconds), `.start_time` and
 /// `.end_time` (nanoseconds since 1970; 0 says nothing), with the attributes `sync.table.name` and `sync.client.id` (or
 /// `sync.table.client_id`), and passes over all other metrics. A cumulative point replaces what its stream said before,
-/// unless it is older; a stream is told by resource, scope, metric, attributes and start time, so that a worker that
-/// starts again adds to what it had done. A delta point adds up. `detail::series` says how the streams of one row come
-/// together. Memory is bounded by `max_rows`, however many points come.
+/// unless it is older; a stream is known by its resource, scope, metric, attributes and start time, so that a worker
+/// that starts again adds to what it had done. A delta point adds up. `detail::stream_aggregator` says how the streams
+/// of one row are combined. Memory is bounded by `max_rows`, however many points come.
 class table {
 public:
     class update;
@@ -149,7 +150,7 @@ private:
     /// side here.
     struct metric_of_rows {
         detail::combination how;
-        std::vector<detail::series> rows{};
+        std::vector<detail::stream_aggregator> rows{};
     };
 
     /// `r` with the numbers of the row at `i`.
@@ -176,7 +177,7 @@ private:
 
     /// Notes the row of each name, for which new ones are made while there may be more. Changes nothing where it
     /// throws. The lock is held.
-    void find_rows(detail::staging& staged) {
+    void find_rows(detail::pending_update& staged) {
         const std::size_t begin = staged.first_unknown(), end = staged.names().size();
         std::vector<std::uint32_t> found(end - begin);
         std::vector<entry> added;
@@ -222,7 +223,7 @@ private:
     }};
     detail::name_index index_{};  ///< of `entries_`
     rejections rejected_{};
-    detail::staging spare_{};  ///< of the last update, for the next one
+    detail::pending_update spare_{};  ///< of the last update, for the next one
 };
 
 /// Takes one request in: the visitor to hand to a decoder. What it is told counts when `finish` is called, all at once;
@@ -329,12 +330,12 @@ private:
     void reject(rejection why) noexcept { ++rejected_[why]; }
 
     /// The lock is held.
-    void apply(detail::staging::point& p, std::uint32_t row) noexcept {
+    void apply(detail::pending_update::point& p, std::uint32_t row) noexcept {
         if (row == detail::name_index::none) return reject(rejection::too_many_rows);
-        detail::series& s = owner_.metrics_[static_cast<std::size_t>(p.metric)].rows[row];
+        detail::stream_aggregator& s = owner_.metrics_[static_cast<std::size_t>(p.metric)].rows[row];
         const auto outcome = p.is_delta ? s.add(p.what) : s.replace(p.what);
-        if (outcome == detail::series::outcome::full) return reject(rejection::too_many_senders);
-        p.changed = outcome == detail::series::outcome::changed;
+        if (outcome == detail::stream_aggregator::outcome::full) return reject(rejection::too_many_senders);
+        p.changed = outcome == detail::stream_aggregator::outcome::changed;
         if (p.changed && p.metric == column::duration) p.what.value = s.value_of(p.what.id).value_or(p.what.value);
     }
 
@@ -357,7 +358,7 @@ private:
     std::uint64_t stream_ = 0;
     detail::table_metric metric_ = detail::table_metric::none;
     aggregation_temporality temporality_ = aggregation_temporality::unspecified;
-    detail::staging staged_{};
+    detail::pending_update staged_{};
     rejections rejected_{};
 };
 

@@ -14,6 +14,8 @@
 #include <candor/event/rfc3339.hpp>
 #include <candor/otlp/display_width.hpp>
 #include <candor/otlp/table.hpp>
+#include <candor/policy/hex.hpp>
+#include <candor/policy/utf8.hpp>
 
 namespace candor::otlp {
 
@@ -74,20 +76,16 @@ namespace detail {
 
 /// `text` fit for a cell: each byte of a character that is escaped, and each that is not UTF-8, as `\xNN`.
 [[nodiscard]] inline std::string cell_text(std::string_view text) {
-    static constexpr char hex[] = "0123456789abcdef";
     std::string out;
     while (!text.empty()) {
-        const auto [c, size] = first_character(text);
-        const auto bytes = text.substr(0, std::max<std::size_t>(size, 1));
-        text.remove_prefix(bytes.size());
-        if (size != 0 && !is_escaped(c)) {
+        const auto first = candor::detail::first_character(text);
+        const auto bytes = text.substr(0, first.size);
+        text.remove_prefix(first.size);
+        if (first.is_well_formed && !is_escaped(first.code)) {
             out += bytes;
             continue;
         }
-        for (const char byte : bytes) {
-            const auto value = static_cast<unsigned char>(byte);
-            out += {'\\', 'x', hex[value >> 4], hex[value & 15]};
-        }
+        for (const char byte : bytes) out.append("\\x").append(candor::detail::hex_pair(byte));
     }
     return out;
 }
@@ -129,9 +127,9 @@ private:
 }  // namespace detail
 
 /// The rows as text in UTF-8: a header line and a line a row, each ended by a newline, with cells between `|`. Running
-/// tables come first; otherwise by name, then by client id. Numbers have no separators and stand to the right,
-/// durations too; what is not known is `N/A`. Columns line up where the terminal has the widths that Unicode gives
-/// characters. In names, what could disturb the terminal or the table stands as `\xNN`, a `|` as `\x7c`. Throws only
+/// tables come first; otherwise by name, then by client id. Numbers, without separators, and durations are aligned to
+/// the right; what is not known is `N/A`. Columns line up where the terminal gives characters the widths that Unicode
+/// says. In names, what could disturb the terminal or the table is written as `\xNN`, a `|` as `\x7c`. Throws only
 /// `std::bad_alloc`.
 [[nodiscard]] inline std::string text_table(std::vector<row> rows, table_columns columns = table_columns::automatic) {
     using detail::text_column;

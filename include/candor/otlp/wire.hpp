@@ -32,13 +32,13 @@ enum class wire_type : std::uint8_t { varint, fixed64, bytes, group_start, group
 /// another one is a problem. After a problem `next()` is false and getters give zero or nothing.
 ///
 /// It neither allocates nor throws, and never reads outside of the bytes, which must outlive it and what it gives. A
-/// message that is not well-formed is refused wherever that shows: a varint of more than ten bytes or of more than 64
+/// message that is not well-formed is refused as soon as that shows: a varint of more than ten bytes or of more than 64
 /// bits, a tag or a length of more than five bytes or of more than 32 bits, field number 0, a wire type that does not
 /// exist, a field that goes past the end, a group that does not end or that was not begun, messages and groups nested
 /// more than `max_depth` deep. Text is not checked to be UTF-8.
 class wire_reader {
 public:
-    /// Of a message within others `depth` says how many are open, this one among them.
+    /// `depth` says how many messages are open, this one included.
     explicit wire_reader(std::string_view message, int depth = 1) noexcept
         : at_{message.data()}, end_{message.data() + message.size()}, depth_{depth} {
         if (depth > max_depth) fail(too_deep);
@@ -47,7 +47,7 @@ public:
     /// Goes to the next field. False at the end, and after a problem.
     [[nodiscard]] bool next() noexcept {
         if (at_ == end_) return false;
-        // One byte is the tag of any field up to 15; here, of any that is known.
+        // The tag of a field up to 15 is one byte, and here so is that of every known field.
         const auto byte = static_cast<unsigned char>(*at_);
         if (byte >= 8 && byte < 0x80 && (byte & 7) < 3) [[likely]] {
             ++at_;
@@ -90,7 +90,7 @@ private:
     static constexpr const char* truncated = "a field goes past the end of its message";
     static constexpr const char* too_deep = "messages or groups are nested too deep";
 
-    /// Nothing is read any more. False.
+    /// Ends the reading. False.
     bool fail(const char* problem) noexcept {
         at_ = end_;
         problem_ = problem;

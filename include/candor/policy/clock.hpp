@@ -16,9 +16,14 @@ using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono
 
 namespace detail {
 
-/// Now and `timeout` later, without overflow for a timeout that means "for ever".
-inline steady_time after(steady_time now, std::chrono::nanoseconds timeout) noexcept {
-    return timeout > steady_time::max() - now ? steady_time::max() : now + timeout;
+/// Now and `timeout` later. A timeout beyond what the clock can say means "for ever", a negative one means now.
+template <class Rep, class Period>
+steady_time after(steady_time now, std::chrono::duration<Rep, Period> timeout) noexcept {
+    using duration = std::chrono::duration<Rep, Period>;
+    if (timeout <= duration::zero()) return now;
+    // Compared in the coarser unit: the largest number of milliseconds is more nanoseconds than there are.
+    if (timeout >= std::chrono::floor<duration>(steady_time::max() - now)) return steady_time::max();
+    return now + timeout;
 }
 
 }  // namespace detail

@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <candor/platform/read_file.hpp>
 #include <candor/policy/error.hpp>
-#include <candor/policy/file_system.hpp>
 
 namespace candor::detail {
 
@@ -30,21 +30,40 @@ inline std::string printable_path(const std::filesystem::path& file) {
     return printable({reinterpret_cast<const char*>(text.data()), text.size()}, 4096);
 }
 
-/// Reads the string member `key` of the JSON object in `file`. No value and no problem where there is no file, or the
-/// object has no such member. Throws only `std::bad_alloc`.
-inline config_string read_config_string(const std::filesystem::path& file, const char* key) {
+/// What a configuration file holds.
+struct config_object {
+    bool file_exists = false;
+    std::optional<nlohmann::json> object{};
+    std::string problem{};  ///< one line that names the file, where it exists and cannot be used
+};
+
+/// Reads the JSON object in `file`. No object and no problem where there is no file. Throws only `std::bad_alloc`.
+inline config_object read_config_object(const std::filesystem::path& file) {
     const auto unusable = [&file](const std::string& why) {
-        return config_string{true, std::nullopt, printable_path(file) + " " + why};
+        return config_object{true, std::nullopt, printable_path(file) + " " + why};
     };
     const auto read = read_file(file, config_file_limit);
     if (read.status == file_status::absent) return {};
     if (read.status != file_status::read) return unusable(read.problem);
     auto json = nlohmann::json::parse(read.content, nullptr, false);
     if (!json.is_object()) return unusable("is not a JSON object");
-    const auto member = json.find(key);
-    if (member == json.end()) return {true, std::nullopt, {}};
-    if (!member->is_string()) return unusable("has a \"" + std::string{key} + "\" that is not a string");
+    return {true, std::move(json), {}};
+}
+
+/// The string member `key` of what `file` holds. No value and no problem where there is no such member.
+inline config_string string_member(config_object&& of, const std::filesystem::path& file, const char* key) {
+    if (!of.object) return {of.file_exists, std::nullopt, std::move(of.problem)};
+    const auto member = of.object->find(key);
+    if (member == of.object->end()) return {true, std::nullopt, {}};
+    if (!member->is_string())
+        return {true, std::nullopt, printable_path(file) + " has a \"" + key + "\" that is not a string"};
     return {true, std::move(member->get_ref<std::string&>()), {}};
+}
+
+/// Reads the string member `key` of the JSON object in `file`. No value and no problem where there is no file, or the
+/// object has no such member. Throws only `std::bad_alloc`.
+inline config_string read_config_string(const std::filesystem::path& file, const char* key) {
+    return string_member(read_config_object(file), file, key);
 }
 
 }  // namespace candor::detail

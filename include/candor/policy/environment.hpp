@@ -7,11 +7,7 @@
 #include <string>
 #include <string_view>
 
-#ifdef __APPLE__
-#include <crt_externs.h>
-#elif !defined(_WIN32)
-#include <unistd.h>
-#endif
+#include <candor/platform/variables.hpp>
 
 namespace candor {
 
@@ -37,14 +33,7 @@ public:
 
     template <class Visit>
     void each(Visit visit) const {
-#if defined(_WIN32)
-        char** next = _environ;
-#elif defined(__APPLE__)
-        char** next = *_NSGetEnviron();
-#else
-        char** next = environ;
-#endif
-        for (; next != nullptr && *next != nullptr; ++next) {
+        for (auto next = detail::environment_variables(); next != nullptr && *next != nullptr; ++next) {
             const std::string_view variable{*next};
             const auto sign = variable.find('=', 1);  // on Windows some names begin with one
             if (sign != std::string_view::npos) visit(variable.substr(0, sign), variable.substr(sign + 1));

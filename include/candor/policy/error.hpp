@@ -5,18 +5,19 @@
 #include <string>
 #include <string_view>
 
+#include <candor/policy/hex.hpp>
+
 namespace candor {
 
 namespace detail {
 
 /// `text` fit for one line of a terminal: control characters as `\xNN`, cut after `limit` bytes.
 inline std::string printable(std::string_view text, std::size_t limit = 120) {
-    static constexpr char hex[] = "0123456789abcdef";
     std::string out;
     for (const char c : text.substr(0, limit)) {
         const auto byte = static_cast<unsigned char>(c);
         if (byte < 0x20 || byte == 0x7f) {
-            out += {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+            out.append("\\x").append(hex_pair(c));
         } else {
             out += c;
         }

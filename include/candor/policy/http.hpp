@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <candor/policy/ascii.hpp>
+
 namespace candor {
 
 /// One header field of a request or an answer.
@@ -16,15 +18,6 @@ struct http_header {
 };
 
 namespace detail {
-
-/// Whether two ASCII texts are the same but for the case of their letters.
-inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    if (a.size() != b.size()) return false;
-    for (std::size_t i = 0; i < a.size(); ++i)
-        if (lower(a[i]) != lower(b[i])) return false;
-    return true;
-}
 
 /// The value of the first header of that name, or null.
 inline const std::string* find_header(const std::vector<http_header>& headers, std::string_view name) noexcept {
@@ -52,7 +45,7 @@ enum class transport_error {
     unreachable,  ///< the name does not resolve or nothing listens there: no byte left this machine
     tls,          ///< no trustworthy encrypted connection; never retried in the clear
     timeout,      ///< a deadline of the request passed
-    broken,       ///< the connection ended before a whole answer came
+    broken,       ///< the connection ended before the whole head of an answer came
     cancelled,    ///< `cancel()` was called
 };
 
@@ -60,9 +53,10 @@ enum class transport_error {
 struct http_response {
     int status = 0;
     std::vector<http_header> headers{};
-    std::string body{};  ///< at most 64 KiB, the rest is not read
+    std::string body{};  ///< at most 64 KiB, the rest is not read; less where it did not come whole
     transport_error error = transport_error::none;
-    std::string message{};  ///< for a person, where `error` is set
+    std::string message{};        ///< for a person, where `error` is set
+    bool was_compressed = false;  ///< the request went out with `Content-Encoding: gzip`
 
     /// The value of the first header of that name (letters of either case), or null.
     [[nodiscard]] const std::string* header(std::string_view name) const noexcept {

@@ -34,8 +34,9 @@ enum class body_error {
     overloaded,   ///< too much is being received already
 };
 
-/// What a server asks for its answers. Called on threads of the server, on several at once; the answer's `status`,
-/// `headers` (without Content-Length, Connection and Date) and `body` are sent. It must not stop the server.
+/// What a server asks for its answers. Called on threads of the server, on several at once; these are few, so it does
+/// not wait for anything slow. The answer's `status`, `headers` (without Content-Length, Connection and Date) and
+/// `body` are sent. It must not stop the server.
 class http_service {
 public:
     /// A head has come. An answer here ends the exchange: the body is not read.
@@ -44,8 +45,8 @@ public:
     /// The whole body has come, decompressed. It is valid during the call.
     virtual http_response complete(const http_request_head& head, std::string_view body) noexcept = 0;
 
-    /// There is no body to be had. The connection is closed after the answer. Where the head is what is broken, what
-    /// there is of it.
+    /// There is no body to be had. The connection is closed after the answer, unless all of the request was read. Where
+    /// the head is what is broken, what there is of it; then the server may put a more exact status than 400.
     virtual http_response refuse(const http_request_head& head, body_error why) noexcept = 0;
 
 protected:
@@ -57,9 +58,9 @@ struct server_options {
     std::string address = "127.0.0.1";                  ///< an IP address or `localhost`, which is 127.0.0.1
     std::uint16_t port = 0;                             ///< 0 takes a free one
     std::size_t body_limit = 64 * 1024 * 1024;          ///< bytes of a body, as it comes and decompressed
-    std::size_t max_connections = 256;                  ///< at once
+    std::size_t max_connections = 1'024;                ///< at once
     std::chrono::milliseconds request_timeout{10'000};  ///< from the first byte of a request to the last of its answer
-    std::chrono::milliseconds idle_timeout{60'000};     ///< of a connection without a request
+    std::chrono::milliseconds idle_timeout{360'000};    ///< of a connection without a request
     std::chrono::milliseconds stop_timeout{500};        ///< for what has come when the server stops
 };
 

@@ -15,8 +15,11 @@ namespace candor {
 ///    nor result after it returned. A failure is said in `http_response::error`; what it throws is contained by the
 ///    caller and taken for `transport_error::broken`.
 /// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
+///    Once the head of an answer has come, that is the answer, whatever becomes of its body: cut, malformed, or late.
 /// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
-///    or later, returns within 50 ms with `transport_error::cancelled`, whatever it was doing. It is final.
+///    or later, returns within 50 ms, whatever it was doing, with `transport_error::cancelled` unless the head of an
+///    answer had come. It is final, and may be called again. Where `std::quick_exit` ends the program it is called
+///    until the worker has ended, in a signal handler where that is called in one.
 /// 4. Optional: `check(url)` throws `configuration_error` for a URL that this transport can never reach, such as
 ///    https where TLS is not compiled in. Called during the construction of a client.
 /// 5. One that a program lends is used in children made by `fork()` too, so a program that forks lends one that can be.

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <candor/policy/ascii.hpp>
+
 namespace candor {
 
 /// An absolute http or https URL, as far as candor needs one (RFC 3986, without query and fragment).
@@ -27,6 +29,8 @@ struct url {
     }
 };
 
+namespace detail {
+
 /// Reads a URL. Nothing where the text is not an http or https URL with a host, holds a space or a control
 /// character, or has a port outside 1 to 65535, a query or a fragment. Pure; any thread.
 inline std::optional<url> parse_url(std::string_view text) {
@@ -36,8 +40,7 @@ inline std::optional<url> parse_url(std::string_view text) {
     url out;
     const auto colon = text.find("://");
     if (colon == std::string_view::npos) return std::nullopt;
-    for (const char c : text.substr(0, colon))
-        out.scheme += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    for (const char c : text.substr(0, colon)) out.scheme += to_lower(c);
     if (out.scheme != "http" && out.scheme != "https") return std::nullopt;
     text.remove_prefix(colon + 3);
     if (text.find_first_of("?#\\") != std::string_view::npos) return std::nullopt;
@@ -74,6 +77,8 @@ inline std::optional<url> parse_url(std::string_view text) {
     }
     return out;
 }
+
+}  // namespace detail
 
 }  // namespace candor
 

@@ -9,7 +9,8 @@
 
 #include <candor/privacy/text_ranges.hpp>
 
-/// What addresses say that is nobody's business: the user of a URL, the values of its query, and e-mail addresses.
+/// What addresses reveal and must not leave the machine: the user of a URL, the values of its query, and e-mail
+/// addresses.
 namespace candor::detail::privacy {
 
 /// Where a URL in a text ends (RFC 3986, Appendix C).
@@ -108,13 +109,14 @@ inline bool is_mail_domain(std::string_view domain) noexcept {
     const auto first = domain.substr(0, domain.find('.'));
     const auto digits = first.substr(first.starts_with('v') ? 1 : 0);
     const bool is_number = std::all_of(digits.begin(), digits.end(), is_digit);
-    if (first.empty() || (is_number && digits.size() < 3)) return false;  // there is 163.com
+    if (first.empty() || (is_number && digits.size() < 3)) return false;  // 163.com is a domain of e-mail addresses
     for (auto dot = first.size(); dot < domain.size(); dot = std::min(domain.find('.', dot + 1), domain.size()))
         if (domain.size() - dot > 2 && is_name(domain[dot + 1]) && is_name(domain[dot + 2])) return true;
     return false;
 }
 
-/// Finds e-mail addresses, those in a URL (`ann%40example.org`) too. `userinfo_ends` are the `@` that are none's.
+/// Finds e-mail addresses, those in a URL (`ann%40example.org`) too. `userinfo_ends` are the `@` that end the user part
+/// of a URL, and belong to no e-mail address.
 inline void find_mail_addresses(std::string_view text, const std::vector<std::size_t>& userinfo_ends,
                                 text_ranges& out) {
     static constexpr std::string_view escaped = "%40";

@@ -6,15 +6,16 @@
 #include <cstddef>
 #include <string_view>
 
+#include <candor/policy/ascii.hpp>
 #include <candor/privacy/text_ranges.hpp>
 
-/// Secrets that can be told by the name beside them: `DB_PASSWORD=…`, `"token": "…"`, `Authorization: Basic …`.
+/// Secrets that can be recognised by the name beside them: `DB_PASSWORD=…`, `"token": "…"`, `Authorization: Basic …`.
 namespace candor::detail::privacy {
 
 /// What a name says of the value beside it.
 enum class name_meaning : unsigned char { nothing, secret, password, authorization, cookie };
 
-/// By the end of the name, whatever its case and the separators of its words.
+/// Goes by the end of the name, whatever its case and the separators of its words.
 inline name_meaning meaning_of(std::string_view name) noexcept {
     struct named {
         std::string_view end;
@@ -60,7 +61,6 @@ public:
     }
 
 private:
-    static constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
     static constexpr bool is_quote(char c) noexcept { return c == '"' || c == '\'' || c == '`'; }
 
     /// The name before a sign, perhaps in quotes or brackets; and the quotes may be escaped.
@@ -119,7 +119,7 @@ private:
         });
     }
 
-    /// Where the text in quotes ends. Without the closing quote it is cut off: at the end of the line.
+    /// Where the text in quotes ends. Where the closing quote is missing, the text was cut off and ends with the line.
     [[nodiscard]] std::size_t quoted_end(std::size_t quote, bool is_escaped) const noexcept {
         auto end = quote + 1;
         while (end < text_.size() && text_[end] != text_[quote] && text_[end] != '\n' && text_[end] != '\r')
@@ -134,7 +134,8 @@ private:
                                                        "oauth",     "mac",    "signature", "aws4-hmac-sha256"};
         for (const auto scheme : schemes) {
             const auto end = begin + scheme.size();
-            if (end < text_.size() && is_blank(text_[end]) && equals_folded(text_.substr(begin, scheme.size()), scheme))
+            if (end < text_.size() && is_blank(text_[end]) &&
+                equal_ignoring_case(text_.substr(begin, scheme.size()), scheme))
                 return scheme;
         }
         return {};
@@ -171,20 +172,20 @@ private:
             "denied",  "expired",  "the",        "this",     "permission",     "unauthorized", "forbidden",
             "error",   "bad",      "please",     "use"};
         return std::any_of(std::begin(usual), std::end(usual),
-                           [&](std::string_view w) { return equals_folded(word, w); });
+                           [&](std::string_view w) { return equal_ignoring_case(word, w); });
     }
 
     static bool is_harmless(std::string_view value) noexcept {
         static constexpr std::string_view words[] = {"true", "false", "null", "nullptr",  "none",
                                                      "nil",  "yes",   "no",   "undefined"};
         for (const auto word : words)
-            if (equals_folded(value, word)) return true;
+            if (equal_ignoring_case(value, word)) return true;
         return std::all_of(value.begin(), value.end(), [](char c) { return c == '*'; });
     }
 
     std::string_view text_;
     text_ranges& out_;
-    std::size_t done_ = 0;  ///< what lies before is no name any more
+    std::size_t done_ = 0;  ///< what lies before is not taken for a name again
 };
 
 inline void find_assignments(std::string_view text, text_ranges& out) { assignment_search{text, out}.run(); }

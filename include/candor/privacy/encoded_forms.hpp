@@ -5,20 +5,18 @@
 #include <string>
 #include <string_view>
 
+#include <candor/policy/hex.hpp>
 #include <candor/privacy/text_ranges.hpp>
 
 namespace candor::detail::privacy {
 
-/// How many bytes the percent escape takes that begins at `at`, 0 where there is none. One that was escaped again, and
-/// again, is one: `%2F`, `%252F`, `%25252F`.
+/// The number of bytes of the percent escape that begins at `at`; 0 where there is none. One that was escaped again,
+/// any number of times, is one escape: `%2F`, `%252F`, `%25252F`.
 constexpr std::size_t escape_size(std::string_view text, std::size_t at) noexcept {
     if (text[at] != '%') return 0;
     std::size_t end = at + 1;
-    while (text.substr(end, 2) == "25" && text.size() - end >= 4 && hex_value(text[end + 2]) >= 0 &&
-           hex_value(text[end + 3]) >= 0)
-        end += 2;
-    const bool is_escape = text.size() - end >= 2 && hex_value(text[end]) >= 0 && hex_value(text[end + 1]) >= 0;
-    return is_escape ? end + 2 - at : 0;
+    while (text.substr(end, 2) == "25" && hex_byte(text.substr(end + 2)) >= 0) end += 2;
+    return hex_byte(text.substr(end)) >= 0 ? end + 2 - at : 0;
 }
 
 /// The text with each percent escape as the byte that it stands for; empty where there is none. A `%` that begins no
@@ -35,18 +33,19 @@ inline std::string percent_decoded(std::string_view text) {
         out += text.substr(copied, at - copied);
         at += size;
         copied = at;
-        out += static_cast<char>(hex_value(text[at - 2]) * 16 + hex_value(text[at - 1]));
+        out += static_cast<char>(hex_byte(text.substr(at - 2)));
     }
     if (copied > 0) out += text.substr(copied);
     return out;
 }
 
-/// Goes through a text and what came of decoding it at the same pace.
+/// Goes through a text and its decoded form in step.
 class percent_position {
 public:
     explicit percent_position(std::string_view encoded) noexcept : encoded_{encoded} {}
 
-    /// Where the decoded text's byte of that number begins in the encoded text. Numbers must not fall.
+    /// Where the decoded text's byte of that number begins in the encoded text. The numbers asked for must not
+    /// decrease.
     std::size_t operator()(std::size_t decoded) noexcept {
         for (; decoded_ < decoded; ++decoded_) {
             const auto size = escape_size(encoded_, at_);
@@ -70,7 +69,8 @@ constexpr int base64_value(char c) noexcept {
     return c == '/' || c == '_' ? 63 : -1;
 }
 
-/// A shorter secret is not looked for in base64: what it is sure to become there is too short to mean anything.
+/// A shorter secret is not looked for in base64: the characters that do not depend on its neighbours there are too few
+/// to mean anything.
 inline constexpr std::size_t shortest_in_base64 = 5;
 
 /// Calls `form(text, before, after)` with what stands in base64 (RFC 4648, both alphabets) for `secret`, wherever in a

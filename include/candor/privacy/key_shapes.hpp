@@ -7,10 +7,11 @@
 #include <cstdint>
 #include <string_view>
 
+#include <candor/policy/ascii.hpp>
 #include <candor/privacy/encoded_forms.hpp>
 #include <candor/privacy/text_ranges.hpp>
 
-/// Secrets that can be told by how they look.
+/// Secrets that can be recognised by how they look.
 namespace candor::detail::privacy {
 
 constexpr bool is_url_base64(char c) noexcept { return is_alphanumeric(c) || c == '-' || c == '_'; }
@@ -20,7 +21,7 @@ struct key_shape {
     std::string_view mark;
     std::size_t least;               ///< how many characters follow at least
     bool (*is_part)(char) noexcept;  ///< of what follows
-    bool has_digit;                  ///< what looks so without a digit may be words
+    bool has_digit;                  ///< without a digit it may be ordinary words
 };
 
 constexpr bool is_upper_or_digit(char c) noexcept { return is_upper(c) || is_digit(c); }
@@ -62,8 +63,8 @@ inline constexpr key_shape key_shapes[] = {
 
 inline constexpr std::string_view web_token_mark = "eyJ";  // `{"` in base64
 
-/// What `key_from` may find something at: letters that a key begins with, and which letters follow each of them.
-/// Credentials begin with a `b` and anything.
+/// Where `key_from` may find something: the letters that a key begins with, and the letters that may follow each of
+/// them. Credentials begin with a `b`, and any letter may follow.
 class key_beginnings {
 public:
     constexpr key_beginnings() {
@@ -117,7 +118,7 @@ private:
         return skip_while(text_, begin, [](char c) { return !known_beginnings.may_begin_with(c); });
     }
 
-    /// Whether a first letter is worth a closer look: hardly ever in a text.
+    /// Whether a first letter is worth a closer look, as hardly any letter of a text is.
     [[nodiscard]] bool may_begin(std::size_t at) const noexcept {
         return at + 1 < text_.size() && known_beginnings.may_begin_with(text_[at], text_[at + 1]);
     }
@@ -164,11 +165,10 @@ private:
 
     /// The credentials behind `Bearer` or `Basic`. These words stand in messages too: what follows must look like it.
     std::size_t credentials_from(std::size_t begin) {
-        const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
         static constexpr std::string_view schemes[] = {"bearer", "basic"};
         for (const auto scheme : schemes) {
             const auto blank = begin + scheme.size();
-            if (!equals_folded(text_.substr(begin, scheme.size()), scheme)) continue;
+            if (!equal_ignoring_case(text_.substr(begin, scheme.size()), scheme)) continue;
             const auto at = skip_while(text_, blank, is_blank);
             if (at == blank) continue;
             const bool is_basic = scheme == schemes[1];
@@ -209,7 +209,8 @@ private:
         return false;
     }
 
-    /// Amazon's secret access keys look like nothing but 40 characters of base64: looked for where there is an id.
+    /// Amazon's secret access keys are just 40 characters of base64, so they are looked for only where there is an
+    /// access key id.
     void find_secret_access_keys() {
         const auto is_part = [](char c) { return is_alphanumeric(c) || c == '+' || c == '/'; };
         for (std::size_t i = 0; i < text_.size();) {

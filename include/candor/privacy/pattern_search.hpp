@@ -17,10 +17,10 @@ class pattern_search {
 public:
     using folding = std::array<unsigned char, 256>;
 
-    /// `fold` makes bytes equal that are to count as such.
+    /// `fold` gives bytes that count as equal the same value.
     explicit pattern_search(const folding& fold) : fold_{fold}, nodes_(1) { root_.fill(0); }
 
-    /// A pattern; an empty one is none. A match of it reaches `before` and `after` bytes beyond it.
+    /// Adds a pattern; an empty one is ignored. A match of it reaches `before` and `after` bytes beyond it.
     void add(std::string_view pattern, unsigned before = 0, unsigned after = 0) {
         if (pattern.empty()) return;
         auto& last = nodes_[insert(pattern)];
@@ -28,7 +28,7 @@ public:
         last.after = std::max(last.after, static_cast<std::uint8_t>(after));
     }
 
-    /// A pattern that counts only as a whole word.
+    /// Adds a pattern that counts only as a whole word.
     void add_word(std::string_view pattern) {
         if (!pattern.empty()) nodes_[insert(pattern)].word = static_cast<std::uint32_t>(pattern.size());
     }
@@ -89,8 +89,8 @@ private:
         std::uint8_t after = 0;
     };
 
-    /// Where the first byte from `begin` on stands that a pattern begins with. By itself, because most of a text is
-    /// none: the loop stays in registers.
+    /// Where, from `begin` on, the first byte is that a pattern begins with. A function of its own, because most bytes
+    /// of a text are not: its loop stays in registers.
     [[nodiscard]] std::size_t begin_of_match(std::string_view text, std::size_t begin) const noexcept {
         const char* const first = text.data();
         const char* const last = first + text.size();

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include <candor/platform/directories.hpp>
 #include <candor/policy/diagnostic.hpp>
 #include <candor/policy/environment.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/privacy/addresses.hpp>
 #include <candor/privacy/assignments.hpp>
 #include <candor/privacy/encoded_forms.hpp>
@@ -44,16 +44,16 @@ public:
 
     /// `secrets` are taken out wherever they stand; one shorter than four bytes is ignored, because it would be found
     /// in ordinary words, and one of four is not looked for in base64. `home` is ignored where it is no path or the
-    /// root. `names` are what the user is called.
+    /// root. `names` are the names of the user.
     explicit redactor(const std::vector<std::string>& secrets, std::string home = {},
                       const std::vector<std::string>& names = {}) {
         know_secrets(secrets, names);
         know_home(std::move(home));
     }
 
-    /// With what the environment names besides: the home directory, the user, and secrets. Secrets are the values of
-    /// variables whose names look like it (`DB_PASSWORD`), of four bytes and more, unless they are common words.
-    /// A user who is called like `program` is the one that a service runs as, and stays.
+    /// With what the environment adds: the home directory, the names of the user, and secrets. Secrets are the values
+    /// of variables whose names look like it (`DB_PASSWORD`), of four bytes and more, unless they are common words. A
+    /// user of the same name as `program` is the account that a service runs as, and stays.
     template <environment Environment>
     [[nodiscard]] static redactor make(const Environment& environment, const std::vector<std::string>& secrets = {},
                                        std::string_view program = {}) {
@@ -68,7 +68,8 @@ public:
         constexpr int most_passes = 8;
         std::string last;
         std::string next;
-        // What one redaction leaves side by side may come to mean something: `eyJ` behind a secret begins a word then.
+        // What a redaction leaves side by side may mean something that it did not before: `eyJ` behind a secret now
+        // begins a word.
         for (int pass = 0; pass < most_passes; ++pass) {
             if (!rewrite(text, next)) {
                 out += text;
@@ -104,7 +105,7 @@ private:
             if (secret.size() < shortest_secret) continue;
             is_empty = false;
             patterns.add(secret);
-            // One that has escapes itself may have been escaped again, or decoded.
+            // A secret that contains escapes may have been escaped again, or decoded.
             if (const auto decoded = percent_decoded(secret); decoded.size() >= shortest_secret) patterns.add(decoded);
             if (secret.find(' ') != std::string::npos) {  // in a form, as `+`
                 auto of_form = secret;
@@ -125,7 +126,7 @@ private:
         patterns_ = std::make_shared<const pattern_search>(std::move(patterns));
     }
 
-    /// The spellings of one path are equal: either separator, and on Windows either case.
+    /// Makes the spellings of one path equal: either separator, and on Windows either case.
     void know_home(std::string home) {
         while (!home.empty() && is_separator(home.back())) home.pop_back();
         if (home.find_first_of("/\\") == std::string::npos) return;
@@ -138,8 +139,8 @@ private:
         home_ = std::make_shared<const pattern_search>(std::move(search));
     }
 
-    /// Makes `out` the text without what a single look at it finds. False, with `out` as it was, where that is the
-    /// text.
+    /// Puts the text into `out` without what a single pass over it finds. False, with `out` as it was, where that finds
+    /// nothing.
     bool rewrite(std::string_view text, std::string& out) const {
         text_ranges found{text};
         search(text, found);
@@ -239,7 +240,7 @@ private:
 
 namespace detail {
 
-/// The sink, told redacted texts: an error of a transport, and a value that cannot work, may quote anything.
+/// The same sink, but for redacted texts: the error of a transport, and a value that cannot work, may quote anything.
 inline diagnostic_sink redacting(const diagnostic_sink& sink, const redactor& secrets) {
     if (!sink) return {};
     return [sink, secrets](std::string_view text) { sink(secrets.redact(text)); };

@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include <candor/platform/directories.hpp>
+#include <candor/policy/ascii.hpp>
 #include <candor/policy/environment.hpp>
-#include <candor/policy/file_system.hpp>
 #include <candor/privacy/text_ranges.hpp>
 
 /// What the environment says that must not leave the machine.
@@ -50,8 +51,8 @@ inline bool is_secret_variable(std::string_view name) {
            std::none_of(std::begin(ends_of_harmless), std::end(ends_of_harmless), ends_name);
 }
 
-/// Whether that is a word of ordinary messages, or what half the machines call their user: taken out, it would leave
-/// nothing to read.
+/// Whether that is a word of ordinary messages, or a user name that half of all machines have: with these taken out,
+/// there would be nothing left to read.
 inline bool is_common_word(std::string_view text) noexcept {
     static constexpr std::string_view words[] = {
         "root",       "user",      "users",         "admin",    "administrator", "home",        "nobody",
@@ -69,7 +70,8 @@ inline bool is_common_word(std::string_view text) noexcept {
         "required",   "will",      "mark",          "sync",     "work",          "worker",      "main",
         "master",     "demo",      "example",       "sample",   "basic",         "bearer",      "token",
         "pass",       "password",  "secret",        "plain",    "empty",         "unknown"};
-    return std::any_of(std::begin(words), std::end(words), [&](std::string_view w) { return equals_folded(text, w); });
+    return std::any_of(std::begin(words), std::end(words),
+                       [&](std::string_view w) { return equal_ignoring_case(text, w); });
 }
 
 /// The shortest secret, and the shortest name, that is looked for: a shorter one would be found in ordinary words.
@@ -101,13 +103,13 @@ std::vector<std::string> secrets_of(const Environment& of) {
     return out;
 }
 
-/// What the user is called: by the variables that say so, and by the home directory. A service runs as a user of its
-/// own name: that of `program` is nobody's.
+/// The names of the user, from the variables that hold them and from the home directory. A service runs as a user of
+/// its own name, so the name of `program` is not a person's.
 template <environment Environment>
 std::vector<std::string> user_names(const Environment& of, std::string_view program) {
     std::vector<std::string> out;
     const auto add = [&](std::string name) {
-        if (is_personal_name(name) && !equals_folded(name, program) &&
+        if (is_personal_name(name) && !equal_ignoring_case(name, program) &&
             std::find(out.begin(), out.end(), name) == out.end())
             out.push_back(std::move(name));
     };

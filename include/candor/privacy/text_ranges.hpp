@@ -7,15 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include <candor/policy/ascii.hpp>
+
 /// What the redactor's parts share.
 namespace candor::detail::privacy {
 
-constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
-constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
-constexpr bool is_letter(char c) noexcept { return is_upper(c) || is_lower(c); }
-
-/// A predicate of bytes as a table: one look, where a loop over a text would compare each byte with many.
+/// A predicate of bytes as a table: one look-up for a byte, instead of many comparisons.
 class byte_set {
 public:
     template <class Predicate>
@@ -31,21 +28,7 @@ private:
 inline constexpr byte_set alphanumeric_bytes{[](char c) { return is_letter(c) || is_digit(c); }};
 constexpr bool is_alphanumeric(char c) noexcept { return alphanumeric_bytes(c); }
 constexpr bool is_beyond_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x80; }
-constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
-
-/// The value of a hexadecimal digit, else -1.
-constexpr int hex_value(char c) noexcept {
-    if (is_digit(c)) return c - '0';
-    const char lower = to_lower(c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-/// Whether two texts are equal but for the case of ASCII letters.
-constexpr bool equals_folded(std::string_view a, std::string_view b) noexcept {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](char c, char d) { return to_lower(c) == to_lower(d); });
-}
+constexpr bool is_space(char c) noexcept { return is_blank(c) || c == '\n' || c == '\r'; }
 
 /// Where the first byte from `begin` on stands that `holds` does not hold of; else the text's end.
 template <class Predicate>
@@ -74,7 +57,7 @@ struct text_range {
 /// What a redaction leaves.
 inline constexpr std::string_view redacted_mark = "[redacted]";
 
-/// What was found in a text, by one search after another, from left to right in the end.
+/// What several searches, one after another, have found in a text, in the end in order from left to right.
 class text_ranges {
 public:
     /// Knows nothing of the text.

@@ -1,6 +1,7 @@
 #ifndef CANDOR_RUDDERSTACK_CLIENT_HPP
 #define CANDOR_RUDDERSTACK_CLIENT_HPP
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <concepts>
@@ -15,9 +16,10 @@
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/pipeline.hpp>
 #include <candor/identity/uuid.hpp>
-#include <candor/policy/at_exit.hpp>
+#include <candor/platform/at_exit.hpp>
+#include <candor/platform/errno_guard.hpp>
+#include <candor/platform/fork.hpp>
 #include <candor/policy/clock.hpp>
-#include <candor/policy/fork.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/rudderstack/message.hpp>
@@ -35,37 +37,28 @@ struct client_options {
 
 namespace detail {
 
-template <transport Transport, clock Clock>
-using pipeline = common::pipeline<protocol, Transport, Clock>;
-
 /// The pipeline to a data plane. Throws `configuration_error` where the transport can never reach it.
 template <transport Transport, clock Clock>
-pipeline<Transport, Clock> make_pipeline(const url& data_plane, std::string_view write_key, event_context* events,
-                                         const delivery_options& options, const diagnostic_sink& diagnostics,
-                                         Transport& transport, Clock& clock) {
-    common::check_reach(transport, data_plane);
-    // Programs that started together must not come back together.
-    const auto random = uuid::random().bytes();
-    const auto seed =
-        std::uint32_t{random[0]} << 24 | std::uint32_t{random[1]} << 16 | std::uint32_t{random[2]} << 8 | random[3];
-    return {"rudderstack", options, diagnostics, seed, protocol{data_plane, write_key, events}, transport, clock};
+std::unique_ptr<common::pipeline> make_pipeline(const url& data_plane, std::string_view write_key,
+                                                std::shared_ptr<event_context> events, const delivery_options& options,
+                                                const diagnostic_sink& diagnostics,
+                                                common::policies<Transport, Clock>& policies) {
+    common::check_reach(policies.transport(), data_plane);
+    return std::make_unique<common::pipeline>("rudderstack", options, diagnostics, common::random_seed(),
+                                              std::make_unique<protocol>(data_plane, write_key, std::move(events)),
+                                              policies.any_transport(), policies.any_clock());
 }
 
-/// Queues a record whose text could be written, or counts why it could not.
-template <class Pipeline>
-admission submit(Pipeline& delivery, const record_header& header, json_writer::condition state,
-                 std::string_view text) noexcept {
-    switch (state) {
+/// Counts a record whose text could not be written.
+inline admission refuse(common::pipeline& delivery, json_writer::condition why) noexcept {
+    switch (why) {
         case json_writer::condition::too_large:
             return delivery.refuse(admission::too_large);
         case json_writer::condition::too_deep:
             return delivery.refuse(admission::too_deep);
-        case json_writer::condition::out_of_memory:
+        default:
             return delivery.refuse(admission::out_of_memory);
-        case json_writer::condition::good:
-            break;
     }
-    return delivery.enqueue(std::array{header.bytes(), text});
 }
 
 }  // namespace detail
@@ -77,29 +70,36 @@ admission submit(Pipeline& delivery, const record_header& header, json_writer::c
 template <transport Transport, clock Clock>
 class basic_client {
 public:
-    /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work.
+    /// Makes its own transport and clock. Throws `configuration_error` for an option that cannot work. Not in a signal
+    /// handler.
     explicit basic_client(const client_options& options) requires std::default_initializable<Transport> &&
-        std::default_initializable<Clock> : session_{sessions(options)} {}
+        std::default_initializable<Clock> : session_{sessions(options)} {
+        errno_.restore();
+    }
 
-    /// Uses a transport and a clock that outlive it.
+    /// Uses a transport and a clock that outlive it. Not in a signal handler.
     basic_client(const client_options& options, Transport& transport, Clock& clock)
-        : policies_{transport, clock}, session_{sessions(options)} {}
+        : policies_{transport, clock}, session_{sessions(options)} {
+        errno_.restore();
+    }
 
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
+    ~basic_client() { errno_.renew(); }
 
     /// Hands a message over: `track`, `identify`, `page`, `screen`, `group` or `alias`. Never blocks on I/O. Whatever
-    /// the answer, the message may be destroyed at once.
+    /// the answer, the message may be destroyed at once. Not in a signal handler.
     template <detail::message Message>
     admission enqueue(const Message& message) noexcept {
+        const candor::detail::errno_guard guard;
         session* const mine = session_.get();
         if (mine == nullptr) return session_.is_retired() ? admission::closed : admission::out_of_memory;
-        auto& delivery = mine->delivery;
+        auto& delivery = *mine->delivery;
         if (const auto refused = delivery.would_refuse()) return *refused;
         if (!detail::is_complete(message)) return delivery.refuse(admission::invalid);
-        detail::json_writer text{mine->message_bytes};
+        detail::json_writer text{mine->text_bytes};
         try {
-            detail::write_head(text, message);
+            detail::write_head(text, message, mine->anonymous_id);
         } catch (...) {
             return delivery.refuse(admission::out_of_memory);
         }
@@ -108,43 +108,53 @@ public:
         header.original_timestamp =
             (message.timestamp ? *message.timestamp : policies_.clock().wall_now()).time_since_epoch().count();
         detail::write_tail(text, message);
-        return detail::submit(delivery, header, text.state(), text.text());
+        if (text.state() != detail::json_writer::condition::good) return detail::refuse(delivery, text.state());
+        return delivery.enqueue(std::array{header.bytes(), text.text()});
     }
 
     /// Sends at once and waits. True when all that was enqueued before has been delivered; false when something was
-    /// given up, when `timeout` passes, or as soon as it is certain to. Do not call it from a callback: false.
+    /// given up, or went to the spool for a later run, when `timeout` passes, or as soon as it is certain to. In a
+    /// callback it does not wait, and is false. Not in a signal handler.
     bool flush(std::chrono::milliseconds timeout) noexcept {
-        session* const mine = session_.find();
-        return mine == nullptr || mine->delivery.flush(timeout);
+        const candor::detail::errno_guard guard;
+        auto* const mine = session_.find();
+        return mine == nullptr || mine->call([&](session& of) { return of.delivery->flush(timeout); });
     }
 
     /// Delivers for at most `shutdown_timeout`, then puts what is left into the spool. Later calls of `enqueue` answer
-    /// `closed`.
+    /// `closed`. Not in a signal handler.
     void shutdown() noexcept {
+        const candor::detail::errno_guard guard;
         session_.retire();
-        if (session* const mine = session_.find()) mine->shutdown();
+        if (auto* const mine = session_.find()) mine->call([](session& of) { of.shutdown(); });
     }
 
-    /// Of this process.
+    /// Of this process. Not in a signal handler.
     [[nodiscard]] candor::statistics statistics() const noexcept {
         const session* const mine = session_.find();
-        return mine == nullptr ? candor::statistics{} : mine->delivery.statistics();
+        return mine == nullptr ? candor::statistics{} : mine->delivery->statistics();
     }
 
 private:
-    /// What is of one process.
+    /// What belongs to one process.
     struct session {
-        session(const client_options& options, const candor::detail::policies<Transport, Clock>& policies)
+        session(const client_options& options, const uuid& own_id, candor::detail::policies<Transport, Clock>& policies)
             : delivery{detail::make_pipeline(detail::checked_data_plane_url(options.data_plane_url), options.write_key,
-                                             nullptr, options.delivery, options.diagnostics, policies.transport(),
-                                             policies.clock())},
-              message_bytes{options.delivery.message_bytes},
+                                             nullptr, options.delivery, options.diagnostics, policies)},
+              text_bytes{options.delivery.message_bytes -
+                         std::min(options.delivery.message_bytes, detail::size_of_times)},
+              anonymous_id{own_id.to_string()},
               shutdown_timeout{options.shutdown_timeout} {}
 
-        void shutdown() noexcept { delivery.shutdown(shutdown_timeout); }
+        void shutdown() noexcept { delivery->shutdown(shutdown_timeout); }
+        void shutdown_at_exit() noexcept { delivery->shutdown_at_exit(shutdown_timeout); }
+        void let_go() noexcept {
+            if (delivery->is_calling_back()) delivery->let_go();
+        }
 
-        detail::pipeline<Transport, Clock> delivery;
-        const std::size_t message_bytes;
+        const std::unique_ptr<candor::detail::pipeline> delivery;
+        const std::size_t text_bytes;  ///< of a message without its times
+        const std::string anonymous_id;
         const std::chrono::milliseconds shutdown_timeout;
     };
     using bounded_session = candor::detail::until_exit<session>;
@@ -153,9 +163,12 @@ private:
         candor::detail::check_not_negative("shutdown_timeout", options.shutdown_timeout);
         candor::detail::check(options.delivery);
         detail::check_write_key(options.write_key);
-        return [this, options] { return std::make_unique<bounded_session>(options, policies_); };
+        return [this, options, own_id = uuid::random()] {
+            return std::make_unique<bounded_session>(options, own_id, policies_);
+        };
     }
 
+    candor::detail::object_errno_guard errno_{};
     candor::detail::policies<Transport, Clock> policies_;
     candor::detail::per_process<bounded_session> session_;
 };

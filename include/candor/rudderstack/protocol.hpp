@@ -3,17 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/retry_after.hpp>
-#include <candor/event/packed.hpp>
 #include <candor/event/properties.hpp>
+#include <candor/event/record_reader.hpp>
 #include <candor/event/rfc3339.hpp>
-#include <candor/identity/late_identity.hpp>
+#include <candor/event/serialized_event.hpp>
+#include <candor/identity/identity_resolver.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/url.hpp>
@@ -25,7 +26,8 @@ namespace candor::rudderstack::detail {
 namespace common = candor::detail;
 
 /// What a record begins with. A message that the program built follows as text, without its times, which stand between
-/// head and tail. Of an event its packed values follow: the worker alone knows the account that the message needs.
+/// head and tail. For an event, its serialized values follow instead: only the worker knows the account that the
+/// message needs.
 struct record_header {
     std::int64_t original_timestamp = 0;        ///< nanoseconds since 1970
     const common::event_type* event = nullptr;  ///< null where a text follows
@@ -38,18 +40,23 @@ struct record_header {
 };
 static_assert(std::is_trivially_copyable_v<record_header>);
 
-/// What it takes to make messages of events.
+/// What is needed to make messages of events.
 struct event_context {
-    late_identity identity;  ///< the worker's; the rest does not change
+    common::identity_resolver identity;  ///< the worker's; the rest does not change
     common::run_facts run;
     redactor secrets;
     std::size_t message_bytes;
 };
 
-/// The bytes of an event's message that stand before its properties, whoever the user is.
+/// The longest `sentAt`, with a comma between two messages, and the longest times of a message.
+inline constexpr std::size_t size_of_sent_at = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
+inline constexpr std::size_t size_of_times =
+    size_of_sent_at + sizeof(",\"originalTimestamp\":\"\"") - 1 + common::rfc3339_size;
+
+/// The bytes of an event's message besides its properties, whoever the user is.
 constexpr std::size_t event_head_size(std::string_view name) noexcept {
     return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
-           name.size();
+           name.size() + size_of_times;
 }
 
 /// Standard base64 (RFC 4648, 4), for Basic authentication.
@@ -72,7 +79,7 @@ inline std::string base64(std::string_view text) {
 /// Throws `configuration_error` unless `text` is a URL to which `/v1/batch` can be added.
 inline url checked_data_plane_url(std::string_view text) {
     constexpr auto allowed = "an http or https URL with a host, without user, query and fragment";
-    auto parsed = parse_url(text);
+    auto parsed = common::parse_url(text);
     if (!parsed) throw configuration_error{"data_plane_url", common::without_userinfo(text), allowed};
     if (!parsed->userinfo.empty()) throw configuration_error{"data_plane_url", parsed->origin(), allowed};
     return *std::move(parsed);
@@ -88,22 +95,24 @@ inline void check_write_key(std::string_view key) {
 }
 
 /// RudderStack's `POST /v1/batch` on the pipeline (rudderlabs/rudder-server, gateway).
-class protocol {
+class protocol final : public common::protocol {
 public:
-    static constexpr std::size_t envelope_size = sizeof("{\"batch\":[]}") - 1;
-    /// A comma and the longest `sentAt`.
-    static constexpr std::size_t message_overhead = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
-
-    /// `events` outlives the protocol; it may be null where no record is an event. Throws `configuration_error`.
-    protocol(const url& data_plane, std::string_view write_key, event_context* events)
+    /// `events` may be null where no record is an event.
+    protocol(const url& data_plane, std::string_view write_key, std::shared_ptr<event_context> events)
         : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
           authorization_{"Basic " + base64(std::string{write_key} + ":")},
-          events_{events} {}
+          events_{std::move(events)} {}
 
-    common::preparation prepare(std::string_view record, std::string& out) {
-        record_header header;
-        std::memcpy(&header, record.data(), sizeof header);
-        record.remove_prefix(sizeof header);
+    [[nodiscard]] std::size_t envelope_size() const noexcept override { return sizeof("{\"batch\":[]}") - 1; }
+
+    [[nodiscard]] std::size_t message_overhead() const noexcept override { return size_of_sent_at; }
+
+    [[nodiscard]] const char* thread_name() const noexcept override { return "candor-events"; }
+
+    common::preparation prepare(std::string_view record, common::moment, std::string& out) override {
+        common::record_reader reader{record};
+        const auto header = reader.take<record_header>();
+        record = reader.rest();
         if (header.event != nullptr) return prepare_event(header, record, out);
         const std::size_t start = out.size();
         out += record.substr(0, header.head_size);
@@ -114,7 +123,7 @@ public:
     }
 
     /// The Go client's headers, with the node fields of a server that has one node.
-    [[nodiscard]] http_request request() const {
+    [[nodiscard]] http_request request() const override {
         return {.method = "POST",
                 .url = url_,
                 .headers = {{"Authorization", authorization_},
@@ -124,7 +133,7 @@ public:
                             {"RS-targetNode", "0"}}};
     }
 
-    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) const {
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) override {
         std::string stamp;
         append_time(stamp, ",\"sentAt\":\"", sent_at);
         out += "{\"batch\":[";
@@ -137,8 +146,8 @@ public:
         out += "]}";
     }
 
-    [[nodiscard]] static common::verdict judge(const http_response& response, wall_time now) {
-        using action = common::verdict::action;
+    [[nodiscard]] common::response_action classify(const http_response& response, common::moment now) override {
+        using action = common::response_action::kind;
         if (response.error != transport_error::none) {
             return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
         }
@@ -148,23 +157,30 @@ public:
         if (status == 400) return {.what = action::split, .reason = drop_reason::rejected, .diagnostic = says};
         if (status == 413) return {.what = action::split, .reason = drop_reason::too_large, .diagnostic = says};
         if (status == 401 || status == 403 || status == 404) {
-            return {.what = action::drop,
-                    .reason = drop_reason::unauthorized,
-                    .diagnostic = says + ": it does not know the write key, or the source is disabled"};
+            const std::string why = status == 404 ? meaning_of_404(response.body) : "it does not know the write key";
+            return {.what = action::drop, .reason = drop_reason::unauthorized, .diagnostic = says + ": " + why};
         }
         // A redirect is not followed: it would take the key to another server. Most are a network's login page.
         const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
         if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        common::verdict again{.what = action::retry, .diagnostic = says};
+        common::response_action again{.what = action::retry, .diagnostic = says};
         if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
-            again.wait = common::parse_retry_after(*told, now);
+            again.wait = common::parse_retry_after(*told, now.wall);
         return again;
     }
 
 private:
-    common::preparation prepare_event(const record_header& header, std::string_view packed, std::string& out) {
+    /// The gateway says 404 for two reasons, in these words; anybody else's may be either.
+    static std::string meaning_of_404(std::string_view body) {
+        if (body.find("source is disabled") != body.npos) return "the source is disabled";
+        if (body.find("page not found") != body.npos) return "the data plane is not at this URL";
+        return "the source is disabled, or the data plane is not at this URL";
+    }
+
+    common::preparation prepare_event(const record_header& header, std::string_view values, std::string& out) {
         const common::event_type& event = *header.event;
         auto& [identity, run, secrets, message_bytes] = *events_;
+        if (!may_call_back() && (event.refreshes_account || !identity.is_resolved())) return {0, drop_reason::shutdown};
         identity.resolve(event.refreshes_account);
         if (identity.internal()) return {0, drop_reason::internal};
         if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
@@ -179,7 +195,7 @@ private:
         const std::size_t sent_at = out.size() - start;
         out.append(",\"context\":{").append(library).append("},\"properties\":{");
         json_writer properties{message_bytes};
-        event.write_properties(properties, packed, run, secrets);
+        event.write_properties(properties, values, run, secrets);
         if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
         out += properties.text();
         identity.append_properties(event.identity, out, properties.size() == 0);
@@ -205,10 +221,8 @@ private:
 
     std::string url_;
     std::string authorization_;
-    event_context* events_;
+    std::shared_ptr<event_context> events_;
 };
-
-static_assert(common::protocol<protocol>);
 
 }  // namespace candor::rudderstack::detail
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <candor/policy/clock.hpp>
+#include <candor/policy/utf8.hpp>
 
 namespace candor::sentry {
 
@@ -34,12 +35,12 @@ namespace detail {
 constexpr std::string_view cut_text(std::string_view text, std::size_t most) noexcept {
     if (text.size() <= most) return text;
     std::size_t end = most;
-    // A character has at most three bytes after its first; more than that is no UTF-8, and cut anywhere.
-    while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    return text.substr(0, (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80 ? most : end);
+    // A character has at most three bytes after its first; a longer run is not UTF-8 and is cut anywhere.
+    while (end > 0 && most - end < 3 && candor::detail::is_continuation(text[end])) --end;
+    return text.substr(0, candor::detail::is_continuation(text[end]) ? most : end);
 }
 
-/// A breadcrumb in fixed memory: time, the sizes of the texts, the texts. It stands so in a crash record, too.
+/// A breadcrumb in fixed memory: time, the sizes of the texts, the texts. A crash record holds it in the same form.
 struct breadcrumb_image {
     using word = std::size_t;  // lock-free on every machine
     static constexpr std::size_t size = 248;
@@ -109,7 +110,7 @@ public:
         for (std::size_t i = 0; i < words_.size(); ++i) {
             word value = 0;
             std::memcpy(&value, image.bytes.data() + i * sizeof value, sizeof value);
-            // Each one releases: who reads it, sees that the place was being written.
+            // Each store releases, so that whoever reads the word also sees that the slot was being written.
             words_[i].store(value, std::memory_order_release);
         }
         state_.store(written(number), std::memory_order_release);
@@ -144,8 +145,8 @@ class breadcrumb_ring {
 public:
     static constexpr std::size_t capacity = 32;
 
-    /// Adds one in place of the oldest. A level is cut at 16 bytes, a category at 32, a message so that all three have
-    /// 237. The texts go into a crash record as they are: they have been redacted before.
+    /// Adds one in place of the oldest. A level is cut at 16 bytes, a category at 32, a message so that all three
+    /// together take 237. The texts go into a crash record as they are: they have been redacted before.
     void add(wall_time time, std::string_view level, std::string_view category, std::string_view message) noexcept {
         detail::breadcrumb_image image;
         image.write(time, level, category, message);

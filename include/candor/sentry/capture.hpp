@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <span>
 #include <string>
@@ -24,7 +23,8 @@ namespace candor::sentry {
 
 namespace detail {
 
-/// An address in the function that calls it, shortly before what that does next. Null where the compiler does not say.
+/// An address in the function that calls it, just before what that function does next. Null where the compiler does not
+/// say.
 #if defined(__GNUC__)
 [[gnu::noinline]] inline const void* here() noexcept { return __builtin_return_address(0); }
 #else
@@ -33,9 +33,8 @@ inline const void* here() noexcept { return nullptr; }
 
 }  // namespace detail
 
-/// Where in the program something was captured. `std::source_location` in all but name, which not every supported
-/// compiler has, and an address: by it the frames of candor's own functions, inlined or not, are told from the
-/// caller's.
+/// Where in the program something was captured. What `std::source_location` says, which not every supported compiler
+/// has, and an address, by which the frames of candor's own functions, inlined or not, are told from the caller's.
 struct source_location {
     const char* file = "";
     const char* function = "";
@@ -85,7 +84,7 @@ inline std::string exception_type(const std::string& mangled) {
 }
 
 /// Calls `found(type, text)` for an exception and then for each one nested in it, the outermost first. Where the
-/// program has RTTI, the type is the linker's name of the dynamic type, else it is `static_type`.
+/// program has RTTI, the type is the mangled name of the dynamic type, else it is `static_type`.
 template <class Found>
 void each_exception(const std::exception& outer, std::string_view static_type, const Found& found,
                     int most = most_exceptions);
@@ -133,9 +132,9 @@ inline std::span<void* const> callers(std::span<void* const> stack, const source
     return stack.subspan(own == stack.end() ? 0 : static_cast<std::size_t>(own - stack.begin()));
 }
 
-/// What the record of a capture begins with. The thread that captures packs it; the worker reads it and makes the
+/// What the record of a capture begins with. The thread that captures writes it; the worker reads it and makes the
 /// event, so that names are demangled and texts redacted there. Behind it stand the addresses of the stack, then for
-/// each exception, the outermost first, its type and its text; of a message, an empty type and the text.
+/// each exception, the outermost first, its type and its text; for a message, an empty type and the text.
 struct capture_header {
     uuid id{};
     std::int64_t timestamp = 0;  ///< nanoseconds since 1970
@@ -148,47 +147,21 @@ struct capture_header {
 };
 static_assert(std::is_trivially_copyable_v<capture_header>);
 
-inline void pack(const void* data, std::size_t size, std::string& out) {
+inline void append(const void* data, std::size_t size, std::string& out) {
     if (size != 0) out.append(static_cast<const char*>(data), size);
 }
 
 /// A long text ends with a whole word, so that no part of a secret is left that would not be recognised.
-inline void pack_text(std::string_view text, std::string& out) {
+inline void append_text(std::string_view text, std::string& out) {
     if (text.size() > most_captured_text) {
         text = text.substr(0, most_captured_text);
         if (const auto space = text.find_last_of(" \t\r\n"); space != std::string_view::npos)
             text = text.substr(0, space);
     }
     const auto size = static_cast<std::uint32_t>(text.size());
-    pack(&size, sizeof size, out);
+    append(&size, sizeof size, out);
     out += text;
 }
-
-/// Reads what was packed by this process a moment ago.
-class capture_reader {
-public:
-    explicit capture_reader(std::string_view record) noexcept : rest_{record} {}
-
-    template <class T>
-    [[nodiscard]] T value() noexcept {
-        T out;
-        std::memcpy(&out, rest_.data(), sizeof out);
-        rest_.remove_prefix(sizeof out);
-        return out;
-    }
-
-    [[nodiscard]] std::string_view text() noexcept {
-        const auto size = value<std::uint32_t>();
-        const auto out = rest_.substr(0, size);
-        rest_.remove_prefix(size);
-        return out;
-    }
-
-    [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
-
-private:
-    std::string_view rest_;
-};
 
 }  // namespace detail
 

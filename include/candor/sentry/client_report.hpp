@@ -32,7 +32,7 @@ inline constexpr std::size_t discard_reason_count = 6;
     return names[static_cast<std::size_t>(r)];
 }
 
-/// How many events were discarded and not reported yet. Any thread.
+/// How many events were discarded and have not been reported yet. Any thread.
 class discards {
 public:
     using counts = std::array<std::uint64_t, discard_reason_count>;

@@ -13,8 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include <candor/event/record_reader.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/clock.hpp>
+#include <candor/policy/fnv1a.hpp>
 #include <candor/sentry/breadcrumbs.hpp>
 #include <candor/sentry/stack.hpp>
 
@@ -25,7 +27,7 @@ struct crash_record {
     uuid event_id{};  ///< made when the handler was installed: one crash is one event, however often it is sent
     std::string release{};
     wall_time started{};                    ///< when the handler was installed
-    wall_time time{};                       ///< of the crash; the same as `started` where that was not written any more
+    wall_time time{};                       ///< of the crash; the same as `started` where it was not written any more
     int signal = 0;                         ///< SIGSEGV and so on; 0 where it was not written any more
     int code = 0;                           ///< `si_code`; on Windows the exception's code
     std::uint64_t fault_address = 0;        ///< what could not be accessed or executed; 0 for a signal that was sent
@@ -40,8 +42,9 @@ struct crash_record {
 namespace detail {
 
 /// A crash record is a file of sections, one after the other, of which the first is written when the handler is
-/// installed and the others when the program crashes; zeros follow, whose space is taken beforehand. Numbers are the
-/// machine's own: the file does not leave it. A section is this head and `size` bytes.
+/// installed and the others when the program crashes; zeros follow, whose space is taken beforehand. Numbers are in the
+/// machine's own format: the file does not leave it. A section is this head and `size` bytes. The first one's kind,
+/// `cnd1`, ends with the number of the format: a record of a newer release begins with a larger digit.
 struct section_head {
     std::uint32_t kind = 0;
     std::uint32_t size = 0;
@@ -64,22 +67,19 @@ inline constexpr std::size_t most_modules = 512;
 inline constexpr std::size_t most_module_text = 1024;
 inline constexpr std::size_t largest_start = 192 * 1024;
 
-/// What the sections that are written in a crash take at most.
+/// The most bytes that the sections written in a crash take.
 inline constexpr std::size_t largest_crash = 4 * sizeof(section_head) + sizeof(crash_facts) +
                                              most_frames * sizeof(std::uint64_t) +
                                              breadcrumb_ring::capacity * breadcrumb_image::size;
 
-/// No record is larger.
+/// The most bytes of a record.
 inline constexpr std::size_t largest_record = sizeof(section_head) + largest_start + largest_crash;
 
-/// FNV-1a: finds every changed byte, and needs no table in a signal handler.
+/// For signal handlers too.
 inline std::uint64_t checksum_of(const section_head& head, const char* bytes) noexcept {
-    std::uint64_t out = 0xcbf29ce484222325;
-    const auto add = [&out](std::uint64_t byte) { out = (out ^ byte) * 0x100000001b3; };
-    for (int shift = 0; shift < 32; shift += 8) add(head.kind >> shift & 0xff);
-    for (int shift = 0; shift < 32; shift += 8) add(head.size >> shift & 0xff);
-    for (std::size_t i = 0; i < head.size; ++i) add(static_cast<unsigned char>(bytes[i]));
-    return out;
+    std::array<char, sizeof head.kind + sizeof head.size> numbers{};
+    std::memcpy(numbers.data(), &head, numbers.size());
+    return candor::detail::fnv1a({bytes, head.size}, candor::detail::fnv1a({numbers.data(), numbers.size()}));
 }
 
 /// Writes the head before the `size` bytes of a section that stand after it. For signal handlers too.
@@ -119,61 +119,29 @@ inline std::string start_section(uuid event_id, wall_time started, std::string_v
     return out;
 }
 
-/// Takes numbers and texts from bytes that may say anything. Once something is missing all that follows is.
-class record_reader {
-public:
-    explicit record_reader(std::string_view bytes) noexcept : left_{bytes} {}
+using candor::detail::record_reader;
 
-    [[nodiscard]] bool is_good() const noexcept { return good_; }
-    [[nodiscard]] bool is_empty() const noexcept { return left_.empty(); }
-
-    template <class T>
-    T get() noexcept {
-        T out{};
-        const auto bytes = get_bytes(sizeof out);
-        if (good_) std::memcpy(&out, bytes.data(), sizeof out);
-        return out;
-    }
-
-    std::string_view get_text() noexcept {
-        const auto size = get<std::uint64_t>();
-        return get_bytes(size > left_.size() ? left_.size() + 1 : static_cast<std::size_t>(size));
-    }
-
-    std::string_view get_bytes(std::size_t size) noexcept {
-        good_ = good_ && size <= left_.size();
-        if (!good_) return {};
-        const auto out = left_.substr(0, size);
-        left_.remove_prefix(size);
-        return out;
-    }
-
-private:
-    std::string_view left_;
-    bool good_ = true;
-};
-
-/// Reads what stands in one section into `record`; false where that is not what the kind has.
+/// Reads one section into `record`; false where it does not hold what one of its kind does.
 inline bool read_section(std::uint32_t kind, std::string_view bytes, crash_record& record) {
     record_reader reader{bytes};
     switch (static_cast<section_kind>(kind)) {
         case section_kind::start: {
-            record.event_id = uuid{reader.get<std::array<std::uint8_t, 16>>()};
-            record.time = record.started = wall_time{std::chrono::nanoseconds{reader.get<std::int64_t>()}};
-            record.release = reader.get_text();
+            record.event_id = uuid{reader.take<std::array<std::uint8_t, 16>>()};
+            record.time = record.started = wall_time{std::chrono::nanoseconds{reader.take<std::int64_t>()}};
+            record.release = reader.take_text<std::uint64_t>();
             while (reader.is_good() && !reader.is_empty() && record.modules.size() < most_modules) {
                 module_image module;
-                module.address = reader.get<std::uint64_t>();
-                module.size = reader.get<std::uint64_t>();
-                module.build_id = reader.get_text();
-                module.file = reader.get_text();
+                module.address = reader.take<std::uint64_t>();
+                module.size = reader.take<std::uint64_t>();
+                module.build_id = reader.take_text<std::uint64_t>();
+                module.file = reader.take_text<std::uint64_t>();
                 module.debug_id = debug_id_of(module.build_id);
                 if (reader.is_good()) record.modules.push_back(std::move(module));
             }
             break;
         }
         case section_kind::crash: {
-            const auto facts = reader.get<crash_facts>();
+            const auto facts = reader.take<crash_facts>();
             if (!reader.is_good()) return false;
             record.time = wall_time{std::chrono::nanoseconds{facts.time}};
             record.signal = facts.signal;
@@ -185,7 +153,7 @@ inline bool read_section(std::uint32_t kind, std::string_view bytes, crash_recor
         }
         case section_kind::frames:
             while (reader.is_good() && !reader.is_empty() && record.frames.size() < most_frames) {
-                const auto frame = reader.get<std::uint64_t>();
+                const auto frame = reader.take<std::uint64_t>();
                 if (reader.is_good()) record.frames.push_back(frame);
             }
             break;
@@ -210,7 +178,14 @@ enum class record_state {
     unused,   ///< the program ended without a crash, or was killed
     crashed,  ///< as far as it was written
     damaged,  ///< not even the start can be read
+    newer,    ///< a newer release reads it
 };
+
+inline bool is_newer_record(std::string_view bytes) noexcept {
+    const auto kind = record_reader{bytes}.take<std::uint32_t>();
+    constexpr auto ours = static_cast<std::uint32_t>(section_kind::start);
+    return kind << 8 == ours << 8 && kind > ours && kind >> 24 <= '9';
+}
 
 /// Reads a crash record. Whatever stands in `bytes`, takes time and memory in proportion to them. Throws
 /// `std::bad_alloc`.
@@ -218,13 +193,14 @@ inline record_state parse_crash_record(std::string_view bytes, crash_record& rec
     record = {};
     const auto is_zero = [](std::string_view part) { return part.find_first_not_of('\0') == std::string_view::npos; };
     if (is_zero(bytes)) return record_state::unused;  // killed before the start was written
+    if (is_newer_record(bytes)) return record_state::newer;
     if (bytes.size() > largest_record) return record_state::damaged;
     bool is_first = true;
     bool is_whole = true;
     while (!is_zero(bytes)) {
         record_reader reader{bytes};
-        const auto head = reader.get<section_head>();
-        const auto content = reader.get_bytes(head.size);
+        const auto head = reader.take<section_head>();
+        const auto content = reader.take_bytes(head.size);
         const bool is_there = reader.is_good();
         const bool is_good = is_there && checksum_of(head, content.data()) == head.checksum &&
                              (head.kind == static_cast<std::uint32_t>(section_kind::start)) == is_first &&

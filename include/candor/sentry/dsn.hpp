@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include <candor/policy/ascii.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/url.hpp>
 
@@ -30,11 +31,10 @@ struct dsn {
 inline std::optional<dsn> parse_dsn(std::string_view text) {
     const auto is_name = [](std::string_view name) {
         return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-            return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
-                   c == '.';
+            return candor::detail::is_letter(c) || candor::detail::is_digit(c) || c == '-' || c == '_' || c == '.';
         });
     };
-    auto server = parse_url(text);
+    auto server = candor::detail::parse_url(text);
     if (!server) return std::nullopt;
     dsn out;
     out.public_key = server->userinfo.substr(0, server->userinfo.find(':'));

@@ -13,6 +13,7 @@
 #include <candor/event/rfc3339.hpp>
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/clock.hpp>
+#include <candor/policy/utf8.hpp>
 #include <candor/privacy/redactor.hpp>
 #include <candor/sentry/event.hpp>
 #include <candor/version.hpp>
@@ -29,12 +30,12 @@ inline constexpr std::size_t id_size = 32;
 
 inline constexpr std::string_view sdk = R"({"name":"candor","version":")" CANDOR_VERSION_STRING R"("})";
 
-/// `text` up to its first so many characters of UTF-8.
+/// The beginning of `text`, which is UTF-8, of at most so many characters.
 inline std::string_view first_characters(std::string_view text, std::size_t characters) noexcept {
     if (text.size() <= characters) return text;
     std::size_t seen = 0;
     for (std::size_t i = 0; i < text.size(); ++i)
-        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 && seen++ == characters) return text.substr(0, i);
+        if (!common::is_continuation(text[i]) && seen++ == characters) return text.substr(0, i);
     return text;
 }
 
@@ -177,7 +178,8 @@ private:
         out_.string(first_characters(scratch_, longest));
     }
 
-    /// The file's name of a path, which is cut off the redacted path: of a secret with a separator nothing is left.
+    /// The file name at the end of a path. It is taken from the redacted path, so that nothing is left of a secret that
+    /// contains a separator.
     void name_of(std::string_view name, std::string_view path) {
         scratch_.clear();
         secrets_.append_redacted(path, scratch_);
@@ -191,8 +193,8 @@ private:
 };
 
 /// Appends the event's JSON to `out`. One that would be larger than `limit` bytes is written without breadcrumbs; where
-/// that is not enough, also without tags and contexts of the program's making; then without stacks and modules. False,
-/// with `out` as it was, where even that does not fit.
+/// that is not enough, also without the program's own tags and contexts; then without stacks and modules. False, with
+/// `out` as it was, where even that does not fit.
 inline bool append_event(event e, const redactor& secrets, std::size_t limit, std::string& out) {
     for (int trimmed = 0;; ++trimmed) {
         json_writer json{limit};
@@ -225,7 +227,7 @@ inline std::string_view event_id_of(std::string_view event_json) noexcept {
     return event_json.substr(std::min(before.size(), event_json.size()), id_size);
 }
 
-/// Appends an envelope's header, which has the time of sending, and never a stored copy.
+/// Appends an envelope's header. It holds the time of sending, so no copy of it is ever stored.
 inline void append_envelope_header(std::string_view event_id, wall_time sent_at, std::string& out) {
     char time[common::rfc3339_size];
     const char* end = common::write_rfc3339(sent_at, time);

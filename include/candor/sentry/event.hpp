@@ -36,8 +36,8 @@ struct exception {
     std::vector<frame> frames{};  ///< the newest first
 };
 
-/// What is said of one error (getsentry/sentry-docs, SDK data model, event payloads). `before_send` may change all of
-/// it but its id and time. Every text passes the redactor when it is written.
+/// What is reported of one error (getsentry/sentry-docs, SDK data model, event payloads). `before_send` may change all
+/// of it but its id and time. Every text passes the redactor when it is written.
 struct event {
     uuid id{};
     wall_time timestamp{};

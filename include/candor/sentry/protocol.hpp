@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <candor/delivery/protocol.hpp>
+#include <candor/event/record_reader.hpp>
+#include <candor/platform/system_name.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/privacy/redactor.hpp>
 #include <candor/sentry/breadcrumbs.hpp>
@@ -32,7 +35,7 @@ using before_send_hook = std::function<bool(event&)>;
 
 namespace detail {
 
-/// What it takes to make an event of a capture. It does not change, but for the counts.
+/// What is needed to turn a capture into an event. Only the counts change.
 struct event_context {
     std::string release{};
     std::map<std::string, std::string> tags{};
@@ -46,39 +49,23 @@ struct event_context {
 /// What the program says of itself, and facts that hold for every run of this build.
 inline std::map<std::string, std::map<std::string, std::string>> build_contexts(
     std::map<std::string, std::string> application) {
-#if defined(_WIN32)
-    const char* os = "Windows";
-#elif defined(__APPLE__)
-    const char* os = "macOS";
-#elif defined(__linux__)
-    const char* os = "Linux";
-#else
-    const char* os = "Unix";
-#endif
-#if defined(__x86_64__) || defined(_M_X64)
-    const char* arch = "x86_64";
-#elif defined(__aarch64__) || defined(_M_ARM64)
-    const char* arch = "arm64";
-#else
-    const char* arch = sizeof(void*) == 8 ? "64 bits" : "32 bits";
-#endif
 #if defined(__VERSION__)
     const char* compiler = __VERSION__;
 #else
     const char* compiler = "";
 #endif
     std::map<std::string, std::map<std::string, std::string>> out{
-        {"os", {{"name", os}}},
-        {"device", {{"arch", arch}}},
+        {"os", {{"name", candor::detail::system_name()}}},
+        {"device", {{"arch", candor::detail::processor_name()}}},
         {"runtime", {{"name", "C++"}, {"version", std::to_string(__cplusplus)}, {"compiler", compiler}}}};
     if (!application.empty()) out.emplace("app", std::move(application));
     return out;
 }
 
-/// Turns what a capture packed into an event. Throws only `std::bad_alloc`.
+/// Turns what a capture recorded into an event. Throws only `std::bad_alloc`.
 inline event make_event(std::string_view record, const event_context& context) {
-    capture_reader reader{record};
-    const auto header = reader.value<capture_header>();
+    candor::detail::record_reader reader{record};
+    const auto header = reader.take<capture_header>();
     event out{.id = header.id,
               .timestamp = wall_time{std::chrono::nanoseconds{header.timestamp}},
               .level = header.level,
@@ -89,7 +76,7 @@ inline event make_event(std::string_view record, const event_context& context) {
     std::vector<frame> frames;
     const auto modules = header.frames == 0 ? std::vector<module_image>{} : loaded_modules();
     for (std::uint32_t i = 0; i < header.frames; ++i) {
-        void* const address = reader.value<void*>();
+        void* const address = reader.take<void*>();
         if (address == nullptr) continue;  // where the stack begins
         frames.push_back(
             make_frame(reinterpret_cast<std::uintptr_t>(address), symbol_name(address), modules, out.modules));
@@ -101,9 +88,9 @@ inline event make_event(std::string_view record, const event_context& context) {
         frames.front().line = header.where.line;
     }
 
-    while (!reader.at_end()) {
-        const std::string type{reader.text()};
-        const auto text = reader.text();
+    while (reader.is_good() && !reader.is_empty()) {
+        const std::string type{reader.take_text()};
+        const auto text = reader.take_text();
         if (type.empty()) {
             out.message = text;
         } else {
@@ -122,7 +109,7 @@ inline event make_event(std::string_view record, const event_context& context) {
     return out;
 }
 
-/// Asks the program whether the event may go, and lets it edit it.
+/// Lets the program edit the event, and asks it whether the event may be sent.
 inline bool may_go(event& e, event_context& context) {
     if (!context.before_send) return true;
     event edited = e;
@@ -141,30 +128,32 @@ inline bool may_go(event& e, event_context& context) {
 }
 
 /// Sentry's `POST /api/{project}/envelope/` on the pipeline, an event a request.
-template <clock Clock>
-class protocol {
+class protocol final : public common::protocol {
 public:
-    static constexpr std::size_t envelope_size = 2048;  ///< both headers and a client report
-    static constexpr std::size_t message_overhead = 0;
+    static constexpr std::size_t largest_envelope = 2048;  ///< both headers and a client report
 
-    /// `context` and `clock` outlive it.
-    protocol(const dsn& destination, event_context& context, Clock& clock)
+    protocol(const dsn& destination, std::shared_ptr<event_context> context)
         : url_{destination.envelope_url()},
           authorization_{"Sentry sentry_version=7, sentry_client=candor/" CANDOR_VERSION_STRING ", sentry_key=" +
                          destination.public_key},
-          context_{&context},
-          clock_{&clock} {}
+          context_{std::move(context)} {}
 
-    common::preparation prepare(std::string_view record, std::string& out) {
-        if (holds_back()) {
+    [[nodiscard]] std::size_t envelope_size() const noexcept override { return largest_envelope; }
+    [[nodiscard]] std::size_t message_overhead() const noexcept override { return 0; }
+
+    [[nodiscard]] const char* thread_name() const noexcept override { return "candor-errors"; }
+
+    common::preparation prepare(std::string_view record, common::moment now, std::string& out) override {
+        if (holds_back(now.steady)) {
             context_->discarded.add(discard_reason::ratelimit_backoff);
             return {0, drop_reason::rate_limited};
         }
-        const auto header = capture_reader{record}.value<capture_header>();
+        const auto header = common::record_reader{record}.take<capture_header>();
         if (header.is_event) {
             out += record.substr(sizeof header);
             return {};
         }
+        if (context_->before_send && !may_call_back()) return {0, drop_reason::shutdown};
         event e = make_event(record, *context_);
         if (!may_go(e, *context_)) return {0, drop_reason::vetoed};
         if (!append_event(std::move(e), context_->secrets, largest_event, out)) {
@@ -174,16 +163,16 @@ public:
         return {};
     }
 
-    /// The server takes nothing for now.
-    [[nodiscard]] bool holds_back() const noexcept { return clock_->now() < limited_until_; }
+    /// The server accepts nothing for now.
+    [[nodiscard]] bool holds_back(steady_time now) const noexcept override { return now < limited_until_; }
 
-    [[nodiscard]] http_request request() const {
+    [[nodiscard]] http_request request() const override {
         return {.method = "POST",
                 .url = url_,
                 .headers = {{"Content-Type", "application/x-sentry-envelope"}, {"X-Sentry-Auth", authorization_}}};
     }
 
-    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) {
+    void write_body(const common::message_range& range, wall_time sent_at, std::string& out) override {
         const std::string_view event = range.text(range.messages.front());
         append_envelope_header(event_id_of(event), sent_at, out);
         append_item("event", event, out);
@@ -192,21 +181,21 @@ public:
             append_item("client_report", report, out);
     }
 
-    [[nodiscard]] common::verdict judge(const http_response& response, wall_time now) {
-        using action = common::verdict::action;
+    [[nodiscard]] common::response_action classify(const http_response& response, common::moment now) override {
+        using action = common::response_action::kind;
         const int status = response.status;
         const bool arrived = response.error == transport_error::none && status >= 200 && status < 300;
         if (!arrived) context_->discarded.restore(std::exchange(reported_, {}));
         if (response.error != transport_error::none)
             return {.what = action::retry, .diagnostic = "the server cannot be reached: " + response.message};
-        if (const auto limit = rate_limit_for_errors(response, now))
-            limited_until_ = std::max(limited_until_, common::after(clock_->now(), *limit));
+        if (const auto limit = rate_limit_for_errors(response, now.wall))
+            limited_until_ = std::max(limited_until_, common::after(now.steady, *limit));
         if (arrived) return {.what = action::deliver};
 
         const std::string says = "the server answers " + std::to_string(status);
         if (status == 429) return {.what = action::drop, .reason = drop_reason::rate_limited, .diagnostic = says};
         context_->discarded.add(discard_reason::send_error);
-        common::verdict given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
+        common::response_action given_up{.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
         if (status == 413) given_up.reason = drop_reason::too_large;
         if (status == 401 || status == 403 || status == 404) {
             given_up.reason = drop_reason::unauthorized;
@@ -218,8 +207,7 @@ public:
 private:
     std::string url_;
     std::string authorization_;
-    event_context* context_;
-    Clock* clock_;
+    std::shared_ptr<event_context> context_;
     steady_time limited_until_ = steady_time::min();
     discards::counts reported_{};
 };

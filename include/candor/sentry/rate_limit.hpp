@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include <candor/delivery/retry_after.hpp>
+#include <candor/policy/ascii.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/http.hpp>
 
@@ -19,10 +20,8 @@ namespace candor::sentry::detail {
 /// rest.
 inline std::string_view next_part(std::string_view& text, char separator) noexcept {
     const auto end = std::min(text.find(separator), text.size());
-    auto part = text.substr(0, end);
+    const auto part = candor::detail::trimmed(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
-    while (!part.empty() && (part.front() == ' ' || part.front() == '\t')) part.remove_prefix(1);
-    while (!part.empty() && (part.back() == ' ' || part.back() == '\t')) part.remove_suffix(1);
     return part;
 }
 
@@ -33,7 +32,7 @@ inline std::optional<std::chrono::milliseconds> parse_seconds(std::string_view t
     const auto whole = text.substr(0, point);
     const auto fraction = text.substr(std::min(point + 1, text.size()));
     const auto is_digits = [](std::string_view part) {
-        return part.find_first_not_of("0123456789") == std::string_view::npos;
+        return std::all_of(part.begin(), part.end(), candor::detail::is_digit);
     };
     if (whole.empty() || !is_digits(whole) || !is_digits(fraction)) return std::nullopt;
     const std::chrono::milliseconds most = candor::detail::longest_retry_after;
@@ -51,10 +50,10 @@ inline std::optional<std::chrono::milliseconds> parse_seconds(std::string_view t
     return std::min(out, most);
 }
 
-/// How long an answer forbids to send errors, or nothing where it does not (getsentry/sentry-docs, SDK foundations,
+/// How long an answer forbids sending errors, or nothing where it does not (getsentry/sentry-docs, SDK foundations,
 /// rate limiting): the longest of the limits of `X-Sentry-Rate-Limits` that mean errors or all categories, whatever the
-/// status; with status 429 and no such header Retry-After, or else a minute. A limit that is no number of seconds says
-/// nothing.
+/// status; with status 429 and no such header, what Retry-After says, or else a minute. A limit that is not a number of
+/// seconds is ignored.
 inline std::optional<std::chrono::milliseconds> rate_limit_for_errors(const http_response& response, wall_time now) {
     std::optional<std::chrono::milliseconds> longest;
     bool is_told = false;  // by a limit that could be read, of whatever category

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <span>
@@ -16,6 +17,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <candor/platform/windows.hpp>  // before <unwind.h>, which may bring its part
 
 #ifdef _MSC_VER
 #include <version>
@@ -37,13 +40,14 @@
 #endif
 
 #include <candor/identity/uuid.hpp>
+#include <candor/policy/hex.hpp>
 
 namespace candor::sentry {
 
 /// The most frames of a stack that are captured and sent.
 inline constexpr std::size_t most_frames = 50;
 
-/// A program or library in the memory of a process: by this a server finds its debug information.
+/// A program or library in the memory of a process, with what a server needs to find its debug information.
 struct module_image {
     std::string file{};         ///< path as the loader knows it; in the record of a crash the name alone
     std::string build_id{};     ///< lower-case hex; empty where the file was linked without one
@@ -56,7 +60,7 @@ struct module_image {
 
 namespace detail {
 
-/// The name behind a path's directories: those say where somebody builds or keeps programs.
+/// The last part of a path: the directories before it reveal where somebody builds or keeps programs.
 inline std::string_view file_name(std::string_view path) noexcept {
     const auto separator = path.find_last_of("/\\");
     return separator == std::string_view::npos ? path : path.substr(separator + 1);
@@ -68,10 +72,9 @@ inline std::string debug_id_of(std::string_view build_id) {
     std::array<std::uint8_t, 16> bytes{};
     if (build_id.empty() || build_id.size() % 2 != 0) return {};
     for (std::size_t i = 0; i < std::min(build_id.size() / 2, bytes.size()); ++i) {
-        const int high = candor::detail::hex_value(build_id[2 * i]);
-        const int low = candor::detail::hex_value(build_id[2 * i + 1]);
-        if (high < 0 || low < 0) return {};
-        bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
+        const int byte = candor::detail::hex_byte(build_id.substr(2 * i));
+        if (byte < 0) return {};
+        bytes[i] = static_cast<std::uint8_t>(byte);
     }
     if constexpr (std::endian::native == std::endian::little) {
         std::reverse(bytes.begin(), bytes.begin() + 4);
@@ -81,7 +84,17 @@ inline std::string debug_id_of(std::string_view build_id) {
     return uuid{bytes}.to_string();
 }
 
-#ifndef _MSC_VER
+#ifdef _MSC_VER
+/// Calls `visit(instruction pointer)` for each frame of the calling thread, newest first, until that returns false.
+/// Takes no memory. Its own frame may be the first.
+template <class Visit>
+void walk_stack(Visit& visit) noexcept {
+    void* addresses[most_frames + 14];  // the handler of a crash has some above it
+    const auto count = ::CaptureStackBackTrace(0, static_cast<DWORD>(std::size(addresses)), addresses, nullptr);
+    for (DWORD i = 0; i < count && visit(reinterpret_cast<std::uintptr_t>(addresses[i])); ++i) {
+    }
+}
+#else
 /// Calls `visit(instruction pointer)` for each frame of the calling thread, newest first, until that returns false.
 /// After a first call anywhere in the process it takes no memory, which is what a signal handler needs. Its own frame
 /// is the caller's.
@@ -109,8 +122,7 @@ inline std::string build_id_in(const char* notes, std::size_t size, std::size_t 
         if (note.n_descsz > size - name) break;
         if (note.n_type == NT_GNU_BUILD_ID && std::string_view{notes, note.n_namesz} == std::string_view{"GNU", 4}) {
             std::string out;
-            for (std::size_t i = 0; i < note.n_descsz; ++i)
-                out.append(&candor::detail::hex_pairs[std::size_t{2} * static_cast<std::uint8_t>(notes[name + i])], 2);
+            for (std::size_t i = 0; i < note.n_descsz; ++i) out += candor::detail::hex_pair(notes[name + i]);
             return out;
         }
         const std::size_t whole = std::min(name + padded(note.n_descsz), size);
@@ -222,8 +234,8 @@ inline std::string demangled(const char* mangled) {
     return mangled;
 }
 
-/// The function that a return address lies in, demangled; empty where it is not known. Only the symbols that the loader
-/// knows are: those of shared libraries, and of a program linked with -rdynamic. glibc and macOS; elsewhere none.
+/// The function that a return address lies in, demangled; empty where it is not known. Known are only the symbols that
+/// the loader has: those of shared libraries, and of a program linked with -rdynamic. glibc and macOS; elsewhere none.
 /// Slow, and takes memory: for the worker.
 inline std::string symbol_name(const void* return_address) {
 #if defined(__GLIBC__) || defined(__APPLE__)

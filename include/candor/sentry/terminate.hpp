@@ -7,13 +7,15 @@
 #include <functional>
 #include <utility>
 
+#include <candor/platform/library.hpp>
+
 namespace candor::sentry {
 
 namespace detail {
 
 using termination_report = std::function<void(std::exception_ptr)>;
 
-/// What std::terminate needs, which knows no object.
+/// What the handler of std::terminate uses, since it is passed no object.
 struct termination {
     enum class phase { quiet, reporting, reported };
 
@@ -36,7 +38,7 @@ inline bool& is_reporting_termination() noexcept {
     using phase = termination::phase;
     auto expected = phase::quiet;
     if (is_reporting_termination()) {
-        // The report itself has ended so: it is not made again, nor waited for.
+        // The report itself has come to this: it is neither made again nor waited for.
     } else if (shared.now.compare_exchange_strong(expected, phase::reporting)) {
         is_reporting_termination() = true;
         if (const auto* report = shared.report.load()) {
@@ -61,8 +63,9 @@ inline bool& is_reporting_termination() noexcept {
 /// that leaves a function which is noexcept.
 ///
 /// The report is made once, on the thread that terminates, with that thread's exception or null; others that terminate
-/// meanwhile wait for it. What it throws is contained. Then the handler that stood before is called. One handler a
-/// process: where one is installed another does nothing. With MSVC it is for the thread that makes it alone.
+/// meanwhile wait for it. What the report throws goes no further. Then the handler that was there before is called.
+/// There is one handler per process: where one is installed, another does nothing. With MSVC it works only for the
+/// thread that makes it.
 class terminate_handler {
 public:
     /// `report` must come to an end: what it does is all that keeps the program from ending. Throws `std::bad_alloc`.
@@ -71,10 +74,11 @@ public:
         if (!report_ || !detail::the_termination.report.compare_exchange_strong(none, &report_)) return;
         if (const auto before = std::get_terminate(); before != &detail::on_terminate)
             detail::the_termination.previous = before;
+        candor::detail::stay_loaded(&detail::on_terminate);
         std::set_terminate(&detail::on_terminate);
     }
 
-    /// The handler that stood before is there again, unless the program has set another one since.
+    /// The handler that was there before is back, unless the program has set another one since.
     ~terminate_handler() {
         auto& shared = detail::the_termination;
         if (!is_installed()) return;

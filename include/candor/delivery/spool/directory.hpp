@@ -1,0 +1,284 @@
+#ifndef CANDOR_DELIVERY_SPOOL_DIRECTORY_HPP
+#define CANDOR_DELIVERY_SPOOL_DIRECTORY_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <candor/platform/descriptor.hpp>
+#include <candor/platform/signals.hpp>
+#include <candor/platform/system_calls.hpp>
+
+namespace candor::detail {
+
+/// A directory (0700) of files (0600) that are this user's alone. A file is written under another name and renamed, so
+/// that other processes find it whole or not at all; it is not synced. Whoever opens one holds its lock, and so knows
+/// that it is nobody else's; links, and what is no plain file of this user, are left alone. One thread at a time.
+///
+/// Where there are no such files, on Windows today, nothing can be stored.
+class spool_directory {
+public:
+    /// Neither makes nor opens it. The calls outlive it.
+    explicit spool_directory(std::filesystem::path path, const system_calls& calls = system_calls::real())
+        : path_{std::move(path)}, calls_{calls} {}
+    spool_directory(const spool_directory&) = delete;
+    spool_directory& operator=(const spool_directory&) = delete;
+
+    static inline const std::atomic<bool> never{false};
+
+    struct entry {
+        std::string name;
+        std::uint64_t size = 0;
+    };
+
+    /// A file, open and locked.
+    class file {
+    public:
+        file() = default;
+        file(descriptor open, std::string name, const system_calls& calls) noexcept
+            : descriptor_{std::move(open)}, name_{std::move(name)}, calls_{&calls} {}
+
+        [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(descriptor_); }
+        [[nodiscard]] int get() const noexcept { return descriptor_.get(); }
+        [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+        /// Its first `limit` bytes. Nothing where it cannot be read.
+        [[nodiscard]] std::optional<std::string> read(std::size_t limit) const {
+            file_facts found;
+            if (calls_->fstat(get(), &found) != 0) return std::nullopt;
+            const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(found.size, limit));
+            std::string out(size, '\0');
+            for (std::size_t at = 0; at < size;) {
+                const auto got = calls_->pread(get(), out.data() + at, size - at, at);
+                if (got < 0 && errno == EINTR) continue;
+                if (got <= 0) return std::nullopt;
+                at += static_cast<std::size_t>(got);
+            }
+            return out;
+        }
+
+        /// Writes all of `bytes` at `at`.
+        [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
+            const auto guard = signal_guard::file_size();  // a limit to the size of files: a signal would end the host
+            if (!descriptor_.is_ours()) return false;      // the program may have closed it meanwhile
+            while (!bytes.empty()) {
+                const auto done = calls_->pwrite(get(), bytes.data(), bytes.size(), at);
+                if (done < 0 && errno == EINTR) continue;
+                if (done <= 0) return false;
+                bytes.remove_prefix(static_cast<std::size_t>(done));
+                at += static_cast<std::size_t>(done);
+            }
+            return true;
+        }
+
+    private:
+        descriptor descriptor_{};
+        std::string name_{};
+        const system_calls* calls_ = nullptr;
+    };
+
+    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
+    /// behind. Nor does it stay where `is_unwanted` has become true meanwhile: nobody else has seen it then.
+    bool write(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted = never) {
+        for (int attempt = 0; attempt < 3; ++attempt) {
+            const int error = write_once(name, content, is_unwanted);
+            if (error == 0) return true;
+            // The directory was removed meanwhile, or another process has just swept the file away, between its
+            // creation and its lock.
+            if (error != ENOENT && error != EWOULDBLOCK) return false;
+        }
+        return false;
+    }
+
+    /// Writes a small file in place: whoever reads it meanwhile may find a part of it. What fails leaves no file, or
+    /// the one that was there. `may_replace` is asked of as many bytes of that as `content` has.
+    template <class MayReplace>
+    void write_in_place(const std::string& name, std::string_view content, const MayReplace& may_replace) {
+        if (!open(true)) return;
+        const file made = open_file(name, file_access::create);
+        if (!made.is_open() || !is_own_file(made)) return;
+        const auto found = made.read(content.size());
+        if (found && !may_replace(*found)) return;
+        if (!made.overwrite(0, content)) calls_.unlinkat(get(), name.c_str());
+    }
+
+    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
+    std::vector<entry> list() {
+        std::vector<entry> out;
+        if (!open(false)) return out;
+        struct closer {
+            const system_calls& calls;
+            void operator()(void* open) const noexcept { calls.closedir(open); }
+        };
+        const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
+        constexpr int most = 10'000;
+        for (int i = 0; entries && i < most; ++i) {
+            const char* const name = calls_.readdir(entries.get());
+            if (name == nullptr) break;
+            if (std::string_view{name} == "." || std::string_view{name} == "..") continue;
+            file_facts facts;
+            if (calls_.fstatat(get(), name, &facts) == 0 && facts.type == file_type::regular)
+                out.push_back({name, facts.size});
+        }
+        return out;
+    }
+
+    /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
+    /// plain file of this user.
+    std::optional<std::string> read(const std::string& name, std::size_t limit) {
+        if (!open(false)) return std::nullopt;
+        const file found = open_file(name, file_access::read);
+        if (!found.is_open() || !is_own_file(found)) return std::nullopt;
+        return found.read(limit);
+    }
+
+    /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
+    file claim(const std::string& name) noexcept {
+        try {
+            if (!open(false)) return {};
+            file out = open_file(name, file_access::update);
+            file_facts found;
+            // In this order: with the lock, nobody else can remove it any more.
+            if (!out.is_open() || calls_.fstat(out.get(), &found) != 0 || found.type != file_type::regular ||
+                calls_.flock(out.get()) != 0 || calls_.fstat(out.get(), &found) != 0 || found.links != 1 ||
+                !found.is_own || !is_named(out, found)) {
+                return {};
+            }
+            return out;
+        } catch (...) {  // no memory
+            return {};
+        }
+    }
+
+    /// Removes a claimed file.
+    void remove(file& of) noexcept {
+        if (open(false)) calls_.unlinkat(get(), of.name().c_str());
+    }
+
+    /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
+    void set_aside(file& of) {
+        const std::string aside = of.name() + ".damaged";
+        if (calls_.renameat(get(), of.name().c_str(), aside.c_str()) != 0) remove(of);
+    }
+
+    bool rename(const std::string& from, const std::string& to) noexcept {
+        const auto held = claim(from);
+        return held.is_open() && calls_.renameat(get(), from.c_str(), to.c_str()) == 0;
+    }
+
+    /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside.
+    void sweep(const std::vector<entry>& found) {
+        bool has_aside = false;
+        for (const auto& [name, size] : found) {
+            const bool is_aside = name.ends_with(damaged_suffix_);
+            if (!is_aside && !name.starts_with(temporary_prefix_)) continue;
+            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (auto held = claim(name); held.is_open()) remove(held);
+        }
+    }
+
+    /// Removes every file whose name begins with `start`, also those in use and half-written. What cannot be removed
+    /// stays.
+    void purge(std::string_view start) noexcept {
+        try {
+            for (const auto& [name, size] : list()) {
+                std::string_view own{name};
+                if (own.starts_with(temporary_prefix_)) own.remove_prefix(temporary_prefix_.size());
+                if (own.starts_with(start)) calls_.unlinkat(get(), name.c_str());
+            }
+        } catch (...) {  // no memory: what is left expires
+        }
+    }
+
+private:
+    static constexpr std::string_view temporary_prefix_ = ".new-";
+    static constexpr std::string_view damaged_suffix_ = ".spool.damaged";
+
+    [[nodiscard]] int get() const noexcept { return directory_.get(); }
+
+    file open_file(const std::string& name, file_access access) {
+        return {descriptor{calls_.openat(get(), name.c_str(), access)}, name, calls_};
+    }
+
+    /// 0, or what went wrong.
+    int write_once(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted) {
+        if (!open(true)) return EACCES;
+        const std::string temporary = std::string{temporary_prefix_} + name;
+        const file made = open_file(temporary, file_access::create_new);
+        if (!made.is_open()) {
+            const int error = errno;
+            if (error == ENOENT) directory_ = {};
+            return error;
+        }
+        // Locked, so that nobody takes it for one that a dead process left.
+        errno = EIO;  // of a write that writes nothing
+        if (calls_.flock(made.get()) == 0 && made.overwrite(0, content) && !is_unwanted &&
+            calls_.renameat(get(), temporary.c_str(), name.c_str()) == 0) {
+            // Whoever removed all there was since then may have done it before.
+            if (!is_unwanted) return 0;
+            calls_.unlinkat(get(), name.c_str());
+            return ECANCELED;
+        }
+        const int error = is_unwanted ? ECANCELED : errno;
+        calls_.unlinkat(get(), temporary.c_str());
+        return error;
+    }
+
+    /// Whether it is a plain file of this user, under one name at most: under none, it was replaced meanwhile.
+    [[nodiscard]] bool is_own_file(const file& of) const noexcept {
+        file_facts found;
+        return calls_.fstat(of.get(), &found) == 0 && found.type == file_type::regular && found.links <= 1 &&
+               found.is_own;
+    }
+
+    /// Whether the directory's entry still is that file.
+    [[nodiscard]] bool is_named(const file& of, const file_facts& facts) const noexcept {
+        file_facts found;
+        return calls_.fstatat(get(), of.name().c_str(), &found) == 0 && found.is_same_file(facts);
+    }
+
+    /// Opens the directory unless it is open. A host that closes what it does not know may have closed it. For writing
+    /// it is made where there is none, and closed to other users; for looking nothing is changed.
+    bool open(bool for_writing) noexcept {
+        if (!directory_.is_ours() && !open_anew(for_writing)) return false;
+        file_facts found;
+        const bool may_be_used = calls_.fstat(get(), &found) == 0 && found.is_own &&
+                                 (!for_writing || (found.permissions & 077) == 0 || calls_.fchmod(get(), 0700) == 0);
+        if (!may_be_used) directory_ = {};
+        return may_be_used;
+    }
+
+    bool open_anew(bool make) noexcept {
+        directory_ = {};
+        try {
+            directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
+            if (!directory_ && errno == ENOENT && make) {
+                std::error_code ignored;
+                std::filesystem::create_directories(path_.parent_path(), ignored);
+                calls_.mkdir(path_.string().c_str());
+                directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
+            }
+        } catch (...) {
+            return false;
+        }
+        return static_cast<bool>(directory_);
+    }
+
+    std::filesystem::path path_;
+    const system_calls& calls_;
+    descriptor directory_{};
+};
+
+}  // namespace candor::detail
+
+#endif

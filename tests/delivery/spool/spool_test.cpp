@@ -1,0 +1,428 @@
+#include <candor/delivery/spool/spool.hpp>
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#ifdef __linux__
+#include <sched.h>
+#include <sys/mount.h>
+#endif
+
+#include <support/child_process.hpp>
+#include <support/rounds.hpp>
+#include <support/temporary_directory.hpp>
+
+#include <delivery/failing_calls.hpp>
+
+#include <doctest/doctest.h>
+
+namespace spool_test {
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace candor::detail;
+using candor::spool_options;
+using candor::wall_time;
+using candor::tests::failing_calls;
+namespace fs = std::filesystem;
+
+const wall_time now{1'767'323'045s};
+
+/// Messages that own their bytes.
+struct messages {
+    explicit messages(const std::vector<std::string>& texts) {
+        for (const auto& text : texts) {
+            list.push_back({.offset = bytes.size(), .size = text.size(), .sent_at = 1});
+            bytes += text;
+        }
+    }
+    operator message_range() const { return {bytes, list}; }
+    std::string bytes{};
+    std::vector<message> list{};
+};
+
+std::vector<std::string> texts_of(const spool::claim& claimed) {
+    const message_range range{claimed.content, claimed.messages};
+    std::vector<std::string> out;
+    for (const auto& m : claimed.messages) out.emplace_back(range.text(m));
+    return out;
+}
+
+/// All that a later run finds, removed while it reads.
+std::vector<std::string> drain(spool& from, wall_time at = now) {
+    std::vector<std::string> out;
+    while (auto found = from.claim_next(at)) {
+        for (auto& text : texts_of(*found)) out.push_back(std::move(text));
+        from.remove(*found);
+    }
+    return out;
+}
+
+struct place {
+    [[nodiscard]] spool open(std::uint64_t writer = 1, spool_options options = {}) const {
+        options.directory = t.path();
+        return spool{options, {.protocol = "lines", .destination = 7, .writer = writer}};
+    }
+    [[nodiscard]] std::size_t files() const {
+        return static_cast<std::size_t>(std::distance(fs::directory_iterator{t.path()}, {}));
+    }
+    const temporary_directory t{};
+};
+
+}  // namespace
+
+TEST_CASE("what one run stores a later one finds, oldest first, once") {
+    const place p;
+    auto writer = p.open(1);
+    REQUIRE(writer.store(messages{{"c"}}, now + 2s));
+    REQUIRE(writer.store(messages{{"a", "b"}}, now + 2s, 1'767'323'045'000));
+    auto reader = p.open(2);
+    CHECK(drain(reader, now + 3s) == std::vector<std::string>{"a", "b", "c"});
+    CHECK(p.files() == 0);
+    CHECK_FALSE(reader.claim_next(now));
+}
+
+TEST_CASE("another destination's files, and another protocol's, are left where they are") {
+    const place p;
+    REQUIRE(p.open().store(messages{{"a"}}, now));
+    spool_options options;
+    options.directory = p.t.path();
+    spool elsewhere{options, {.protocol = "lines", .destination = 8, .writer = 2}};
+    spool other{options, {.protocol = "errors", .destination = 7, .writer = 2}};
+    CHECK_FALSE(elsewhere.claim_next(now));
+    CHECK_FALSE(other.claim_next(now));
+    CHECK(p.files() == 1);
+}
+
+TEST_CASE("a file is one process's, and everybody's when that has died") {
+    const place p;
+    const auto end = run_in_child([&](int) {
+        auto writer = p.open(1);
+        if (!writer.store(messages{{"a"}}, now)) return 1;
+        auto held = writer.claim_next(now);
+        if (!held || p.open(2).claim_next(now)) return 2;
+        ::raise(SIGKILL);
+        return 3;
+    });
+    REQUIRE(end.signal() == SIGKILL);
+    auto heir = p.open(3);
+    CHECK(drain(heir) == std::vector<std::string>{"a"});
+}
+
+TEST_CASE("what this writer stored is told from what others left") {
+    const place p;
+    auto a = p.open(1);
+    REQUIRE(a.store(messages{{"a"}}, now));
+    CHECK(a.claim_next(now)->is_own);
+    CHECK_FALSE(p.open(2).claim_next(now)->is_own);
+}
+
+TEST_CASE("a file is claimed once a round") {
+    const place p;
+    auto s = p.open();
+    REQUIRE(s.store(messages{{"a"}}, now));
+    CHECK(s.claim_next(now));
+    CHECK_FALSE(s.claim_next(now));
+    s.start_over();
+    CHECK(s.claim_next(now));
+}
+
+TEST_CASE("attempts are on disk") {
+    const place p;
+    REQUIRE(p.open(1).store(messages{{"a"}}, now));
+    for (unsigned attempt = 1; attempt <= 4; ++attempt) {
+        auto s = p.open(2);
+        auto found = s.claim_next(now);
+        REQUIRE(found);
+        CHECK(s.count_attempt(*found) == attempt);
+    }
+    CHECK(p.open(3).claim_next(now)->attempts == 4);
+}
+
+TEST_CASE("the caps hold, the oldest go first and are counted") {
+    const place p;
+    SUBCASE("in bytes") {
+        auto old = p.open(1);
+        for (int i = 0; i < 4; ++i) REQUIRE(old.store(messages{{std::string(300, 'o'), "x"}}, now + i * 1s));
+        auto s = p.open(2, {.max_bytes = 1600});
+        REQUIRE(s.store(messages{{std::string(300, 'n')}}, now + 10s));
+        CHECK(s.take_evicted().others == 2);
+        REQUIRE(s.store(messages{{std::string(1200, 'm')}}, now + 11s));
+        const auto lost = s.take_evicted();
+        CHECK(lost.others == 6);
+        CHECK(lost.own == 1);
+        CHECK(drain(s, now + 12s) == std::vector<std::string>{std::string(1200, 'm')});
+    }
+    SUBCASE("in files") {
+        auto s = p.open(1, {.max_files = 2});
+        for (const char* text : {"a", "b", "c"}) REQUIRE(s.store(messages{{text}}, now));
+        CHECK(s.take_evicted().own == 1);
+        CHECK(drain(s) == std::vector<std::string>{"b", "c"});
+    }
+    SUBCASE("what is larger than all may be is not stored") {
+        auto s = p.open(1, {.max_bytes = 1000});
+        REQUIRE(s.store(messages{{"a"}}, now));
+        CHECK_FALSE(s.store(messages{{std::string(1000, 'x')}}, now));
+        CHECK(drain(s) == std::vector<std::string>{"a"});
+    }
+    SUBCASE("in age") {
+        auto s = p.open(1, {.max_age = 24h});
+        REQUIRE(s.store(messages{{"a", "b"}}, now));
+        REQUIRE(s.store(messages{{"c"}}, now + 1h));
+        CHECK(drain(s, now + 24h + 1min) == std::vector<std::string>{"c"});
+        CHECK(s.take_expired().own == 2);
+    }
+}
+
+TEST_CASE("a file that another process has in hand is not evicted") {
+    const place p;
+    auto holder = p.open(1);
+    REQUIRE(holder.store(messages{{"a"}}, now));
+    const auto held = holder.claim_next(now);
+    auto s = p.open(2, {.max_files = 1});
+    REQUIRE(s.store(messages{{"b"}}, now + 1s));
+    CHECK(s.take_evicted().others == 0);
+    CHECK(p.files() == 2);
+}
+
+TEST_CASE("a file from the future is dated now, so that it expires") {
+    const place p;
+    REQUIRE(p.open(1).store(messages{{"a"}}, now + 10'000h));
+    CHECK(p.open(2).claim_next(now));
+    auto later = p.open(3);
+    CHECK_FALSE(later.claim_next(now + 721h));
+    CHECK(later.take_expired().others == 1);
+}
+
+TEST_CASE("a newer release's file, however large, drives none of ours out, is left alone, and goes when it is old") {
+    const place p;
+    spool_options options{.max_bytes = 300};
+    auto first = p.open(1, options);
+    CHECK(first.store(messages{{"ours"}}, now));
+    const spool_name name{.protocol = "lines", .destination = 7, .created = milliseconds_of(now), .writer = 2};
+    const auto newer = p.t.write(name.text(), "candor-spool 2 " + std::string(1000, 'x'));
+    CHECK(first.store(messages{{"ours too"}}, now));
+    auto second = p.open(3, options);
+    CHECK(drain(second).size() == 2);
+    CHECK(fs::file_size(newer) == 1015);
+    CHECK_FALSE(second.claim_next(now + options.max_age + 1h));
+    CHECK_FALSE(fs::exists(newer));
+}
+
+TEST_CASE("a damaged file is set aside, the others are found") {
+    const place p;
+    auto s = p.open();
+    for (const char* text : {"a", "b", "c"}) REQUIRE(s.store(messages{{text}}, now));
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator{p.t.path()}) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    REQUIRE(files.size() == 3);
+    SUBCASE("cut") { fs::resize_file(files[1], fs::file_size(files[1]) - 1); }
+    SUBCASE("empty") { fs::resize_file(files[1], 0); }
+    SUBCASE("changed") { std::fstream{files[1]}.seekp(70) << '!'; }
+    SUBCASE("too large") { fs::resize_file(files[1], 100'000'000); }
+    SUBCASE("another count than its name says") {
+        fs::rename(files[1],
+                   files[1].parent_path() /
+                       (files[1].filename().string().substr(0, files[1].filename().string().size() - 7) + "2.spool"));
+    }
+    CHECK(drain(s) == std::vector<std::string>{"a", "c"});
+    CHECK(p.files() == 1);
+    CHECK(fs::directory_iterator { p.t.path() } -> path().string().ends_with(".damaged"));
+}
+
+TEST_CASE("in the place of a file, what is no plain file of this user is neither opened nor removed") {
+    const place p;
+    const temporary_directory elsewhere;
+    const auto target = elsewhere.write("target", make_spool_file(messages{{"theirs"}}, 0));
+    const auto name = [](std::uint64_t serial) {
+        return spool_name{.protocol = "lines",
+                          .destination = 7,
+                          .created = 1'767'323'045'000,
+                          .writer = 9,
+                          .serial = serial,
+                          .messages = 1}
+            .text();
+    };
+    fs::create_symlink(target, p.t.path() / name(1));
+    fs::create_hard_link(target, p.t.path() / name(2));
+    REQUIRE(::mkfifo((p.t.path() / name(3)).c_str(), 0600) == 0);
+    auto s = p.open(1, {.max_files = 1});
+    CHECK_FALSE(s.claim_next(now));
+    REQUIRE(s.store(messages{{"mine"}}, now));
+    CHECK(p.files() == 4);
+    CHECK(fs::file_size(target) > 0);
+}
+
+TEST_CASE("on a disk of 64 KiB that is full, nothing half-written stays and what was stored is whole") {
+#ifdef __linux__
+    const place p;
+    const auto end = run_in_child([&](int) {
+        const auto user = std::to_string(::geteuid());
+        if (::unshare(CLONE_NEWNS) != 0) {
+            if (::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return 77;
+            std::ofstream{"/proc/self/uid_map"} << user << ' ' << user << " 1";
+        }
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+        if (::mount("candor", p.t.path().c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0) return 77;
+        auto s = p.open(1);
+        std::size_t stored = 0;
+        while (stored < 100 && s.store(messages{{std::string(10'000, 'x')}}, now)) ++stored;
+        if (stored == 0 || stored == 100 || p.files() != stored) return 1;
+        return drain(s).size() == stored && s.store(messages{{"again"}}, now) ? 0 : 2;
+    });
+    if (end.exit_code() == 77) {
+        MESSAGE("not looked at: no tmpfs may be mounted here");
+    } else {
+        CHECK(end.exit_code() == 0);
+    }
+#endif
+}
+
+TEST_CASE("where nothing can be made, nothing is stored and nothing harmed") {
+    const temporary_directory t;
+    t.write("file", "x");
+    for (const fs::path& path : {t.path() / "file", t.path() / "file" / "below", fs::path{"/proc/nothing/here"}}) {
+        CAPTURE(path.string());
+        spool_options options;
+        options.directory = path;
+        spool s{options, {.protocol = "lines", .destination = 7, .writer = 1}};
+        CHECK_FALSE(s.store(messages{{"a"}}, now));
+        CHECK_FALSE(s.claim_next(now));
+    }
+}
+
+TEST_CASE("whichever call fails, what is said to be stored is there, and nothing is there twice") {
+    for (const bool is_short : {false, true}) {
+        for (const int error : {ENOSPC, EIO, EACCES}) {
+            for (int n = 0;; ++n) {
+                CAPTURE(error);
+                CAPTURE(n);
+                REQUIRE(n < 1000);
+                const place p;
+                spool_options options;
+                options.directory = p.t.path() / "spool";
+                std::set<std::string> stored;
+                std::multiset<std::string> found;
+                bool all_went_well = false;
+                {
+                    failing_calls::error = error;
+                    failing_calls::is_short = is_short;
+                    failing_calls::left = n;
+                    spool s{options, {.protocol = "lines", .destination = 7, .writer = 1}, failing_calls::table()};
+                    for (const char* text : {"a", "b", "c"})
+                        if (s.store(messages{{text}}, now)) stored.insert(text);
+                    if (auto claimed = s.claim_next(now)) {
+                        for (auto& text : texts_of(*claimed)) found.insert(text);
+                        s.count_attempt(*claimed);
+                        s.remove(*claimed);
+                    }
+                    all_went_well = failing_calls::left >= 0;
+                    failing_calls::left = -1;
+                }
+                options.directory = p.t.path() / "spool";
+                spool later{options, {.protocol = "lines", .destination = 7, .writer = 2}};
+                for (auto& text : drain(later)) found.insert(text);
+                for (const auto& text : stored) CHECK(found.contains(text));
+                // A file whose removal failed is found again, under the same ids.
+                for (const char* text : {"a", "b", "c"})
+                    CHECK(found.count(text) <= (text == std::string{"a"} ? 2U : 1U));
+                if (all_went_well) {
+                    CHECK(found.size() == 3);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("of writers that are killed at any moment nothing is lost that was acknowledged, and nothing is torn") {
+    const place p;
+    std::mt19937 random{20261123};
+    std::set<std::string> acknowledged;
+    std::size_t killed = 0;
+    const auto kills = static_cast<std::size_t>(candor::testing::rounds(300));
+    struct writer_process {
+        pid_t process;
+        int output;
+    };
+    std::size_t started = 0;
+    const auto start = [&] {
+        int ends[2];
+        REQUIRE(::pipe(ends) == 0);
+        const auto id = started++;
+        const pid_t process = ::fork();
+        REQUIRE(process >= 0);
+        if (process == 0) {
+            ::close(ends[0]);
+            auto s = p.open(1000 + id, {.max_bytes = 100'000'000, .max_files = 100'000});
+            for (int i = 0;; ++i) {
+                const std::string text = std::to_string(id) + "." + std::to_string(i);
+                const auto line = text + "\n";
+                if (!s.store(messages{{text, std::string(2000, 'x')}}, now)) ::_exit(1);
+                if (::write(ends[1], line.data(), line.size()) < 0) ::_exit(2);
+            }
+        }
+        ::close(ends[1]);
+        return writer_process{process, ends[0]};
+    };
+    const auto finish = [&](const writer_process& w) {
+        ::kill(w.process, SIGKILL);
+        int status = 0;
+        ::waitpid(w.process, &status, 0);
+        killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 1 : 0;
+        std::string said;
+        char block[4096];
+        for (ssize_t got = 0; (got = ::read(w.output, block, sizeof block)) > 0;)
+            said.append(block, static_cast<std::size_t>(got));
+        ::close(w.output);
+        std::istringstream lines{said};
+        for (std::string line; std::getline(lines, line);) acknowledged.insert(line);
+    };
+    std::size_t found_whole = 0;
+    std::set<std::string> found;
+    const auto read_all = [&] {
+        auto reader = p.open(1, {.max_bytes = 100'000'000, .max_files = 100'000});
+        while (auto claimed = reader.claim_next(now)) {
+            const auto texts = texts_of(*claimed);
+            REQUIRE(texts.size() == 2);
+            CHECK(found.insert(texts[0]).second);
+            ++found_whole;
+            reader.remove(*claimed);
+        }
+    };
+    while (killed < kills) {
+        std::vector<writer_process> running{start(), start()};
+        // A random moment: every other time one after the first acknowledgement.
+        pollfd first{running[0].output, POLLIN, 0};
+        if (random() % 2 == 0) ::poll(&first, 1, 10'000);
+        ::poll(nullptr, 0, static_cast<int>(random() % 3));
+        for (const auto& w : running) finish(w);
+        if (killed % 20 == 0) read_all();
+    }
+    read_all();
+    CHECK(found_whole >= acknowledged.size());
+    for (const auto& id : acknowledged) CHECK(found.contains(id));
+    CHECK(acknowledged.size() > kills / 10);
+    for (const auto& entry : fs::directory_iterator{p.t.path()}) {
+        CAPTURE(entry.path().string());
+        CHECK_FALSE(entry.path().string().ends_with(".damaged"));
+    }
+    CHECK_MESSAGE(p.files() == 0, "what was half-written has been swept");
+}
+
+}  // namespace spool_test
