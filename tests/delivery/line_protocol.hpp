@@ -4,6 +4,8 @@
 #define CANDOR_TESTS_DELIVERY_LINE_PROTOCOL_HPP
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,6 +29,16 @@ public:
         if (record.starts_with("throw")) throw std::runtime_error{"prepare"};
         if (record.starts_with("grow")) out.append(1000, '+');
         return {record.size(), std::nullopt};
+    }
+
+    std::optional<detail::preparation> draft(std::string_view record, std::string& out) override {
+        out += record;
+        return detail::preparation{.sent_at = record.size()};
+    }
+
+    detail::preparation settle(std::string_view draft, std::uint64_t, std::string& out) override {
+        out += draft;
+        return {.sent_at = draft.size()};
     }
 
     [[nodiscard]] http_request request() const override { return {.url = url_}; }

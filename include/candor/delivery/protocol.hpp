@@ -21,6 +21,9 @@ struct message {
     std::size_t size = 0;
     std::size_t sent_at = 0;      ///< where in the message the time of sending belongs; it is never stored
     std::size_t record_size = 0;  ///< what it counted as in the queue
+    std::uint32_t index = 0;      ///< which record of its batch, or line of its file, it is
+    std::uint32_t file = 0;       ///< which of the files in hand it is from, where it was stored
+    bool is_draft = false;        ///< of a stored one: the identity is missing, `protocol::settle` adds it
 };
 
 /// Some messages of a batch, one behind the other.
@@ -42,6 +45,7 @@ struct message_range {
 struct preparation {
     std::size_t sent_at = 0;
     std::optional<drop_reason> dropped{};
+    bool is_draft = false;  ///< of what `draft` made: it has no identity yet
 };
 
 /// What an answer means for the messages of a request.
@@ -82,6 +86,19 @@ public:
 
     /// Appends the message that a record becomes. May call the program's callbacks; what follows may not.
     virtual preparation prepare(std::string_view record, moment now, std::string& out) = 0;
+
+    /// Appends what is stored of a record while it is not delivered yet: the message, or a draft of it, without its
+    /// identity, which `settle` makes into a message, in this run or another. Has passed the redactor; no line breaks.
+    /// Nothing where a callback of the program's has to see the record first. Called on a thread of its own, beside all
+    /// other members; calls no callback.
+    [[nodiscard]] virtual std::optional<preparation> draft(std::string_view record, std::string& out) = 0;
+
+    /// Appends the message that a draft becomes. `named` is the hash of the user that the draft's own run had named, or
+    /// 0. May call the program's callbacks.
+    virtual preparation settle(std::string_view draft, std::uint64_t named, std::string& out) = 0;
+
+    /// The hash of the user in whose name this run sends now; 0 where there is none yet. Any thread.
+    [[nodiscard]] virtual std::uint64_t named_user() const noexcept { return 0; }
 
     /// All of a request but its body.
     [[nodiscard]] virtual http_request request() const = 0;

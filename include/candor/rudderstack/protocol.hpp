@@ -122,6 +122,11 @@ public:
         return {sent_at, std::nullopt};
     }
 
+    std::optional<common::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
+    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
+        return {.dropped = drop_reason::failed};
+    }
+
     /// The Go client's headers, with the node fields of a server that has one node.
     [[nodiscard]] http_request request() const override {
         return {.method = "POST",

@@ -163,6 +163,11 @@ public:
         return {};
     }
 
+    std::optional<candor::detail::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
+    candor::detail::preparation settle(std::string_view, std::uint64_t, std::string&) override {
+        return {.dropped = drop_reason::failed};
+    }
+
     /// The server accepts nothing for now.
     [[nodiscard]] bool holds_back(steady_time now) const noexcept override { return now < limited_until_; }
 
