@@ -3195,13 +3195,6 @@ using account_source = std::function<std::optional<account>()>;
 
 namespace detail {
 
-/// The account in the cloud, where a program runs for a team and not for a person: the user id is
-/// `<team_id>_service_account`. An account without a team stays as it is.
-[[nodiscard]] inline account cloud_account(account value) {
-    if (!value.team_id.empty()) value.user_id = value.team_id + "_service_account";
-    return value;
-}
-
 /// The answer of an account source, asked for when first needed and then kept, whether there is an account or not: a
 /// lookup that failed is not repeated for every event. For one thread, candor's worker.
 class cached_account {
@@ -3210,7 +3203,7 @@ public:
     explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
         : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
 
-    /// The account. One whose user id is blank counts as none. The reference is good until the next call of a member.
+    /// The account. The reference is good until the next call of a member.
     [[nodiscard]] const std::optional<account>& get() noexcept {
         if (!known_) {
             known_ = true;
@@ -3231,7 +3224,6 @@ private:
             // Without the exception's text: a failed lookup often quotes its URL or token.
             report(diagnostic_, "the account source threw; events are sent without an account");
         }
-        if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
     }
 
     account_source source_;
@@ -3269,6 +3261,176 @@ template <environment Environment>
         return flag.value == "true";
     };
 }
+
+}  // namespace candor
+
+// ---- candor/identity/identity_resolver.hpp
+
+namespace candor {
+
+/// Which identity properties an event carries. A set of bits.
+enum class identity_fields : std::uint8_t {
+    invocation_uuid = 1,
+    team = 2,  ///< `team` and `$groups.team`
+    environment = 4,
+    user_id = 8,
+    all = 15,
+};
+
+[[nodiscard]] constexpr identity_fields operator|(identity_fields a, identity_fields b) noexcept {
+    return static_cast<identity_fields>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+
+[[nodiscard]] constexpr bool contains(identity_fields set, identity_fields one) noexcept {
+    return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
+}
+
+/// A property that candor itself adds to an event.
+struct identity_property {
+    identity_fields bit;
+    std::string_view name;
+    std::string_view description;
+};
+
+/// Every identity property there is. All but the first stand only in events sent with an account.
+inline constexpr std::array identity_properties{
+    identity_property{identity_fields::invocation_uuid, "invocation_uuid", "Random UUID of this run of the program"},
+    identity_property{identity_fields::team, "team", "Id of the account's team"},
+    identity_property{identity_fields::team, "$groups", "The team's id again, under `team`, for grouping"},
+    identity_property{identity_fields::environment, "environment", "`cloud` or `cli`: where the program runs"},
+    identity_property{identity_fields::user_id, "user_id", "Id of the account"},
+};
+
+namespace detail {
+
+constexpr bool is_identity_property(std::string_view name) {
+    for (const auto& property : identity_properties)
+        if (property.name == name) return true;
+    return false;
+}
+
+/// On whose behalf events are sent, at one time. The ids are JSON, quotes included, and empty where there is none.
+struct resolved_identity {
+    std::uint32_t refreshes = 0;  ///< after which of them the account source was asked
+    bool is_internal = false;     ///< nothing may be sent: the team belongs to the product's maker
+    bool is_known = false;        ///< somebody is logged in
+    std::string user_id{};
+    std::string team{};
+    std::string service_account{};  ///< of the team
+
+    /// A hash of the user; 0 where nobody is logged in.
+    [[nodiscard]] std::uint64_t name() const noexcept {
+        return is_known ? fnv1a(user_id.empty() ? service_account : user_id) : 0;
+    }
+
+    /// Appends the chosen properties that need an account, as members of an object whose braces the caller writes;
+    /// `first` says that no member precedes them. In the cloud a program runs for a team and not for a person, and says
+    /// so as `user_id`.
+    void append_properties(identity_fields chosen, bool in_cloud, std::string& out, bool first) const {
+        const auto member = [&](std::string_view name, std::string_view json) {
+            if (json.empty()) return;
+            if (!std::exchange(first, false)) out += ',';
+            out.append("\"").append(name).append("\":").append(json);
+        };
+        if (!is_known) return;
+        if (contains(chosen, identity_fields::team) && !team.empty()) {
+            member("team", team);
+            member("$groups", "{\"team\":");
+            out.append(team).append("}");
+        }
+        if (contains(chosen, identity_fields::environment)) member("environment", in_cloud ? "\"cloud\"" : "\"cli\"");
+        if (contains(chosen, identity_fields::user_id))
+            member("user_id", in_cloud && !team.empty() ? service_account : user_id);
+    }
+};
+
+/// On whose behalf events are sent, found out as late as possible: the account source may ask a server, so it is called
+/// by the worker, when the first event is about to be sent. `has_to_ask` and `resolve` are the worker's; all else is
+/// for any thread.
+class identity_resolver {
+public:
+    /// In the cloud a team without a user is an account too.
+    identity_resolver(bool in_cloud, account_source source, internal_team_filter is_internal,
+                      diagnostic_sink diagnostics)
+        : in_cloud_{in_cloud},
+          account_{std::move(source), diagnostics},
+          is_internal_{std::move(is_internal)},
+          diagnostics_{std::move(diagnostics)} {}
+
+    [[nodiscard]] bool in_cloud() const noexcept { return in_cloud_; }
+
+    /// Somebody may have logged in: what was found before does not hold from here on. Gives the number of this refresh.
+    std::uint32_t refresh() noexcept { return refreshes_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+    /// How many refreshes there were. What is recorded now needs an identity that was found after that many.
+    [[nodiscard]] std::uint32_t refreshes() const noexcept { return refreshes_.load(std::memory_order_relaxed); }
+
+    /// Whether `resolve` would call the program.
+    [[nodiscard]] bool has_to_ask(std::uint32_t refreshes) const noexcept {
+        return !found_ || found_->refreshes < refreshes;
+    }
+
+    /// The identity after so many refreshes; asks for the account where that has not been done since. What callbacks
+    /// throw goes no further. Good until the next call. Throws `std::bad_alloc`; the next event tries again then.
+    const resolved_identity& resolve(std::uint32_t refreshes) {
+        if (!has_to_ask(refreshes)) return *found_;
+        if (found_) account_.refresh();
+        const auto who = ask();
+        auto out = std::make_shared<resolved_identity>();
+        out->refreshes = refreshes;
+        try {
+            out->is_internal = is_internal_ && is_internal_(who);
+        } catch (...) {
+            report(diagnostics_, "the internal-team filter threw; the team counts as external");
+        }
+        if (who) {
+            out->is_known = true;
+            if (!is_blank(who->user_id)) out->user_id = quoted(who->user_id);
+            if (!who->team_id.empty()) {
+                out->team = quoted(who->team_id);
+                out->service_account = quoted(who->team_id + "_service_account");
+            }
+        }
+        const std::lock_guard guard{mutex_};
+        found_ = std::move(out);
+        return *found_;
+    }
+
+    /// What was found last; null before.
+    [[nodiscard]] std::shared_ptr<const resolved_identity> found() const noexcept {
+        const std::lock_guard guard{mutex_};
+        return found_;
+    }
+
+    /// A hash of the user in whose name events are sent now; 0 where that is nobody, or is to be found out.
+    [[nodiscard]] std::uint64_t named_user() const noexcept {
+        const auto now = found();
+        return now && now->refreshes == refreshes() ? now->name() : 0;
+    }
+
+private:
+    static bool is_blank(std::string_view id) noexcept { return id.find_first_not_of(" \t\r\n\f\v") == id.npos; }
+
+    std::optional<account> ask() {
+        const auto& answer = account_.get();
+        const bool is_somebody = answer && (!is_blank(answer->user_id) || (in_cloud_ && !answer->team_id.empty()));
+        return is_somebody ? answer : std::nullopt;
+    }
+
+    static std::string quoted(const std::string& text) {
+        return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+
+    const bool in_cloud_;
+    cached_account account_;
+    const internal_team_filter is_internal_;
+    const diagnostic_sink diagnostics_;
+    std::atomic<std::uint32_t> refreshes_{0};
+    mutable std::mutex mutex_;  // of found_, which the worker alone changes
+    std::shared_ptr<const resolved_identity> found_;
+};
+
+}  // namespace detail
 
 }  // namespace candor
 
@@ -3437,148 +3599,6 @@ private:
 
     std::array<std::uint8_t, 16> bytes_{};
 };
-
-}  // namespace candor
-
-// ---- candor/identity/identity_resolver.hpp
-
-namespace candor {
-
-/// Which identity properties an event carries. A set of bits.
-enum class identity_fields : std::uint8_t {
-    invocation_uuid = 1,
-    team = 2,  ///< `team` and `$groups.team`
-    environment = 4,
-    user_id = 8,
-    all = 15,
-};
-
-[[nodiscard]] constexpr identity_fields operator|(identity_fields a, identity_fields b) noexcept {
-    return static_cast<identity_fields>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
-}
-
-[[nodiscard]] constexpr bool contains(identity_fields set, identity_fields one) noexcept {
-    return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
-}
-
-/// A property that candor itself adds to an event.
-struct identity_property {
-    identity_fields bit;
-    std::string_view name;
-    std::string_view description;
-};
-
-/// Every identity property there is. All but the first stand only in events sent with an account.
-inline constexpr std::array identity_properties{
-    identity_property{identity_fields::invocation_uuid, "invocation_uuid", "Random UUID of this run of the program"},
-    identity_property{identity_fields::team, "team", "Id of the account's team"},
-    identity_property{identity_fields::team, "$groups", "The team's id again, under `team`, for grouping"},
-    identity_property{identity_fields::environment, "environment", "`cloud` or `cli`: where the program runs"},
-    identity_property{identity_fields::user_id, "user_id", "Id of the account"},
-};
-
-namespace detail {
-
-constexpr bool is_identity_property(std::string_view name) {
-    for (const auto& property : identity_properties)
-        if (property.name == name) return true;
-    return false;
-}
-
-/// On whose behalf events are sent, found out as late as possible: the account source may ask a server, so it is
-/// called by the worker, when the first event is about to be sent. Used by one thread at a time.
-class identity_resolver {
-public:
-    /// `cloud` says that the program runs as a service of its team: the user is then `<team>_service_account`.
-    identity_resolver(uuid invocation, bool cloud, account_source source, internal_team_filter is_internal,
-                      diagnostic_sink diagnostics)
-        : invocation_{invocation.to_string()},
-          cloud_{cloud},
-          account_{cloud ? in_cloud(std::move(source)) : std::move(source), diagnostics},
-          is_internal_{std::move(is_internal)},
-          diagnostics_{std::move(diagnostics)} {}
-
-    /// Asks for the account where that has not been done yet, or where `refresh` says to ask again. What callbacks
-    /// throw goes no further.
-    void resolve(bool refresh) {
-        if (resolved_ && !refresh) return;
-        if (refresh) account_.refresh();
-        resolved_ = internal_ = known_ = false;  // where memory runs out below, the next event tries again
-        const std::optional<account>& who = account_.get();
-        try {
-            internal_ = is_internal_ && is_internal_(who);
-        } catch (...) {
-            report(diagnostics_, "the internal-team filter threw; the team counts as external");
-        }
-        if (who) {
-            user_id_ = quoted(who->user_id);
-            team_ = quoted(who->team_id);
-            has_team_ = !who->team_id.empty();
-            known_ = true;
-        }
-        resolved_ = true;
-    }
-
-    [[nodiscard]] bool is_resolved() const noexcept { return resolved_; }
-
-    /// Whether nothing may be sent, because the team belongs to the product's maker. After `resolve`.
-    [[nodiscard]] bool internal() const noexcept { return internal_; }
-
-    /// Whether somebody is logged in. After `resolve`.
-    [[nodiscard]] bool known() const noexcept { return known_; }
-
-    /// The account's id as JSON, quotes included. After `resolve`, where `known()`.
-    [[nodiscard]] std::string_view user_id() const noexcept { return user_id_; }
-
-    /// Appends the chosen properties, as members of an object whose braces the caller writes; `first` says that no
-    /// member precedes them.
-    void append_properties(identity_fields chosen, std::string& out, bool first) const {
-        const auto member = [&](std::string_view name, std::string_view json) {
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"").append(name).append("\":").append(json);
-        };
-        if (contains(chosen, identity_fields::invocation_uuid)) {
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"invocation_uuid\":\"").append(invocation_).append("\"");
-        }
-        if (!known_) return;
-        if (contains(chosen, identity_fields::team) && has_team_) {
-            member("team", team_);
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"$groups\":{\"team\":").append(team_).append("}");
-        }
-        if (contains(chosen, identity_fields::environment)) member("environment", cloud_ ? "\"cloud\"" : "\"cli\"");
-        if (contains(chosen, identity_fields::user_id)) member("user_id", user_id_);
-    }
-
-private:
-    static account_source in_cloud(account_source source) {
-        if (!source) return source;
-        return [source = std::move(source)]() -> std::optional<account> {
-            auto who = source();
-            if (who) who = cloud_account(*std::move(who));
-            return who;
-        };
-    }
-
-    static std::string quoted(const std::string& text) {
-        return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    }
-
-    std::string invocation_;
-    bool cloud_;
-    cached_account account_;
-    internal_team_filter is_internal_;
-    diagnostic_sink diagnostics_;
-    bool resolved_ = false;
-    bool internal_ = false;
-    bool known_ = false;
-    bool has_team_ = false;
-    std::string user_id_;
-    std::string team_;
-};
-
-}  // namespace detail
 
 }  // namespace candor
 
@@ -9653,7 +9673,7 @@ inline std::optional<std::chrono::milliseconds> parse_retry_after(std::string_vi
 
 }  // namespace candor::detail
 
-// ---- candor/rudderstack/protocol.hpp
+// ---- candor/rudderstack/event_message.hpp
 
 namespace candor::rudderstack::detail {
 
@@ -9667,6 +9687,7 @@ struct record_header {
     const common::event_type* event = nullptr;  ///< null where a text follows
     uuid message_id{};                          ///< of an event
     std::uint32_t head_size = 0;                ///< of a text
+    std::uint32_t refreshes = 0;                ///< of an event: those of the account up to it, its own included
 
     [[nodiscard]] std::string_view bytes() const noexcept {
         return {reinterpret_cast<const char*>(this), sizeof *this};
@@ -9676,7 +9697,7 @@ static_assert(std::is_trivially_copyable_v<record_header>);
 
 /// What is needed to make messages of events.
 struct event_context {
-    common::identity_resolver identity;  ///< the worker's; the rest does not change
+    common::identity_resolver identity;  ///< the rest does not change
     common::run_facts run;
     redactor secrets;
     std::size_t message_bytes;
@@ -9692,6 +9713,124 @@ constexpr std::size_t event_head_size(std::string_view name) noexcept {
     return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
            name.size() + size_of_times;
 }
+
+inline void append_time(std::string& out, std::string_view key, wall_time time) {
+    char text[common::rfc3339_size];
+    const char* end = common::write_rfc3339(time, text);
+    out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+}
+
+inline void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
+    append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
+}
+
+inline void append_id(std::string& out, std::string_view key, const uuid& id) {
+    char text[uuid::text_size];
+    id.write(text);
+    out.append(key).append(text, sizeof text);
+}
+
+/// What there is to know of an event's message that still lacks all that needs an account.
+struct event_draft {
+    std::size_t user_id = 0;     ///< where in it the user's id belongs
+    std::size_t sent_at = 0;     ///< and the time of sending
+    std::size_t properties = 0;  ///< and the properties that say on whose behalf it is sent
+    bool requires_account = false;
+    bool refreshes_account = false;
+    bool in_cloud = false;
+    identity_fields identity{};
+};
+
+/// Why an event of this identity is not sent, if so.
+inline std::optional<drop_reason> why_unsent(bool requires_account, const common::resolved_identity& who) noexcept {
+    if (who.is_internal) return drop_reason::internal;
+    if (requires_account && !who.is_known) return drop_reason::no_account;
+    return std::nullopt;
+}
+
+/// Writes an event's message without what needs an account to `out`, which is empty. Nothing where its values cannot be
+/// written. Any thread.
+inline std::optional<event_draft> write_event(const record_header& header, std::string_view values,
+                                              const event_context& context, std::string& out) {
+    const common::event_type& event = *header.event;
+    event_draft draft{.requires_account = event.requires_account,
+                      .refreshes_account = event.refreshes_account,
+                      .in_cloud = context.identity.in_cloud(),
+                      .identity = event.identity};
+    append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
+    append_id(out, "\",\"anonymousId\":\"", context.run.invocation);
+    out += '"';
+    draft.user_id = out.size();
+    out.append(",\"event\":\"").append(event.name).append("\"");
+    append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+    draft.sent_at = out.size();
+    out.append(",\"context\":{").append(library).append("},\"properties\":{");
+    json_writer properties{context.message_bytes};
+    event.write_properties(properties, values, context.run, context.secrets);
+    if (properties.state() != json_writer::condition::good) return std::nullopt;
+    out += properties.text();
+    if (contains(event.identity, identity_fields::invocation_uuid)) {
+        append_id(out, properties.size() == 0 ? "\"invocation_uuid\":\"" : ",\"invocation_uuid\":\"",
+                  context.run.invocation);
+        out += '"';
+    }
+    draft.properties = out.size();
+    out += "},\"channel\":\"server\"}";
+    return draft;
+}
+
+/// Appends the whole message that `json`, which lacks what needs an account, becomes. Returns where in it the time of
+/// sending belongs.
+inline std::size_t complete(const event_draft& draft, std::string_view json, const common::resolved_identity& who,
+                            std::string& out) {
+    const std::size_t start = out.size();
+    out += json.substr(0, draft.user_id);
+    if (!who.user_id.empty()) out.append(",\"userId\":").append(who.user_id);
+    const std::size_t sent_at = out.size() - start + (draft.sent_at - draft.user_id);
+    out += json.substr(draft.user_id, draft.properties - draft.user_id);
+    who.append_properties(draft.identity, draft.in_cloud, out, out.back() == '{');
+    out += json.substr(draft.properties);
+    return sent_at;
+}
+
+/// Appends a draft as it is stored: its three places, what it needs as one number, and the message without that.
+inline void append_draft(const event_draft& draft, std::string_view json, std::string& out) {
+    const auto needs = static_cast<unsigned>(draft.identity) | unsigned{draft.requires_account} << 4 |
+                       unsigned{draft.refreshes_account} << 5 | unsigned{draft.in_cloud} << 6;
+    for (const std::size_t number : {draft.user_id, draft.sent_at, draft.properties, std::size_t{needs}})
+        out.append(std::to_string(number)).append(" ");
+    out += json;
+}
+
+/// Reads what `append_draft` wrote; then `text` is the message without what needs an account. Nothing where it is not
+/// of that form.
+inline std::optional<event_draft> take_draft(std::string_view& text) noexcept {
+    std::size_t numbers[4]{};
+    for (auto& number : numbers) {
+        const char* const end = text.data() + text.size();
+        const auto [behind, error] = std::from_chars(text.data(), end, number);
+        if (error != std::errc{} || behind == end || *behind != ' ') return std::nullopt;
+        text.remove_prefix(static_cast<std::size_t>(behind + 1 - text.data()));
+    }
+    const auto [user_id, sent_at, properties, needs] = numbers;
+    const auto stands = [&](std::size_t at, char c) { return at < text.size() && text[at] == c; };
+    if (user_id == 0 || user_id > sent_at || sent_at > properties || needs >= 1U << 7) return std::nullopt;
+    if (!stands(0, '{') || !stands(user_id, ',') || !stands(sent_at, ',') || !stands(properties, '}'))
+        return std::nullopt;
+    return event_draft{.user_id = user_id,
+                       .sent_at = sent_at,
+                       .properties = properties,
+                       .requires_account = (needs >> 4 & 1) != 0,
+                       .refreshes_account = (needs >> 5 & 1) != 0,
+                       .in_cloud = (needs >> 6 & 1) != 0,
+                       .identity = static_cast<identity_fields>(needs & 15)};
+}
+
+}  // namespace candor::rudderstack::detail
+
+// ---- candor/rudderstack/protocol.hpp
+
+namespace candor::rudderstack::detail {
 
 /// Standard base64 (RFC 4648, 4), for Basic authentication.
 inline std::string base64(std::string_view text) {
@@ -9744,21 +9883,54 @@ public:
     [[nodiscard]] const char* thread_name() const noexcept override { return "candor-events"; }
 
     common::preparation prepare(std::string_view record, common::moment, std::string& out) override {
-        common::record_reader reader{record};
-        const auto header = reader.take<record_header>();
-        record = reader.rest();
-        if (header.event != nullptr) return prepare_event(header, record, out);
-        const std::size_t start = out.size();
-        out += record.substr(0, header.head_size);
-        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
-        const std::size_t sent_at = out.size() - start;
-        out += record.substr(header.head_size);
-        return {sent_at, std::nullopt};
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        auto& identity = events_->identity;
+        if (!may_call_back() && identity.has_to_ask(header.refreshes)) return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(header.refreshes);
+        if (const auto refused = why_unsent(header.event->requires_account, who)) return {.dropped = refused};
+        prepared_.clear();
+        const auto draft = write_event(header, record, *events_, prepared_);
+        if (!draft) return {.dropped = drop_reason::failed};
+        return {complete(*draft, prepared_, who, out)};
     }
 
-    std::optional<common::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
-        return {.dropped = drop_reason::failed};
+    /// Of an event, what is known of its identity decides: where that was found after the last login before it, it
+    /// holds. Reads nothing that the worker changes but that.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        const auto who = events_->identity.found();
+        const bool is_known = who && who->refreshes >= header.refreshes;
+        if (is_known) {
+            if (const auto refused = why_unsent(header.event->requires_account, *who))
+                return common::preparation{.dropped = refused};
+        }
+        drafted_.clear();
+        const auto draft = write_event(header, record, *events_, drafted_);
+        if (!draft) return common::preparation{.dropped = drop_reason::failed};
+        if (is_known) return common::preparation{complete(*draft, drafted_, *who, out)};
+        append_draft(*draft, drafted_, out);
+        return common::preparation{.is_draft = true};
+    }
+
+    /// A login in the run that the draft is from is one for this run too. One that has no account source cannot tell on
+    /// whose behalf the draft is.
+    common::preparation settle(std::string_view text, std::uint64_t named, std::string& out) override {
+        const auto draft = take_draft(text);
+        if (!draft) return {.dropped = drop_reason::failed};
+        if (!events_) return {.dropped = drop_reason::no_account};
+        auto& identity = events_->identity;
+        if (!may_call_back() && (draft->refreshes_account || identity.has_to_ask(0)))
+            return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(draft->refreshes_account ? identity.refresh() : 0);
+        if (const auto refused = why_unsent(draft->requires_account, who)) return {.dropped = refused};
+        if (named != 0 && who.is_known && who.name() != named) return {.dropped = drop_reason::no_account};
+        return {complete(*draft, text, who, out)};
+    }
+
+    [[nodiscard]] std::uint64_t named_user() const noexcept override {
+        return events_ ? events_->identity.named_user() : 0;
     }
 
     /// The Go client's headers, with the node fields of a server that has one node.
@@ -9816,51 +9988,27 @@ private:
         return "the source is disabled, or the data plane is not at this URL";
     }
 
-    common::preparation prepare_event(const record_header& header, std::string_view values, std::string& out) {
-        const common::event_type& event = *header.event;
-        auto& [identity, run, secrets, message_bytes] = *events_;
-        if (!may_call_back() && (event.refreshes_account || !identity.is_resolved())) return {0, drop_reason::shutdown};
-        identity.resolve(event.refreshes_account);
-        if (identity.internal()) return {0, drop_reason::internal};
-        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
+    static record_header take_header(std::string_view& record) noexcept {
+        common::record_reader reader{record};
+        const auto out = reader.take<record_header>();
+        record = reader.rest();
+        return out;
+    }
 
+    static common::preparation write_text(const record_header& header, std::string_view text, std::string& out) {
         const std::size_t start = out.size();
-        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", run.invocation);
-        out += '"';
-        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
-        out.append(",\"event\":\"").append(event.name).append("\"");
+        out += text.substr(0, header.head_size);
         append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
         const std::size_t sent_at = out.size() - start;
-        out.append(",\"context\":{").append(library).append("},\"properties\":{");
-        json_writer properties{message_bytes};
-        event.write_properties(properties, values, run, secrets);
-        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
-        out += properties.text();
-        identity.append_properties(event.identity, out, properties.size() == 0);
-        out += "},\"channel\":\"server\"}";
-        return {sent_at, std::nullopt};
-    }
-
-    static void append_id(std::string& out, std::string_view key, const uuid& id) {
-        char text[uuid::text_size];
-        id.write(text);
-        out.append(key).append(text, sizeof text);
-    }
-
-    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
-        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
-    }
-
-    static void append_time(std::string& out, std::string_view key, wall_time time) {
-        char text[common::rfc3339_size];
-        const char* end = common::write_rfc3339(time, text);
-        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+        out += text.substr(header.head_size);
+        return {sent_at};
     }
 
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> events_;
+    std::string prepared_;  ///< the worker's
+    std::string drafted_;   ///< of the thread that stores
 };
 
 }  // namespace candor::rudderstack::detail
@@ -11932,9 +12080,8 @@ public:
             context_->discarded.add(discard_reason::ratelimit_backoff);
             return {0, drop_reason::rate_limited};
         }
-        const auto header = common::record_reader{record}.take<capture_header>();
-        if (header.is_event) {
-            out += record.substr(sizeof header);
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
             return {};
         }
         if (context_->before_send && !may_call_back()) return {0, drop_reason::shutdown};
@@ -11947,8 +12094,22 @@ public:
         return {};
     }
 
-    std::optional<candor::detail::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    candor::detail::preparation settle(std::string_view, std::uint64_t, std::string&) override {
+    /// An error needs no account: what is stored is the event. Beside the worker this reads what does not change (the
+    /// program's settings, the redactor, whose searches hold nothing of their own), the breadcrumbs, which any thread
+    /// may read, and asks the loader, which locks. What a discarded one counts as is the worker's to say.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
+            return common::preparation{};
+        }
+        if (context_->before_send) return std::nullopt;
+        if (!append_event(make_event(record, *context_), context_->secrets, largest_event, out))
+            return common::preparation{.dropped = drop_reason::failed};
+        return common::preparation{};
+    }
+
+    /// There are no drafts of errors.
+    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
         return {.dropped = drop_reason::failed};
     }
 
@@ -11994,6 +12155,13 @@ public:
     }
 
 private:
+    /// Nothing where a record is to be made into an event yet.
+    static std::optional<std::string_view> complete_event(std::string_view record) noexcept {
+        common::record_reader reader{record};
+        if (!reader.take<capture_header>().is_event) return std::nullopt;
+        return reader.rest();
+    }
+
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> context_;
@@ -12399,7 +12567,7 @@ struct analytics_pipeline {
     template <transport Transport, clock Clock>
     analytics_pipeline(const analytics_settings& of, policies<Transport, Clock>& policies)
         : context{new rudderstack::detail::event_context{
-              .identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+              .identity = {of.in_cloud, of.account, of.internal_team, of.diagnostics},
               .run = {of.invocation, of.ci},
               .secrets = of.secrets,
               .message_bytes = of.delivery.message_bytes}},
@@ -12556,6 +12724,8 @@ public:
         } catch (...) {
             return delivery.refuse(admission::out_of_memory);
         }
+        header.refreshes =
+            detail::refreshes_account<Event>() ? context.identity.refresh() : context.identity.refreshes();
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
         detail::event_serializer values{context.message_bytes - std::min(context.message_bytes, head_size)};
         const auto state = values.serialize(event, context.run, context.secrets);
