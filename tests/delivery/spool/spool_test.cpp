@@ -349,8 +349,6 @@ TEST_CASE("the caps hold, the oldest go first and are counted") {
         REQUIRE(s.store(messages{{"a", "b"}}, now));
         REQUIRE(s.store(messages{{"c"}}, now + 1h));
         CHECK(drain(s, now + 24h + 1min) == std::vector<std::string>{"c"});
-        CHECK(s.take_expired().own == 0);
-        CHECK(drain(s, now + 48h + 1min).empty());
         CHECK(s.take_expired().own == 2);
     }
 }
@@ -372,7 +370,6 @@ TEST_CASE("a file from the future is dated now, so that it expires") {
     CHECK(p.open(2).claim_next(now));
     auto later = p.open(3);
     CHECK_FALSE(later.claim_next(now + 721h));
-    CHECK_FALSE(later.claim_next(now + 745h));
     CHECK(later.take_expired().others == 1);
 }
 
@@ -388,8 +385,6 @@ TEST_CASE("a newer release's file, however large, drives none of ours out, is le
     CHECK(drain(second).size() == 2);
     CHECK(fs::file_size(newer) == 1015);
     CHECK_FALSE(second.claim_next(now + options.max_age + 1h));
-    CHECK(fs::exists(newer));
-    CHECK_FALSE(second.claim_next(now + options.max_age + 25h));
     CHECK_FALSE(fs::exists(newer));
 }
 
