@@ -2019,7 +2019,9 @@ inline const std::string* find_header(const std::vector<http_header>& headers, s
 
 }  // namespace detail
 
-/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_response;
+
+/// A request as a protocol makes it. A transport only moves it.
 struct http_request {
     std::string method = "POST";
     std::string url{};                   ///< absolute, checked when the client was made
@@ -2028,6 +2030,11 @@ struct http_request {
     bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
     std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
     std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+
+    /// A transport may call it, on the thread that called `send`, as soon as the head of the final answer (no 1xx) has
+    /// come, before it does anything else. The status and the headers are set. It throws nothing, and what it says to
+    /// be delivered may be forgotten: `send` then returns that answer, whatever becomes of its body.
+    std::function<void(const http_response& head)> on_head{};
 };
 
 /// Why there is no answer.
@@ -4415,6 +4422,8 @@ namespace candor {
 ///    caller and taken for `transport_error::broken`.
 /// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
 ///    Once the head of an answer has come, that is the answer, whatever becomes of its body: cut, malformed, or late.
+///    One that calls `http_request::on_head` the moment that it has come keeps messages from being sent twice by a
+///    program that is killed right then.
 /// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
 ///    or later, returns within 50 ms, whatever it was doing, with `transport_error::cancelled` unless the head of an
 ///    answer had come. It is final, and may be called again. Where `std::quick_exit` ends the program it is called
@@ -8551,17 +8560,25 @@ public:
     /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
     /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
     /// as it is, and from then on everything.
-    http_response send(const message_range& range, wall_time now) {
+    ///
+    /// Where the server has the messages, `on_delivered` is called once before this returns: as soon as the head of the
+    /// answer says so, on a transport that tells. It throws nothing.
+    http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
         protocol_->write_body(range, now, request_.body);
-        if (is_dry_) return {.status = 200};
+        on_delivered_ = std::move(on_delivered);
+        delivered_status_ = 0;
+        if (is_dry_) {
+            note_head({.status = 200});
+            return {.status = 200};
+        }
         auto answer = exchange();
         if (answer.was_compressed && !knows_gzip_) {
             if (answer.status == 400 || answer.status == 415) {
                 request_.compress = false;
                 answer = exchange();
             } else {
-                knows_gzip_ = answer.status >= 200 && answer.status < 300;
+                knows_gzip_ = is_success(answer);
             }
         }
         return answer;
@@ -8592,20 +8609,38 @@ public:
 
 private:
     http_response exchange() noexcept {
+        http_response answer;
         try {
-            auto answer = transport_.send(request_);
-            if (!is_page(answer)) return answer;
-            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+            request_.on_head = [this](const http_response& head) { note_head(head); };
+            answer = transport_.send(request_);
+            if (is_page(answer))
+                answer = {.error = transport_error::unreachable,
+                          .message = url() + ": a web page answers in its place"};
         } catch (...) {
-            return {.error = transport_error::broken};
+            answer = {.error = transport_error::broken};
         }
+        request_.on_head = nullptr;
+        note_head(answer);
+        // The messages that a head took are forgotten already.
+        if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
+        return answer;
+    }
+
+    void note_head(const http_response& head) noexcept {
+        if (delivered_status_ != 0 || !is_success(head) || is_page(head)) return;
+        delivered_status_ = head.status;
+        if (on_delivered_) on_delivered_();
+    }
+
+    static bool is_success(const http_response& answer) noexcept {
+        return answer.error == transport_error::none && answer.status >= 200 && answer.status < 300;
     }
 
     /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
     /// back end sends HTML, and over https nothing in between can.
     [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
         const std::string* const type = answer.header("Content-Type");
-        return answer.status >= 200 && answer.status < 300 && type != nullptr && request_.url.starts_with("http://") &&
+        return is_success(answer) && type != nullptr && request_.url.starts_with("http://") &&
                equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
     }
 
@@ -8617,6 +8652,8 @@ private:
     const std::function<void(const http_request&, const http_response&)> on_attempt_;
     const bool is_dry_;
     http_request request_;
+    std::function<void()> on_delivered_;  ///< of the `send` under way
+    int delivered_status_ = 0;            ///< of the head that said so; 0 before
     bool knows_gzip_ = false;
     std::set<int> reported_;
 };
@@ -19398,16 +19435,49 @@ inline constexpr bool awaits_response_header = false;
 inline constexpr bool awaits_response_header = true;
 #endif
 
-/// Waits until the whole head of an answer has come and leaves it in the socket, for httplib to read. Interim answers
-/// (1xx) are taken away. Returns how much of the body has come with it; nothing where the head is too long. 0 as well
-/// where the connection ended, the deadline passed, or the program closed the descriptor before, which then is not
-/// touched any more; that is for the caller to see.
+/// What the head of an answer says: its first line and its fields, without the empty line at the end (RFC 9112).
+/// Nothing where it is malformed. Throws only `std::bad_alloc`.
+inline std::optional<http_response> parse_response_header(std::string_view head) {
+    constexpr std::string_view end_of_line = "\r\n", versions[] = {"HTTP/1.1 ", "HTTP/1.0 "};
+    constexpr std::size_t status_at = versions[0].size(), status_end = status_at + 3;
+    const auto take_line = [&] {
+        const auto line = head.substr(0, head.find(end_of_line));
+        head.remove_prefix(std::min(head.size(), line.size() + end_of_line.size()));
+        return line;
+    };
+    const auto first = take_line();
+    if (!first.starts_with(versions[0]) && !first.starts_with(versions[1])) return std::nullopt;
+    if (first.size() < status_end || (first.size() > status_end && first[status_end] != ' ')) return std::nullopt;
+    http_response out;
+    for (const char digit : first.substr(status_at, 3)) {
+        if (!is_digit(digit)) return std::nullopt;
+        out.status = out.status * 10 + (digit - '0');
+    }
+    while (!head.empty()) {
+        const auto line = take_line();
+        const auto colon = line.find(':');
+        const auto name = line.substr(0, colon);
+        if (colon == line.npos || name.empty() || name.find_first_of(" \t") != name.npos ||
+            line.find_first_of("\r\n") != line.npos)
+            return std::nullopt;
+        out.headers.push_back({std::string{name}, std::string{trimmed(line.substr(colon + 1))}});
+    }
+    return out;
+}
+
+/// Waits until the whole head of an answer has come and leaves it in the socket, for httplib to read; `on_head` is
+/// given it, as `parse_response_header` reads it, before the next system call. Interim answers (1xx) are taken away.
+/// Returns how much of the body has come with it; nothing where the head is too long. 0 as well where the connection
+/// ended, the deadline passed, or the program closed the descriptor before, which then is not touched any more; that is
+/// for the caller to see.
 ///
 /// httplib before 0.22 reads a first line of any length and then matches it with std::regex, which in libstdc++ takes
 /// stack for every character: a line of 100 KB from whoever answers in the server's place would end the program. It
 /// also keeps any number of fields. Over TLS, where the server is known, this is not called.
-inline std::optional<std::size_t> await_response_header([[maybe_unused]] const socket_handle& own,
-                                                        [[maybe_unused]] steady_time deadline) noexcept {
+template <class OnHead>
+std::optional<std::size_t> await_response_header([[maybe_unused]] const socket_handle& own,
+                                                 [[maybe_unused]] steady_time deadline,
+                                                 [[maybe_unused]] OnHead on_head) {
     std::optional<std::size_t> body = 0;
 #ifndef _WIN32
     if (!own.is_ours()) return body;
@@ -19436,6 +19506,7 @@ inline std::optional<std::size_t> await_response_header([[maybe_unused]] const s
             break;
         }
         if (end != head.npos && !head.starts_with("HTTP/1.1 1")) {
+            on_head(head.substr(0, end));
             body = seen - (end + 4);
             break;
         }
@@ -19625,6 +19696,7 @@ public:
         client_->set_connection_timeout(std::min(connect_timeout, left));
         client_->set_read_timeout(left + std::chrono::seconds{1});  // a mere backstop, as the next
         client_->set_write_timeout(left + std::chrono::seconds{1});
+        request_ = &out.request;
         opened_ = has_head_ = is_too_long_ = false;
         body_seen_ = 0;
         head_ = {};
@@ -19633,15 +19705,20 @@ public:
         httplib::Request request = to_httplib(out);
         httplib::Response answer;
         auto error = httplib::Error::Success;
-        static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        try {
+            static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        } catch (...) {
+            if (!has_head_) throw;
+            reset();
+        }
         end_before_library();
-        if (!client_->is_socket_open()) handle.release_socket();
+        if (client_ && !client_->is_socket_open()) handle.release_socket();
 
         attempt result;
         result.opened = opened_;
-        result.answered = answer.status > 0 || is_too_long_;
+        result.answered = answer.status > 0 || has_head_ || is_too_long_;
         result.reached = error != httplib::Error::Connection && error != httplib::Error::ConnectionTimeout;
-        if (has_head_ && !has_no_tunnel()) {
+        if (has_head_) {
             result.response = std::move(head_);
             result.response.body = std::move(body_);
             result.response.was_compressed = out.compressed;
@@ -19661,10 +19738,20 @@ private:
     static constexpr std::size_t body_limit = 64 * 1024;
     static constexpr std::size_t least_room_ = 8 * 1024;  ///< in a new socket, for a request besides its head
 
+    /// The head of an answer has come, and is the answer from now on. Who asked hears of it before anything else is
+    /// done.
+    void keep_head(http_response head) {
+        if (has_no_tunnel()) return;  // it is the proxy's
+        head_ = std::move(head);
+        has_head_ = true;
+        if (request_->on_head && head_.status >= 200) request_->on_head(head_);
+    }
+
     void keep_head(const httplib::Response& answer) {
-        if (std::exchange(has_head_, true)) return;
-        head_.status = answer.status;
-        for (const auto& [name, value] : answer.headers) head_.headers.push_back({name, value});
+        if (has_head_) return;
+        http_response head{.status = answer.status};
+        for (const auto& [name, value] : answer.headers) head.headers.push_back({name, value});
+        keep_head(std::move(head));
     }
 
     [[nodiscard]] bool is_tunnelled() const noexcept { return !route_.host.empty() && server_.scheme == "https"; }
@@ -19829,7 +19916,9 @@ private:
             to.content_provider_ = [this, deadline = out.deadline](std::size_t from, std::size_t,
                                                                    httplib::DataSink& sink) {
                 if (sink.write(payload_.data() + from, payload_.size() - from) && server_.scheme == "http") {
-                    const auto body = await_response_header(handle.socket(), deadline);
+                    const auto body = await_response_header(handle.socket(), deadline, [this](std::string_view head) {
+                        if (auto parsed = parse_response_header(head)) keep_head(std::move(*parsed));
+                    });
                     body_seen_ = body.value_or(0);
                     is_too_long_ = !body;
                     if (is_too_long_) handle.discard();
@@ -19843,8 +19932,8 @@ private:
             };
         }
         to.response_handler = [this, &out](const httplib::Response& answer) {
-            end_before_library();  // not only when the body has come, which may take its time
             keep_head(answer);
+            end_before_library();  // not only when the body has come, which may take its time
             if (has_whole_body(answer) || out.await_body()) return true;
             handle.discard();
             return false;
@@ -19862,6 +19951,7 @@ private:
     const url server_;
     const proxy_route route_;
     std::unique_ptr<httplib::ClientImpl> client_;
+    const http_request* request_ = nullptr;  ///< of the exchange under way
     std::string_view payload_;
     std::string body_;
     std::size_t body_seen_ = 0;    ///< so much of the answer's came with its head
