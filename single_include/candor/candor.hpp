@@ -3093,6 +3093,12 @@ inline std::optional<spool_content> parse_spool_file(std::string_view content) {
                             : spool_reader::read_format_2(*std::move(out), rest, content);
 }
 
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool/file_name.hpp
+
+namespace candor::detail {
+
 /// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
 /// each number in hexadecimal digits. Names of one destination sort by age.
 struct spool_name {
@@ -3136,6 +3142,46 @@ struct spool_name {
     }
 };
 
+/// A file of the spool that was found. What was damaged, or was too old by the clock of one run, is under another name:
+/// `….spool.damaged`, `….spool.expired-<when>`.
+struct spool_entry {
+    enum class state : std::uint8_t { usable, damaged, expired };
+
+    spool_name name{};
+    std::string text{};  ///< the file's name, as it is
+    std::uint64_t size = 0;
+    state is = state::usable;
+    std::int64_t expired = 0;  ///< when it was found to be too old
+
+    static std::optional<spool_entry> parse(std::string_view file) {
+        spool_entry out{.text = std::string{file}};
+        if (file.ends_with(spool_directory::damaged_suffix)) {
+            file.remove_suffix(spool_directory::damaged_ending.size());
+            out.is = state::damaged;
+        } else if (const auto at = file.find(expired_ending); at != file.npos) {
+            std::string_view digits = file.substr(at + expired_ending.size());
+            const auto expired = take_hex(digits, 12);
+            if (!expired || !digits.empty()) return std::nullopt;
+            file = file.substr(0, at);
+            out.is = state::expired;
+            out.expired = static_cast<std::int64_t>(*expired);
+        }
+        auto name = spool_name::parse(file);
+        if (!name) return std::nullopt;
+        out.name = *std::move(name);
+        return out;
+    }
+
+    /// The name that it should have.
+    [[nodiscard]] std::string file_name() const {
+        std::string out = name.text();
+        if (is == state::damaged) out += spool_directory::damaged_ending;
+        if (is == state::expired) append_hex(out += expired_ending, static_cast<std::uint64_t>(expired), 12);
+        return out;
+    }
+
+    static constexpr std::string_view expired_ending = ".expired-";
+};
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;
@@ -3248,7 +3294,7 @@ public:
             now_ = now;
             for (bool is_fresh = false;; is_fresh = true) {
                 while (!waiting_.empty()) {
-                    const listed entry = std::move(waiting_.front());
+                    const spool_entry entry = std::move(waiting_.front());
                     waiting_.pop_front();
                     if (auto found = open(entry)) return found;
                 }
@@ -3301,46 +3347,7 @@ public:
     }
 
 private:
-    /// A file that was found. What was damaged, or was too old by the clock of one run, is under another name.
-    struct listed {
-        enum class state : std::uint8_t { usable, damaged, expired };
-
-        spool_name name{};
-        std::string text{};  ///< the file's name, as it is
-        std::uint64_t size = 0;
-        state is = state::usable;
-        std::int64_t expired = 0;  ///< when it was found to be too old
-
-        static std::optional<listed> parse(std::string_view file) {
-            listed out{.text = std::string{file}};
-            if (file.ends_with(spool_directory::damaged_suffix)) {
-                file.remove_suffix(spool_directory::damaged_ending.size());
-                out.is = state::damaged;
-            } else if (const auto at = file.find(expired_ending); at != file.npos) {
-                std::string_view digits = file.substr(at + expired_ending.size());
-                const auto expired = take_hex(digits, 12);
-                if (!expired || !digits.empty()) return std::nullopt;
-                file = file.substr(0, at);
-                out.is = state::expired;
-                out.expired = static_cast<std::int64_t>(*expired);
-            }
-            auto name = spool_name::parse(file);
-            if (!name) return std::nullopt;
-            out.name = *std::move(name);
-            return out;
-        }
-
-        /// The name that it should have.
-        [[nodiscard]] std::string file_name() const {
-            std::string out = name.text();
-            if (is == state::damaged) out += spool_directory::damaged_ending;
-            if (is == state::expired) append_hex(out += expired_ending, static_cast<std::uint64_t>(expired), 12);
-            return out;
-        }
-
-        static constexpr std::string_view expired_ending = ".expired-";
-    };
-    using state = listed::state;
+    using state = spool_entry::state;
 
     /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
@@ -3378,19 +3385,19 @@ private:
     }
 
     /// All files of the spool, oldest first; of one moment, those that were stored first.
-    std::vector<listed> list() {
+    std::vector<spool_entry> list() {
         const auto found = directory_.list([](std::string_view name) {
-            return spool_directory::is_left_over(name) || listed::parse(name).has_value();
+            return spool_directory::is_left_over(name) || spool_entry::parse(name).has_value();
         });
         if (!std::exchange(is_swept_, true)) directory_.sweep(found, options_.max_bytes);
-        std::vector<listed> out;
+        std::vector<spool_entry> out;
         for (const auto& [text, size] : found) {
-            auto entry = listed::parse(text);
+            auto entry = spool_entry::parse(text);
             if (!entry) continue;
             entry->size = size;
             if (keep(*entry)) out.push_back(*std::move(entry));
         }
-        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
+        std::sort(out.begin(), out.end(), [](const spool_entry& a, const spool_entry& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
         return out;
@@ -3402,7 +3409,7 @@ private:
     /// from the future is dated now. What is too old is given up; but one run's clock may be far ahead, so that it is
     /// only renamed. A run that finds it not too old takes it back. One that still does, a day or more later, removes
     /// it.
-    bool keep(listed& entry) {
+    bool keep(spool_entry& entry) {
         if (entry.size > options_.max_bytes && entry.is == state::usable) {
             if (!is_newer(entry.text)) {
                 if (auto held = directory_.claim(entry.text); held.is_open()) directory_.set_aside(held);
@@ -3412,7 +3419,7 @@ private:
         }
         const auto now = milliseconds_of(now_);
         if (entry.name.created > now && is_newer(entry.text)) return true;
-        listed next = entry;
+        spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
         const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
@@ -3453,12 +3460,12 @@ private:
         std::uint64_t all_bytes = bytes, all_files = found.size() + files;
         for (const auto& entry : found) all_bytes += entry.size;
         const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
-        const auto rank = [](const listed& entry) {
+        const auto rank = [](const spool_entry& entry) {
             return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
         };
         if (is_over())
             std::stable_sort(found.begin(), found.end(),
-                             [&](const listed& a, const listed& b) { return rank(a) < rank(b); });
+                             [&](const spool_entry& a, const spool_entry& b) { return rank(a) < rank(b); });
         for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
             if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
             all_bytes -= entry->size;
@@ -3473,7 +3480,7 @@ private:
     }
 
     /// Removes a file that is nobody's.
-    bool give_up(const listed& entry, spool_losses& losses) {
+    bool give_up(const spool_entry& entry, spool_losses& losses) {
         auto held = directory_.claim(entry.text);
         if (!held.is_open()) return false;
         if (entry.is == state::usable) count_lost(entry, held, losses);
@@ -3481,7 +3488,7 @@ private:
         return true;
     }
 
-    void count_lost(const listed& entry, const spool_directory::file& held, spool_losses& losses) {
+    void count_lost(const spool_entry& entry, const spool_directory::file& held, spool_losses& losses) {
         if (const auto content = held.read(options_.max_bytes))
             (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
     }
@@ -3492,13 +3499,13 @@ private:
         return head && format_of(*head, spool_format_name) > spool_format;
     }
 
-    [[nodiscard]] bool is_claimable(const listed& of) const {
+    [[nodiscard]] bool is_claimable(const spool_entry& of) const {
         return of.is == state::usable && of.name.protocol == owner_.protocol &&
                of.name.destination == owner_.destination && !seen_.contains({of.name.writer, of.name.serial});
     }
 
     /// Claims a file. One that somebody else has in hand may be claimed when that lets it go.
-    std::optional<claim> open(const listed& entry) {
+    std::optional<claim> open(const spool_entry& entry) {
         claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
         out.file = directory_.claim(entry.text);
         if (!out.file.is_open()) return std::nullopt;
@@ -3548,7 +3555,7 @@ private:
     wall_time now_{};
     std::uint64_t free_bytes_ = 0;  ///< may be added before the next look at the directory
     std::uint64_t free_files_ = 0;
-    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
+    std::deque<spool_entry> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     std::set<int> told_;
     spool_losses evicted_;
