@@ -51,7 +51,7 @@ TEST_CASE("a file that was damaged, or was found to be too old, has another name
         CHECK(one->file_name() == one->text);
     }
     for (const std::string& other : {std::string{}, name + ".expired", name + ".expired-019b7ca98d0",
-                                     name + ".expired-019b7ca98d045", "x.spool.damaged"}) {
+                                     name + ".expired-019b7ca98d045", std::string{"x.spool.damaged"}}) {
         CAPTURE(other);
         CHECK_FALSE(spool_entry::parse(other));
     }
