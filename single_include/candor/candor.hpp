@@ -11882,6 +11882,20 @@ struct event {
 
 namespace detail {
 
+/// What a server takes as a release; it forgets any other.
+inline constexpr const char* release_rule =
+    "at most 200 characters without / and line breaks, and neither ., .., latest nor none";
+
+/// Whether it keeps that rule. An empty one says nothing.
+inline bool is_release(std::string_view text) noexcept {
+    constexpr std::size_t most_characters = 200;
+    const auto characters = text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+                                return candor::detail::is_continuation(c);
+                            }));
+    return characters <= most_characters && text.find_first_of("/\r\n") == text.npos && text != "." && text != ".." &&
+           text != "latest" && text != "none";
+}
+
 /// An address as Sentry writes it.
 inline std::string hexadecimal(std::uint64_t value) {
     char digits[16];
@@ -13512,6 +13526,10 @@ private:
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
+            if (!sentry::detail::is_release(to.release))  // all else goes on, as with any version
+                detail::report(options.diagnostics, "errors come without a release: a server does not take \"" +
+                                                        detail::printable(to.release) + "\", but " +
+                                                        sentry::detail::release_rule);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn.is_override) throw;
@@ -17391,7 +17409,7 @@ namespace candor::sentry {
 /// What a program says of a client. Only the DSN is required.
 struct client_options {
     std::string dsn{};
-    std::string release{};                      ///< `name@version`
+    std::string release{};                      ///< `name@version`: at most 200 characters, without `/`
     std::map<std::string, std::string> tags{};  ///< on every event; a value is cut to 200 characters
     double sample_rate = 1;                     ///< the share of the captures that is sent, from 0 to 1
     before_send_hook before_send{};
@@ -17512,6 +17530,8 @@ private:
 
     static detail::error_settings settings(const client_options& options) {
         const redactor secrets{options.secrets};
+        if (!detail::is_release(options.release))
+            throw configuration_error{"release", options.release, detail::release_rule};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
