@@ -2531,6 +2531,12 @@ public:
     /// All of a request but its body.
     [[nodiscard]] virtual http_request request() const = 0;
 
+    /// Where a message goes, as a number: a request holds messages that go to one place.
+    [[nodiscard]] virtual std::uint32_t group_of(std::string_view) const noexcept { return 0; }
+
+    /// Says in a request where these messages go.
+    virtual void complete_request(const message_range&, http_request&) const {}
+
     /// Appends the body of a request with these messages.
     virtual void write_body(const message_range& messages, wall_time sent_at, std::string& out) = 0;
 
@@ -2540,6 +2546,13 @@ public:
 
     /// Says what an answer means.
     [[nodiscard]] virtual response_action classify(const http_response& response, moment now) = 0;
+
+    /// What has to be asked before more is sent, or null.
+    [[nodiscard]] virtual const http_request* inquiry() const noexcept { return nullptr; }
+
+    /// Says what the answer to that means: `deliver` where there is nothing more to be asked; else it is asked again
+    /// later. Messages may go elsewhere from now on.
+    [[nodiscard]] virtual response_action answered(const http_response&, moment) { return {}; }
 
     /// Whether what is stored has to wait, because the server takes nothing for now.
     [[nodiscard]] virtual bool holds_back(steady_time) const noexcept { return false; }
@@ -8589,6 +8602,7 @@ public:
     /// answer says so, on a transport that tells. It throws nothing.
     http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
+        protocol_->complete_request(range, request_);
         protocol_->write_body(range, now, request_.body);
         on_delivered_ = std::move(on_delivered);
         delivered_status_ = 0;
@@ -8608,13 +8622,29 @@ public:
         return answer;
     }
 
-    /// Tells the program of the attempt: its callback, and where it failed its diagnostics, once for each status and
-    /// kind of failure.
+    /// Asks the server what the protocol has to know before more is sent. Not where `inquiry()` is null.
+    http_response inquire() noexcept {
+        try {
+            auto request = *protocol_->inquiry();
+            request.connect_timeout = request_.connect_timeout;
+            request.timeout = request_.timeout;
+            return attempt(request);
+        } catch (...) {  // no memory
+            return {.error = transport_error::broken};
+        }
+    }
+
+    /// Tells the program of the attempt: its callback, and where it failed its diagnostics.
     void tell(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             if (on_attempt_) on_attempt_(request_, answer);
         } catch (...) {  // a callback's failure is its own
         }
+        say_once(answer, diagnostic);
+    }
+
+    /// A diagnostic of an answer, once for each status and kind of failure.
+    void say_once(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
             if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
@@ -8633,21 +8663,23 @@ public:
 
 private:
     http_response exchange() noexcept {
-        http_response answer;
-        try {
-            request_.on_head = [this](const http_response& head) { note_head(head); };
-            answer = transport_.send(request_);
-            if (is_page(answer))
-                answer = {.error = transport_error::unreachable,
-                          .message = url() + ": a web page answers in its place"};
-        } catch (...) {
-            answer = {.error = transport_error::broken};
-        }
+        request_.on_head = [this](const http_response& head) { note_head(head); };
+        auto answer = attempt(request_);
         request_.on_head = nullptr;
         note_head(answer);
         // The messages that a head took are forgotten already.
         if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
         return answer;
+    }
+
+    http_response attempt(const http_request& request) noexcept {
+        try {
+            auto answer = transport_.send(request);
+            if (!is_page(answer)) return answer;
+            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+        } catch (...) {
+            return {.error = transport_error::broken};
+        }
     }
 
     void note_head(const http_response& head) noexcept {
@@ -10256,6 +10288,74 @@ inline std::optional<event_draft> take_draft(std::string_view& text) noexcept {
 
 }  // namespace candor::rudderstack::detail
 
+// ---- candor/rudderstack/nodes.hpp
+
+namespace candor::rudderstack::detail {
+
+/// The CRC-32 of IEEE 802.3. `before` is that of the bytes in front, where there are any.
+constexpr std::uint32_t crc32_ieee(std::string_view bytes, std::uint32_t before = 0) noexcept {
+    std::uint32_t out = ~before;
+    for (const char c : bytes) {
+        out ^= static_cast<unsigned char>(c);
+        for (int bit = 0; bit < 8; ++bit) out = (out >> 1) ^ ((out & 1) != 0 ? 0xedb88320U : 0U);
+    }
+    return ~out;
+}
+
+/// Takes a string of JSON off the beginning of `json`, as it stands there, quotes included. Nothing where none begins
+/// there, or it does not end.
+inline std::optional<std::string_view> take_json_string(std::string_view& json) noexcept {
+    if (!json.starts_with('"')) return std::nullopt;
+    for (std::size_t end = 1; end < json.size(); ++end) {
+        if (json[end] == '\\') {
+            ++end;
+        } else if (json[end] == '"') {
+            const auto out = json.substr(0, end + 1);
+            json.remove_prefix(end + 1);
+            return out;
+        }
+    }
+    return std::nullopt;
+}
+
+/// What a string of JSON says; empty where it is none.
+inline std::string text_of(std::string_view json_string) {
+    const auto parsed = nlohmann::json::parse(json_string, nullptr, false);
+    return parsed.is_string() ? parsed.get<std::string>() : std::string{};
+}
+
+/// Which of the data plane's nodes a message is for, as RudderStack's proxy counts them. Its ids stand among the texts
+/// that it begins with, as candor writes messages.
+inline std::uint32_t node_of(std::string_view message, std::uint32_t nodes) {
+    if (nodes == 1) return 0;
+    std::string user, anonymous;
+    for (char before = '{'; message.starts_with(before); before = ',') {
+        message.remove_prefix(1);
+        const auto key = take_json_string(message);
+        if (!key || !message.starts_with(':')) break;
+        message.remove_prefix(1);
+        const auto value = take_json_string(message);
+        if (!value) break;
+        if (key == R"("userId")") user = text_of(*value);
+        if (key == R"("anonymousId")") anonymous = text_of(*value);
+    }
+    return crc32_ieee(anonymous, crc32_ieee(":", crc32_ieee(user))) % nodes;
+}
+
+/// The number of nodes that the data plane's `/cluster-info` names. Nothing where the answer is anything else.
+inline std::optional<std::uint32_t> node_count(std::string_view answer) {
+    constexpr std::uint64_t most = 65'536;
+    const auto parsed = nlohmann::json::parse(answer, nullptr, false);
+    if (!parsed.is_object()) return std::nullopt;
+    const auto found = parsed.find("nodeCount");
+    if (found == parsed.end() || !found->is_number_unsigned()) return std::nullopt;
+    const auto count = found->get<std::uint64_t>();
+    if (count == 0 || count > most) return std::nullopt;
+    return static_cast<std::uint32_t>(count);
+}
+
+}  // namespace candor::rudderstack::detail
+
 // ---- candor/rudderstack/protocol.hpp
 
 namespace candor::rudderstack::detail {
@@ -10302,6 +10402,9 @@ public:
     protocol(const url& data_plane, std::string_view write_key, std::shared_ptr<event_context> events)
         : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
           authorization_{"Basic " + base64(std::string{write_key} + ":")},
+          inquiry_{.method = "GET",
+                   .url = data_plane.origin() + data_plane.path + "/cluster-info",
+                   .headers = {{"Authorization", authorization_}}},
           events_{std::move(events)} {}
 
     [[nodiscard]] std::size_t envelope_size() const noexcept override { return sizeof("{\"batch\":[]}") - 1; }
@@ -10361,15 +10464,30 @@ public:
         return events_ ? events_->identity.named_user() : 0;
     }
 
-    /// The Go client's headers, with the node fields of a server that has one node.
+    /// The Go client's headers, as for a data plane of one node.
     [[nodiscard]] http_request request() const override {
         return {.method = "POST",
                 .url = url_,
                 .headers = {{"Authorization", authorization_},
                             {"Content-Type", "application/json"},
                             {"RS-userAgent", "serverSDK"},
-                            {"RS-nodeCount", "1"},
-                            {"RS-targetNode", "0"}}};
+                            {node_count_, "1"},
+                            {target_node_, "0"}}};
+    }
+
+    [[nodiscard]] std::uint32_t group_of(std::string_view text) const noexcept override {
+        try {
+            return node_of(text, nodes_);
+        } catch (...) {  // no memory
+            return 0;
+        }
+    }
+
+    void complete_request(const common::message_range& range, http_request& request) const override {
+        for (auto& [name, value] : request.headers) {
+            if (name == node_count_) value = std::to_string(nodes_);
+            if (name == target_node_) value = std::to_string(group_of(range.text(range.messages.front())));
+        }
     }
 
     void write_body(const common::message_range& range, wall_time sent_at, std::string& out) override {
@@ -10387,9 +10505,7 @@ public:
 
     [[nodiscard]] common::response_action classify(const http_response& response, common::moment now) override {
         using action = common::response_action::kind;
-        if (response.error != transport_error::none) {
-            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
-        }
+        if (response.error != transport_error::none) return unreachable(response);
         const int status = response.status;
         if (status >= 200 && status < 300) return {.what = action::deliver};
         const std::string says = "the data plane answers " + std::to_string(status);
@@ -10399,16 +10515,48 @@ public:
             const std::string why = status == 404 ? meaning_of_404(response.body) : "it does not know the write key";
             return {.what = action::drop, .reason = drop_reason::unauthorized, .diagnostic = says + ": " + why};
         }
+        if (status == 451) {
+            has_to_ask_ = true;
+            return {.what = action::retry, .wait = time_to_settle_, .diagnostic = says + ": its nodes have changed"};
+        }
         // A redirect is not followed: it would take the key to another server. Most are a network's login page.
         const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
         if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        common::response_action again{.what = action::retry, .diagnostic = says};
-        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
-            again.wait = common::parse_retry_after(*told, now.wall);
-        return again;
+        return {.what = action::retry, .wait = told_wait(response, now), .diagnostic = says};
+    }
+
+    /// How many nodes the data plane has, where a 451 has said that they are others than before.
+    [[nodiscard]] const http_request* inquiry() const noexcept override { return has_to_ask_ ? &inquiry_ : nullptr; }
+
+    [[nodiscard]] common::response_action answered(const http_response& response, common::moment now) override {
+        if (response.error != transport_error::none) return unreachable(response);
+        const bool is_answer = response.status >= 200 && response.status < 300;
+        if (const auto count = is_answer ? node_count(response.body) : std::nullopt) {
+            nodes_ = *count;
+            has_to_ask_ = false;
+            return {.what = common::response_action::kind::deliver};
+        }
+        return {.wait = told_wait(response, now),
+                .diagnostic = "the data plane does not say how many nodes it has, but answers " +
+                              std::to_string(response.status)};
     }
 
 private:
+    static constexpr const char* node_count_ = "RS-nodeCount";
+    static constexpr const char* target_node_ = "RS-targetNode";
+    /// What the data plane's proxy takes to know of its nodes, as the Go client has it.
+    static constexpr std::chrono::seconds time_to_settle_{5};
+
+    static common::response_action unreachable(const http_response& response) {
+        return {.diagnostic = "the data plane cannot be reached: " + response.message};
+    }
+
+    static std::optional<std::chrono::milliseconds> told_wait(const http_response& response, common::moment now) {
+        const std::string* const told = response.header("Retry-After");
+        if (told == nullptr || response.status < 400) return std::nullopt;
+        return common::parse_retry_after(*told, now.wall);
+    }
+
     /// The gateway says 404 for two reasons, in these words; anybody else's may be either.
     static std::string meaning_of_404(std::string_view body) {
         if (body.find("source is disabled") != body.npos) return "the source is disabled";
@@ -10434,6 +10582,9 @@ private:
 
     std::string url_;
     std::string authorization_;
+    const http_request inquiry_;
+    std::uint32_t nodes_ = 1;
+    bool has_to_ask_ = false;
     std::shared_ptr<event_context> events_;
     std::string prepared_;  ///< the worker's
     std::string drafted_;   ///< of the thread that stores
@@ -11730,6 +11881,20 @@ struct event {
 };
 
 namespace detail {
+
+/// What a server takes as a release; it forgets any other.
+inline constexpr const char* release_rule =
+    "at most 200 characters without / and line breaks, and neither ., .., latest nor none";
+
+/// Whether it keeps that rule. An empty one says nothing.
+inline bool is_release(std::string_view text) noexcept {
+    constexpr std::size_t most_characters = 200;
+    const auto characters = text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+                                return candor::detail::is_continuation(c);
+                            }));
+    return characters <= most_characters && text.find_first_of("/\r\n") == text.npos && text != "." && text != ".." &&
+           text != "latest" && text != "none";
+}
 
 /// An address as Sentry writes it.
 inline std::string hexadecimal(std::uint64_t value) {
@@ -13361,6 +13526,10 @@ private:
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
+            if (!sentry::detail::is_release(to.release))  // all else goes on, as with any version
+                detail::report(options.diagnostics, "errors come without a release: a server does not take \"" +
+                                                        detail::printable(to.release) + "\", but " +
+                                                        sentry::detail::release_rule);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn.is_override) throw;
@@ -17240,7 +17409,7 @@ namespace candor::sentry {
 /// What a program says of a client. Only the DSN is required.
 struct client_options {
     std::string dsn{};
-    std::string release{};                      ///< `name@version`
+    std::string release{};                      ///< `name@version`: at most 200 characters, without `/`
     std::map<std::string, std::string> tags{};  ///< on every event; a value is cut to 200 characters
     double sample_rate = 1;                     ///< the share of the captures that is sent, from 0 to 1
     before_send_hook before_send{};
@@ -17361,6 +17530,8 @@ private:
 
     static detail::error_settings settings(const client_options& options) {
         const redactor secrets{options.secrets};
+        if (!detail::is_release(options.release))
+            throw configuration_error{"release", options.release, detail::release_rule};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,
