@@ -73,7 +73,8 @@ public:
 
     template <class Exception>
     admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
-        if (last_.is_repeated(exception)) [[unlikely]] return delivery_.refuse(admission::duplicate);
+        if (last_.is_repeated(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         return submit({.where = where}, true, [&](std::string& record) {
             each_exception(static_cast<const std::exception&>(exception), static_type, exception_writer{record});
         });
@@ -81,7 +82,8 @@ public:
 
     admission capture(const std::exception_ptr& exception, source_location where) noexcept {
         if (!exception) return delivery_.refuse(admission::invalid);
-        if (last_.is_last(exception)) [[unlikely]] return delivery_.refuse(admission::duplicate);
+        if (last_.is_last(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         const auto answer = submit({.where = where}, true, [&](std::string& record) {
             try {
                 std::rethrow_exception(exception);  // once for all that is asked of it
@@ -164,7 +166,8 @@ private:
     /// stack reads the unwinding rules of all that stands before its call.
     template <class Append>
     admission submit(capture_header header, bool with_stack, const Append& append_texts) noexcept {
-        if (const auto refused = delivery_.would_refuse()) [[unlikely]] return count(*refused);
+        if (const auto refused = delivery_.would_refuse()) [[unlikely]]
+            return count(*refused);
         try {
             header.id = uuid::random();
             header.timestamp = clock_.wall_now().time_since_epoch().count();
