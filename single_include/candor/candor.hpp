@@ -10848,7 +10848,7 @@ void each_exception(const std::exception_ptr& outer, const Found& found, int mos
 
 template <class Found>
 void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
-                    int most) {
+                    [[maybe_unused]] int most) {
     const char* text = outer.what();
     const std::string_view says = text == nullptr ? std::string_view{} : text;
 #if defined(__cpp_rtti) || defined(_CPPRTTI)
@@ -12824,7 +12824,8 @@ public:
 
     template <class Exception>
     admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
-        if (last_.is_repeated(exception)) [[unlikely]] return delivery_.refuse(admission::duplicate);
+        if (last_.is_repeated(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         return submit({.where = where}, true, [&](std::string& record) {
             each_exception(static_cast<const std::exception&>(exception), static_type, exception_writer{record});
         });
@@ -12832,7 +12833,8 @@ public:
 
     admission capture(const std::exception_ptr& exception, source_location where) noexcept {
         if (!exception) return delivery_.refuse(admission::invalid);
-        if (last_.is_last(exception)) [[unlikely]] return delivery_.refuse(admission::duplicate);
+        if (last_.is_last(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         const auto answer = submit({.where = where}, true, [&](std::string& record) {
             try {
                 std::rethrow_exception(exception);  // once for all that is asked of it
@@ -12915,7 +12917,8 @@ private:
     /// stack reads the unwinding rules of all that stands before its call.
     template <class Append>
     admission submit(capture_header header, bool with_stack, const Append& append_texts) noexcept {
-        if (const auto refused = delivery_.would_refuse()) [[unlikely]] return count(*refused);
+        if (const auto refused = delivery_.would_refuse()) [[unlikely]]
+            return count(*refused);
         try {
             header.id = uuid::random();
             header.timestamp = clock_.wall_now().time_since_epoch().count();
