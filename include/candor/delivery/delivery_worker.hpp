@@ -12,14 +12,18 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <candor/delivery/batch.hpp>
 #include <candor/delivery/delivery_state.hpp>
+#include <candor/delivery/journal.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/queue.hpp>
+#include <candor/delivery/request_size.hpp>
 #include <candor/delivery/scheduler.hpp>
 #include <candor/delivery/sender.hpp>
+#include <candor/delivery/spool/files_in_hand.hpp>
 #include <candor/delivery/spool/run_state.hpp>
 #include <candor/delivery/spool/spool.hpp>
 #include <candor/delivery/statistics.hpp>
@@ -27,6 +31,7 @@
 #include <candor/identity/uuid.hpp>
 #include <candor/platform/inside.hpp>
 #include <candor/platform/system_calls.hpp>
+#include <candor/platform/thread.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/fnv1a.hpp>
 #include <candor/policy/policies.hpp>
@@ -38,7 +43,7 @@ namespace candor::detail {
 /// these is made without the mutex, and marked by `is_away`; whoever leaves the worker behind then sets `lease`, which
 /// it looks at before it touches anything that is not its own. The transport and the clock are lent: they are used
 /// while nobody can leave, or not at all.
-class delivery_worker : public delivery_state {
+class delivery_worker : public delivery_state, public std::enable_shared_from_this<delivery_worker> {
 public:
     /// However little time there was for the server, the disk gets so much.
     static constexpr std::chrono::milliseconds least_store_time{200};
@@ -50,8 +55,9 @@ public:
           sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
         if (!has_spool(options)) return;
         const auto destination = fnv1a(sender_.name() + ' ' + sender_.url());
-        spool_.emplace(options.spool, spool_owner{sender_.name(), destination, fnv1a(uuid::random().to_string())},
-                       calls, is_revoked);
+        const spool_owner owner{sender_.name(), destination, fnv1a(uuid::random().to_string())};
+        spool_.emplace(options.spool, owner, calls, is_revoked);
+        journal_.emplace(*this, sender_.back_end(), options.spool, owner, calls, is_revoked);
         runs_.emplace(options.spool.directory, sender_.name(), destination, seed, calls);
     }
     delivery_worker(const delivery_worker&) = delete;
@@ -60,7 +66,7 @@ public:
     /// Takes all memory that the account of messages needs. With the mutex held, before `run`.
     void prepare() {
         queue.keep_spares(spare_blocks_);
-        batch_.reserve(options.batch_messages);
+        in_hand.reserve(options.batch_messages);
     }
 
     /// The worker thread.
@@ -69,6 +75,7 @@ public:
         std::unique_lock lock{mutex};
         thread = std::this_thread::get_id();
         for (;;) {
+            if (journal_) tell_trouble(lock);
             const auto next = schedule.next(now(), work());
             switch (next.what) {
                 case scheduler::action::wait:
@@ -80,12 +87,12 @@ public:
                 case scheduler::action::send:
                     send(lock);
                     break;
+                case scheduler::action::copy:
+                    if (!start_journal()) journal_->catch_up(lock, is_away);
+                    schedule.uncopied_since(now());
+                    break;
                 case scheduler::action::store:
-                    if (!batch_.is_settled()) {
-                        schedule.stored(store(lock));
-                    } else {
-                        fill(lock);
-                    }
+                    schedule.stored(store(lock));
                     break;
                 case scheduler::action::replay:
                     replay(lock);
@@ -111,9 +118,62 @@ public:
 
     /// With the mutex held.
     [[nodiscard]] backlog work() const noexcept {
-        return {counters.waiting(),       counters.waiting_bytes(), counters.pending(),
-                counters.pending_bytes(), counters.settled(),       !batch_.is_settled()};
+        return {.waiting = counters.waiting(),
+                .waiting_bytes = counters.waiting_bytes(),
+                .pending = counters.pending(),
+                .pending_bytes = counters.pending_bytes(),
+                .settled = counters.settled(),
+                .has_batch_in_hand = !in_hand.is_settled(),
+                .is_stored = !journal_ || is_revoked || journal_->has_all()};
     }
+
+    /// Has all that is pending copied to disk, on the journal's thread, which is started now at the latest. False where
+    /// there is none: then somebody has to do it himself. With the mutex held.
+    bool start_journal() noexcept {
+        journal_->ask();
+        return run_journal();
+    }
+
+    /// The journal keeps an eye on what is pending, while the worker cannot. With the mutex held.
+    void watch_pending() noexcept {
+        if (journal_ && run_journal()) journal_->watch();
+    }
+
+    /// Whether the record that came last is the only one that is pending without a copy. With the mutex held.
+    [[nodiscard]] bool lacks_only_one_copy() const noexcept {
+        return journal_ && journal_->first_uncopied() + 1 == counters.accepted();
+    }
+
+    /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
+    /// run. With the mutex held.
+    [[nodiscard]] steady_time next_copy() const noexcept {
+        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
+        return is_watched ? steady_time::max() : schedule.copy_at();
+    }
+
+    /// The worker does not return: whatever is pending is copied without it, while there is time. With the mutex held.
+    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
+    }
+
+    /// Whether the journal is in a call to the disk. With the mutex held.
+    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
+
+    /// The journal's thread, for whoever joins the worker's. With the mutex held.
+    worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
+
+    /// The worker is left behind, with what it has: that is lost, but for what has a copy. With the mutex held.
+    void give_up() noexcept {
+        std::uint64_t own = 0;
+        for (const auto& file : claimed)
+            if (file.is_own) own += file.pending;
+        leave(lease::given_up);
+        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
+        if (journal_) journal_->wake();
+    }
+
+    /// Whether an earlier run has left something, as far as a short look can tell. Before `run`.
+    [[nodiscard]] bool finds_stored() noexcept { return spool_ && spool_->has_any(); }
 
 private:
     static constexpr std::size_t spare_blocks_ = 16;
@@ -135,7 +195,18 @@ private:
         is_away = false;
     }
 
-    [[nodiscard]] bool may_store() const noexcept { return spool_ && !is_revoked && lease_ != lease::given_up; }
+    bool run_journal() noexcept {
+        if (journal_thread_.joinable()) return true;
+        try {
+            journal_thread_ =
+                start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    [[nodiscard]] bool may_store() const noexcept { return journal_ && !is_revoked && lease_ != lease::given_up; }
     [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
 
     /// Tells a callback of the program's what became of these.
@@ -152,68 +223,101 @@ private:
     /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
-        if (batch_.is_settled()) return fill(lock);
-        schedule.attempt();
-        const message_range range = batch_.next();
+        if (in_hand.is_settled()) return fill(lock);
+        if (!schedule.is_closing() || !claimed.empty()) watch_pending();
+        schedule.attempt(has_fresh_in_hand);
+        in_hand.fit(sender_.back_end(), size_.limits());
+        const message_range range = in_hand.next();
         const auto started = at();
         std::optional<http_response> answer;
+        bool is_taken = false;
         lock.unlock();
         try {
-            answer = sender_.send(range, started.wall);
+            // As soon as the server has them: whatever happens from now on, nobody sends them again.
+            answer = sender_.send(range, started.wall, [&] {
+                const std::lock_guard guard{mutex};
+                conclude(range, std::nullopt);
+                if (journal_) journal_->wake();
+                is_taken = true;
+            });
         } catch (...) {
         }
         lock.lock();
-        if (!answer) return drop_batch(lock, drop_reason::failed);
-        const bool is_cancelled = answer->error == transport_error::cancelled;
+        if (!answer) return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
+        const bool is_cancelled = !is_taken && answer->error == transport_error::cancelled;
         response_action found;
         try {
             if (!is_cancelled) found = sender_.back_end().classify(*answer, at());
         } catch (...) {
-            return drop_batch(lock, drop_reason::failed);
+            return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
         }
         if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
             const bool is_reached = found.what != response_action::kind::retry;
             if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
         }
-        settle(lock, range, *answer, found, is_cancelled);
+        learn(range, *answer, found);
+        settle(lock, range, *answer, found, is_taken, is_cancelled);
+    }
+
+    [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
+        std::size_t out = sender_.back_end().envelope_size();
+        for (const auto& m : range.messages) out += m.size + sender_.back_end().message_overhead();
+        return out;
+    }
+
+    /// What an answer says of how much a request may carry.
+    void learn(const message_range& range, const http_response& answer, const response_action& found) noexcept {
+        const request_limits size{range.messages.size(), body_size(range)};
+        if (found.what == response_action::kind::deliver) return size_.passed(size);
+        if (answer.status == 429) size_.limited(size.messages);
+        if (answer.status == 413) size_.too_large(size);
     }
 
     /// What an answer means for the messages of a request.
     void settle(std::unique_lock<std::mutex>& lock, const message_range& range, const http_response& answer,
-                const response_action& found, bool is_cancelled) noexcept {
+                const response_action& found, bool is_taken, bool is_cancelled) noexcept {
         using kind = response_action::kind;
         const bool is_split = found.what == kind::split && range.messages.size() > 1;
-        const bool is_final = !is_split && found.what != kind::retry;
-        if (is_split) batch_.split();
-        if (is_final) conclude(lock, range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
+        // What an earlier run has stored is not given up for a limit.
+        const bool is_limited =
+            !claimed.empty() && found.what == kind::drop && found.reason == drop_reason::rate_limited;
+        const bool is_final = is_taken || (!is_split && !is_limited && found.what != kind::retry && !is_cancelled);
+        if (is_split) in_hand.split();
+        if (is_final && !is_taken)
+            conclude(range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
+        if (is_final) write_settled(lock);
         if (!is_cancelled && may_call_back()) away(lock, [&] { sender_.tell(answer, found.diagnostic); });
         if (lease_ == lease::given_up) return;
         if (is_cancelled) return schedule.abort();
         if (is_split) return;
         if (!is_final) return retry(lock, answer, found);
-        if (found.what == kind::deliver) {
+        const bool is_replay = !claimed.empty() || counters.expected().is_recovered;
+        if (is_replay) schedule.replayed(now());
+        if (is_taken || found.what == kind::deliver) {
             has_delivered_ = true;
-            schedule.delivered(now(), !counters.expected().is_recovered);
-        } else {
-            schedule.stop_replaying();
-            if (found.reason == drop_reason::unauthorized) schedule.refuse(now());
+            schedule.delivered(now(), !is_replay);
+        } else if (found.reason == drop_reason::unauthorized) {
+            schedule.pause_replays(now());
+            schedule.refuse(now());
         }
         tell_concluded(lock, range);
+        if (lease_ == lease::given_up || claimed.empty() || in_hand.is_settled()) return;
+        put_back(lock);  // what is left of the files takes turns with what is fresh
     }
 
-    /// It is certain what becomes of the next range: delivered, or dropped. A file of which nothing is left goes at
-    /// once: whatever happens from now on, nobody sends it again.
-    void conclude(std::unique_lock<std::mutex>& lock, const message_range& range,
-                  std::optional<drop_reason> dropped) noexcept {
-        batch_.pop();
-        counters.expect({range.messages.size(), range.record_size(), claim_.has_value(), dropped});
-        if (batch_.is_settled()) remove_claimed(lock);
+    /// It is certain what becomes of the next range: delivered, or dropped.
+    void conclude(const message_range& range, std::optional<drop_reason> dropped) noexcept {
+        in_hand.pop();
+        const auto [count, bytes] = range.count();
+        counters.expect({count, bytes, !has_fresh_in_hand, dropped});
+        if (!has_fresh_in_hand) find_settled();
     }
 
-    void remove_claimed(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!claim_) return;
-        away(lock, [&] { spool_->remove(*claim_); });
-        claim_.reset();
+    /// Brings what is on disk to what is settled. A file of which nothing is left goes.
+    void write_settled(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!journal_) return;
+        journal_->write_settled(lock, *spool_, is_away);
+        claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
     }
 
     /// Callbacks come before the counts: when `flush` returns, they have run.
@@ -223,7 +327,7 @@ private:
         if (lease_ == lease::given_up) return;
         counters.settle_expected();
         signal.announce();
-        if (batch_.is_settled()) schedule.batch_done(now());
+        if (in_hand.is_settled()) schedule.batch_done(now());
     }
 
     void ask_runs(std::unique_lock<std::mutex>& lock) noexcept {
@@ -236,70 +340,87 @@ private:
             contain([&] {
                 sender_.say("not tried for another " +
                             std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
-                            std::to_string(runs_->failed_runs()) + " runs could not reach it");
+                            std::to_string(runs_->failed_runs()) + " runs could deliver nothing to it");
             });
         });
+    }
+
+    /// Says once what is the matter with the disk.
+    void tell_trouble(std::unique_lock<std::mutex>& lock) noexcept {
+        const auto trouble = journal_->take_trouble();
+        if (!trouble || !may_call_back()) return;
+        away(lock, [&] { contain([&] { sender_.say(*trouble); }); });
     }
 
     /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
     /// whatever is thrown.
     void fill(std::unique_lock<std::mutex>& lock) noexcept {
-        batch_.clear();
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        first_in_hand = counters.taken();
         const auto when = at();
+        const auto most = std::min(options.batch_messages, size_.limits().messages);
         bool has_room = true;
-        is_filling_ = true;
-        for (auto left = counters.waiting(); left > 0 && has_room && batch_.size() < options.batch_messages;) {
-            if (block_.empty() && !next_block()) break;
+        is_filling = true;
+        auto at = queue.begin();
+        if (!schedule.is_closing()) watch_pending();
+        for (auto left = counters.waiting(); left > 0 && has_room && in_hand.size() < most;) {
+            auto records = queue.run_at(at);
             away(lock, [&] {
-                while (left > 0 && !block_.empty() && batch_.size() < options.batch_messages) {
-                    const std::string_view record = block_.front();
+                while (left > 0 && !records.empty() && in_hand.size() < most) {
+                    auto rest = records;
+                    const std::string_view record = record_queue::pop_record(rest);
                     if (!may_call_back()) sender_.back_end().end_callbacks();
-                    const auto added = batch_.add(sender_.back_end(), record, when, options);
+                    const auto added = in_hand.add(sender_.back_end(), record, taken_, when, options);
                     has_room = added.has_room;
                     if (!has_room) break;
                     if (added.dropped) drop_one(added.text, record.size(), *added.dropped);
-                    block_.pop();
+                    at.offset += records.size() - rest.size();
+                    records = rest;
                     ++taken_;
-                    taken_bytes_ += record.size();
                     --left;
                 }
             });
             if (lease_ == lease::given_up) return;
         }
         end_fill();
+        if (journal_) journal_->name_user(lock, *spool_, is_away);
         if (counters.waiting() > 0) schedule.waits_since(now());
-        if (batch_.is_settled()) schedule.batch_done(now());
+        if (in_hand.is_settled()) schedule.batch_done(now());
     }
 
     void end_fill() noexcept {
-        is_filling_ = false;
-        batch_.send_whole();
-        counters.take(std::exchange(taken_, 0), std::exchange(taken_bytes_, 0));
-    }
-
-    bool next_block() noexcept {
-        queue.recycle(std::exchange(block_, record_block{}));
-        if (queue.empty()) return false;
-        block_ = queue.take();
-        return true;
+        is_filling = false;
+        has_fresh_in_hand = true;
+        in_hand.send_whole();
+        const auto count = std::exchange(taken_, 0);
+        counters.take(count, queue.take(count));
     }
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        if (!claim_) {
-            schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
+        const bool is_unreachable = answer.error == transport_error::unreachable;
+        if (claimed.empty()) {
+            schedule.failed(now(), found.wait, is_unreachable);
+            if (journal_) start_journal();  // on disk before it waits
             return signal.announce();
         }
-        // What was stored waits for another success, or run; the server's own refusals are counted.
-        schedule.stop_replaying();
-        spool_->start_over();
+        // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
+        // asked a few times.
+        const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
+        const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
+        if (!is_told) schedule.pause_replays(now());
+        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (!is_blamed) return put_back(lock);
+        joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
-        if (answer.error == transport_error::none) away(lock, [&] { attempts = spool_->count_attempt(*claim_); });
+        away(lock, [&] {
+            for (auto& file : claimed) {
+                spool_->mark_attempts(file.stored.file, ++file.attempts);
+                attempts = std::max(attempts, file.attempts);
+            }
+        });
         if (lease_ == lease::given_up) return;
-        if (attempts >= most_attempts_) {
-            drop_batch(lock, drop_reason::exhausted);
-        } else {
-            put_back(lock);
-        }
+        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);
     }
 
     /// One record of the queue became no message. Without the mutex.
@@ -312,64 +433,149 @@ private:
     }
 
     void drop_batch(std::unique_lock<std::mutex>& lock, drop_reason reason) noexcept {
-        while (!batch_.is_settled() && lease_ != lease::given_up) {
-            const message_range range = batch_.next();
-            conclude(lock, range, reason);
+        while (!in_hand.is_settled() && lease_ != lease::given_up) {
+            const message_range range = in_hand.next();
+            conclude(range, reason);
+            write_settled(lock);
             if (lease_ != lease::given_up) tell_concluded(lock, range);
         }
     }
 
-    /// Stores what is left of the batch. False where something could not be stored, which is left in the batch then.
+    /// Leaves the oldest copy of what is pending on disk, for later. False where there is none.
     bool store(std::unique_lock<std::mutex>& lock) noexcept {
         if (!may_store()) return false;
-        while (!batch_.is_settled()) {
-            const message_range range = batch_.next();
-            const auto wall = wall_now();
-            bool is_stored = false;
-            away(lock, [&] {
-                is_stored =
-                    spool_->store(range, wall, claim_ ? claim_->name.created : 0, claim_ ? claim_->attempts : 0);
-            });
-            if (lease_ == lease::given_up) return true;
-            count_removed();
-            if (!is_stored) return false;
-            batch_.pop();
-            if (claim_) {
-                counters.put_back(range.messages.size());
-            } else {
-                counters.spool(range.messages.size(), range.record_size());
-            }
-            signal.announce();
+        copy_all(lock);
+        return may_store() && let_go_oldest(lock);
+    }
+
+    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
+    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_thread_.joinable()) {
+            start_journal();
+            is_away = true;
+            journal_->await(lock);
+            is_away = false;
+        } else {
+            journal_->ask();
+            journal_->catch_up(lock, is_away);
         }
-        schedule.batch_done(now());
-        remove_claimed(lock);
+    }
+
+    bool let_go_oldest(std::unique_lock<std::mutex>& lock) noexcept {
+        journal_->write_settled(lock, *spool_, is_away);
+        const auto end = journal_->oldest_end();
+        if (!end || lease_ == lease::given_up) return false;
+        message_count stored;
+        if (has_fresh_in_hand) stored = in_hand.drop_before(static_cast<std::uint32_t>(*end - first_in_hand));
+        if (*end > counters.taken()) {
+            const auto count = *end - counters.taken();
+            const auto bytes = queue.take(count);
+            counters.take(count, bytes);
+            stored.messages += count;
+            stored.bytes += bytes;
+        }
+        counters.spool(stored);
+        journal_->let_go_oldest(lock, *spool_, is_away);
+        if (in_hand.is_settled()) schedule.batch_done(now());
+        signal.announce();
         return true;
     }
 
-    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
+    /// Takes up the oldest files of the spool, as many as make a request.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
-        if (sender_.back_end().holds_back(now())) return schedule.stop_replaying();
+        if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         const auto wall = wall_now();
-        away(lock, [&] { claim_ = spool_->claim_next(wall); });
-        if (lease_ == lease::given_up) return;
+        const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+        std::vector<spool::claim> found;
+        away(lock, [&] {
+            std::size_t messages = 0, bytes = 0;
+            while (messages < most && bytes < options.batch_bytes) {
+                auto next = spool_->claim_next(wall);
+                if (!next) break;
+                messages += next->messages.size();
+                bytes += next->content.size();
+                contain([&] { found.push_back(*std::move(next)); });
+            }
+        });
         count_removed();
-        if (!claim_) return schedule.found_nothing_stored(now());
-        counters.recover(claim_->messages.size(), claim_->is_own);
+        if (lease_ == lease::given_up) return;
+        if (found.empty()) return schedule.found_nothing_stored(now());
         try {
-            batch_.load(std::move(claim_->content), claim_->messages);
+            for (auto& one : found) {
+                auto& file = claimed.add();
+                file.end = one.messages.back().index + 1;
+                file.settled = file.marked = one.settled;
+                file.pending = one.messages.size();
+                file.attempts = one.attempts;
+                file.is_own = one.is_own;
+                file.stored.file = std::move(one.file);
+                counters.recover(file.pending, file.is_own);
+            }
+            take_up(lock, found);
         } catch (...) {  // no memory: another time
-            schedule.stop_replaying();
+            schedule.pause_replays(now());
             put_back(lock);
         }
     }
 
-    /// What is left of a claimed file waits on disk again.
+    /// Makes a batch of what the files in hand hold.
+    void take_up(std::unique_lock<std::mutex>& lock, const std::vector<spool::claim>& found) {
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        bool is_whole = true;
+        std::uint32_t number = 0;
+        auto file = claimed.begin();
+        for (const auto& one : found) {
+            away(lock, [&] {
+                for (auto m : one.messages) {
+                    m.file = number;
+                    if (!may_call_back()) sender_.back_end().end_callbacks();
+                    const auto text = std::string_view{one.content}.substr(m.offset, m.size);
+                    const auto added = in_hand.add_stored(sender_.back_end(), text, m, one.named, options);
+                    is_whole = is_whole && added.dropped != drop_reason::shutdown;
+                    if (!is_whole) break;
+                    if (added.dropped) drop_stored_one(added.text, *file, *added.dropped);
+                }
+            });
+            if (lease_ == lease::given_up) return;
+            ++file;
+            ++number;
+        }
+        if (!is_whole) return put_back(lock);
+        in_hand.send_whole();
+        find_settled();
+        write_settled(lock);
+    }
+
+    /// A stored message is given up before it is sent. Without the mutex.
+    void drop_stored_one(std::string_view text, file_in_hand& from, drop_reason reason) noexcept {
+        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
+        const std::lock_guard guard{mutex};
+        if (lease_ == lease::given_up) return;
+        counters.drop_recovered(1, reason);
+        --from.pending;
+    }
+
+    /// How far the files in hand are settled.
+    void find_settled() noexcept {
+        for (auto& file : claimed) file.settled = file.end, file.pending = 0;
+        auto file = claimed.begin();
+        std::uint32_t number = 0;
+        in_hand.each_unsettled([&](const message& m) {
+            for (; number != m.file && file != claimed.end(); ++number) ++file;
+            if (number != m.file) return;
+            ++file->pending;
+            file->settled = std::min<std::uint64_t>(file->settled, m.index);
+        });
+    }
+
+    /// What is left of the files in hand waits on disk again.
     void put_back(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store() || !batch_.is_whole()) return give_up_batch(lock);
-        counters.put_back(claim_->messages.size());
-        batch_.clear();
-        away(lock, [&] { spool_->let_go(*claim_); });
-        claim_.reset();
+        in_hand.clear();
+        for (const auto& file : claimed) counters.put_back(file.pending, file.is_own);
+        claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
+        signal.announce();
     }
 
     /// Counts what the spool gave up.
@@ -379,24 +585,16 @@ private:
         counters.drop_stored(expired.own, expired.others, drop_reason::expired);
     }
 
-    void give_up_batch(std::unique_lock<std::mutex>& lock) noexcept {
-        if (store(lock)) return;
-        drop_batch(lock, reason_at_end());
-    }
-
     /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
     void finish(std::unique_lock<std::mutex>& lock) noexcept {
         store_until = std::max(end_by, after(now(), least_store_time));
         signal.announce_end();
         schedule.close(now());
         schedule.abort();
-        if (is_filling_) end_fill();  // in a callback about a record, which stays for the next batch
-        counters.settle_expected();   // in a callback about that
-        if (!batch_.is_settled()) claim_ ? put_back(lock) : give_up_batch(lock);
-        while (may_store() && counters.waiting() > 0 && now() < *store_until) {
-            fill(lock);
-            if (!batch_.is_settled()) give_up_batch(lock);
-        }
+        if (is_filling) end_fill();  // in a callback about a record, which stays for the next batch
+        counters.settle_expected();  // in a callback about that
+        if (!claimed.empty()) put_back(lock);
+        store_all(lock);
         const auto left = lease_ == lease::given_up ? 0 : counters.pending();
         const auto reason = reason_at_end();
         if (left > 0 && options.on_dropped && may_call_back()) {
@@ -409,11 +607,26 @@ private:
             const auto wall = wall_now();
             away(lock, [&] { runs_->end(wall, has_delivered_); });
         }
-        away(lock, [&] { claim_.reset(), spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
+        if (journal_) tell_trouble(lock);
+        if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
+        away(lock, [&] { spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
         is_done = true;
+        if (journal_) journal_->wake();
         signal.announce_end();
-        const auto emptied = std::exchange(queue, record_queue{});
+        const record_queue emptied{std::move(queue)};
         lock.unlock();  // and only then frees the memory: an allocator may make it wait
+    }
+
+    /// Leaves all that is pending on disk, while there is time.
+    void store_all(std::unique_lock<std::mutex>& lock) noexcept {
+        while (may_store() && counters.pending() > 0) {
+            copy_all(lock);
+            while (may_store() && let_go_oldest(lock)) {
+            }
+            // What a callback of the program's has to see first becomes messages one batch after the other.
+            if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled() || now() >= *store_until) return;
+            fill(lock);
+        }
     }
 
     template <class Call>
@@ -425,16 +638,15 @@ private:
     }
 
     sender sender_;
-    record_block block_;
-    batch batch_;
+    request_size size_{{options.batch_messages, options.batch_bytes}};
     std::optional<spool> spool_;
-    std::optional<spool::claim> claim_;  ///< the file whose messages the batch holds
+    std::optional<journal> journal_;
     std::optional<run_state> runs_;
+    worker_thread journal_thread_;
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
-    bool is_filling_ = false;  ///< the batch is being made
-    std::uint64_t taken_ = 0;  ///< the records of the queue that were made into messages of it, or given up
-    std::size_t taken_bytes_ = 0;
+    bool joins_files_ = true;  ///< one request with what is in several
+    std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
     std::atomic<bool> is_ending_in_callback_ = false;
 };
 
