@@ -115,12 +115,13 @@ struct purge_result {
 /// Removes what waits to be sent of what the level does not allow.
 template <environment Environment>
 purge_result purge_what_waits(const telemetry_options& options, level allowed, const Environment& environment) {
-    const auto directory = spool_of(options, environment).directory;
+    const auto spool = spool_of(options, environment);
+    const auto& directory = spool.directory;
     purge_result out;
     const auto purge = [&](std::string_view protocol) {
-        const auto before = count_spooled(directory, protocol);
+        const auto before = count_spooled(spool, protocol);
         purge_spool(directory, protocol);
-        const auto left = count_spooled(directory, protocol);
+        const auto left = count_spooled(spool, protocol);
         out.left += left;
         out.removed += before - std::min(before, left);
     };

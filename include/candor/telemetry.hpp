@@ -118,6 +118,8 @@ public:
         } catch (...) {
             return delivery.refuse(admission::out_of_memory);
         }
+        header.refreshes =
+            detail::refreshes_account<Event>() ? context.identity.refresh() : context.identity.refreshes();
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
         detail::event_serializer values{context.message_bytes - std::min(context.message_bytes, head_size)};
         const auto state = values.serialize(event, context.run, context.secrets);

@@ -31,11 +31,14 @@ inline nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 }
 
 /// How many messages wait in a spool's directory, of that protocol or of all.
-inline std::uint64_t count_spooled(const std::filesystem::path& directory, std::string_view protocol = {}) {
+inline std::uint64_t count_spooled(const spool_options& options, std::string_view protocol = {}) {
+    spool_directory directory{options.directory};
     std::uint64_t out = 0;
-    for (const auto& entry : spool_directory{directory}.list())
-        if (const auto name = spool_name::parse(entry.name); name && entry.name.starts_with(protocol))
-            out += name->messages;
+    const auto found = directory.list(
+        [&](std::string_view name) { return name.starts_with(protocol) && spool_name::parse(name).has_value(); });
+    for (const auto& entry : found)
+        if (const auto content = directory.read(entry.name, options.max_bytes))
+            out += count_waiting(*spool_name::parse(entry.name), *content);
     return out;
 }
 
@@ -70,7 +73,7 @@ public:
 
     /// How many messages wait on disk.
     [[nodiscard]] std::uint64_t spooled() const {
-        return spool_.enabled && !spool_.directory.empty() ? count_spooled(spool_.directory) : 0;
+        return spool_.enabled && !spool_.directory.empty() ? count_spooled(spool_) : 0;
     }
 
     [[nodiscard]] nlohmann::ordered_json json() const {

@@ -44,7 +44,7 @@ struct analytics_pipeline {
     template <transport Transport, clock Clock>
     analytics_pipeline(const analytics_settings& of, policies<Transport, Clock>& policies)
         : context{new rudderstack::detail::event_context{
-              .identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+              .identity = {of.in_cloud, of.account, of.internal_team, of.diagnostics},
               .run = {of.invocation, of.ci},
               .secrets = of.secrets,
               .message_bytes = of.delivery.message_bytes}},

@@ -402,6 +402,7 @@ struct system_calls {
     int (*flock)(int file) noexcept;  ///< alone and at once: EWOULDBLOCK
     std::ptrdiff_t (*pread)(int file, void* out, std::size_t size, std::uint64_t at) noexcept;
     std::ptrdiff_t (*pwrite)(int file, const void* bytes, std::size_t size, std::uint64_t at) noexcept;
+    int (*ftruncate)(int file, std::uint64_t size) noexcept;
     int (*fsync)(int file) noexcept;
     int (*renameat)(int directory, const char* from, const char* to) noexcept;
     int (*unlinkat)(int directory, const char* name) noexcept;
@@ -478,6 +479,7 @@ inline const system_calls& system_calls::real() noexcept {
         .pwrite = [](int file, const void* bytes, std::size_t size, std::uint64_t at) noexcept -> std::ptrdiff_t {
             return ::pwrite(file, bytes, size, static_cast<off_t>(at));
         },
+        .ftruncate = [](int file, std::uint64_t size) noexcept { return ::ftruncate(file, static_cast<off_t>(size)); },
         .fsync = [](int file) noexcept { return ::fsync(file); },
         .renameat = [](int directory, const char* from,
                        const char* to) noexcept { return ::renameat(directory, from, directory, to); },
@@ -513,6 +515,7 @@ inline const system_calls& system_calls::real() noexcept {
         .flock = refuse_call,
         .pread = refuse_call,
         .pwrite = refuse_call,
+        .ftruncate = refuse_call,
         .fsync = refuse_call,
         .renameat = refuse_call,
         .unlinkat = refuse_call,
@@ -2016,7 +2019,9 @@ inline const std::string* find_header(const std::vector<http_header>& headers, s
 
 }  // namespace detail
 
-/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_response;
+
+/// A request as a protocol makes it. A transport only moves it.
 struct http_request {
     std::string method = "POST";
     std::string url{};                   ///< absolute, checked when the client was made
@@ -2025,6 +2030,11 @@ struct http_request {
     bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
     std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
     std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+
+    /// A transport may call it, on the thread that called `send`, as soon as the head of the final answer (no 1xx) has
+    /// come, before it does anything else. The status and the headers are set. It throws nothing, and what it says to
+    /// be delivered may be forgotten: `send` then returns that answer, whatever becomes of its body.
+    std::function<void(const http_response& head)> on_head{};
 };
 
 /// Why there is no answer.
@@ -2279,8 +2289,10 @@ struct spool_options {
     /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
     /// spool for a client by itself.
     std::filesystem::path directory{};
-    std::size_t max_bytes = 5 * 1024 * 1024;  ///< of all processes and destinations, 1 to 1 GiB; the oldest go first
-    std::size_t max_files = 256;              ///< the same in files, of a batch each, 1 to 1,000,000
+    std::size_t max_bytes = 5 * 1024 * 1024;  ///< of all processes and destinations, 1 to 1 GiB
+    /// The same in files, 1 to 1,000,000: a safety net for a disk on which small files cost much. The other caps are
+    /// meant to hold before.
+    std::size_t max_files = 16'384;
     std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up, 1 h to a century
 };
 
@@ -2552,6 +2564,10 @@ namespace candor::detail {
 /// Where there are no such files, on Windows today, nothing can be stored.
 class spool_directory {
 public:
+    /// Why nothing can be kept there, where that is not an `errno`.
+    static constexpr int foreign = -1;   ///< the directory is another user's
+    static constexpr int lockless = -2;  ///< its file system has no locks
+
     /// Neither makes nor opens it. The calls outlive it.
     explicit spool_directory(std::filesystem::path path, const system_calls& calls = system_calls::real())
         : path_{std::move(path)}, calls_{calls} {}
@@ -2591,6 +2607,18 @@ public:
             return out;
         }
 
+        /// Whether it still has a name. Nobody else removes a file that is in hand, but a user, or a purge.
+        [[nodiscard]] bool is_there() const noexcept {
+            file_facts found;
+            return descriptor_.is_ours() && calls_->fstat(get(), &found) == 0 && found.links > 0;
+        }
+
+        /// Takes off all behind its first `size` bytes.
+        void cut(std::size_t size) const noexcept {
+            const errno_guard guard;
+            if (descriptor_.is_ours()) calls_->ftruncate(get(), size);
+        }
+
         /// Writes all of `bytes` at `at`.
         [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
             const auto guard = signal_guard::file_size();  // a limit to the size of files: a signal would end the host
@@ -2606,29 +2634,48 @@ public:
         }
 
     private:
+        friend spool_directory;
+
         descriptor descriptor_{};
         std::string name_{};
         const system_calls* calls_ = nullptr;
     };
 
-    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
-    /// behind. Nor does it stay where `is_unwanted` has become true meanwhile: nobody else has seen it then.
-    bool write(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted = never) {
-        for (int attempt = 0; attempt < 3; ++attempt) {
-            const int error = write_once(name, content, is_unwanted);
-            if (error == 0) return true;
-            // The directory was removed meanwhile, or another process has just swept the file away, between its
-            // creation and its lock.
-            if (error != ENOENT && error != EWOULDBLOCK) return false;
-        }
+    /// Makes a file, in the place of one of that name, and the directory where there is none. It stays locked until the
+    /// result is gone. One that is not open leaves nothing behind. Nor does it stay where `is_unwanted` has become true
+    /// meanwhile: nobody else has seen it then.
+    file make(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted = never) {
+        file out;
+        int error = ENOENT;
+        // The directory may be removed meanwhile, or another process sweep the file away, between its creation and its
+        // lock.
+        for (int left = 3; left > 0 && (error == ENOENT || error == EWOULDBLOCK); --left)
+            error = make_once(name, content, is_unwanted, out);
+        if (error != 0 && error != EWOULDBLOCK && error != ECANCELED) trouble_ = error;
+        return out;
+    }
+
+    /// Makes a file that is everybody's at once.
+    bool write(const std::string& name, std::string_view content) { return make(name, content).is_open(); }
+
+    /// Writes more at the end of a file in hand, which has `size` bytes. False leaves it as it was.
+    bool append(const file& to, std::size_t size, std::string_view bytes) noexcept {
+        if (!to.is_there()) return false;
+        errno = EIO;  // of a write that writes nothing
+        if (to.overwrite(size, bytes)) return true;
+        trouble_ = errno;
+        to.cut(size);
         return false;
     }
+
+    /// What kept something from being stored since the last call, an `errno` or one of those above; or 0.
+    int take_trouble() noexcept { return std::exchange(trouble_, 0); }
 
     /// Writes a small file in place: whoever reads it meanwhile may find a part of it. What fails leaves no file, or
     /// the one that was there. `may_replace` is asked of as many bytes of that as `content` has.
     template <class MayReplace>
     void write_in_place(const std::string& name, std::string_view content, const MayReplace& may_replace) {
-        if (!open(true)) return;
+        if (open(true) != 0) return;
         const file made = open_file(name, file_access::create);
         if (!made.is_open() || !is_own_file(made)) return;
         const auto found = made.read(content.size());
@@ -2636,31 +2683,43 @@ public:
         if (!made.overwrite(0, content)) calls_.unlinkat(get(), name.c_str());
     }
 
-    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
-    std::vector<entry> list() {
+    /// Names and sizes of the files whose names are wanted, of at most a million. Other things may lie there under such
+    /// names; what lies there under others costs a glance at its name.
+    template <class IsWanted>
+    std::vector<entry> list(const IsWanted& is_wanted) {
         std::vector<entry> out;
-        if (!open(false)) return out;
+        if (open(false) != 0) return out;
         struct closer {
             const system_calls& calls;
             void operator()(void* open) const noexcept { calls.closedir(open); }
         };
         const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
-        constexpr int most = 10'000;
-        for (int i = 0; entries && i < most; ++i) {
+        constexpr std::size_t most = 1'000'000;
+        while (entries && out.size() < most) {
             const char* const name = calls_.readdir(entries.get());
             if (name == nullptr) break;
-            if (std::string_view{name} == "." || std::string_view{name} == "..") continue;
             file_facts facts;
-            if (calls_.fstatat(get(), name, &facts) == 0 && facts.type == file_type::regular)
+            if (is_wanted(std::string_view{name}) && calls_.fstatat(get(), name, &facts) == 0 &&
+                facts.type == file_type::regular)
                 out.push_back({name, facts.size});
         }
         return out;
     }
 
+    /// The same of all files.
+    std::vector<entry> list() {
+        return list([](std::string_view) { return true; });
+    }
+
+    /// What `sweep` has to be told of, beside others.
+    static bool is_left_over(std::string_view name) noexcept {
+        return name.starts_with(temporary_prefix_) || name.ends_with(damaged_suffix);
+    }
+
     /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
     /// plain file of this user.
     std::optional<std::string> read(const std::string& name, std::size_t limit) {
-        if (!open(false)) return std::nullopt;
+        if (open(false) != 0) return std::nullopt;
         const file found = open_file(name, file_access::read);
         if (!found.is_open() || !is_own_file(found)) return std::nullopt;
         return found.read(limit);
@@ -2669,15 +2728,17 @@ public:
     /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
     file claim(const std::string& name) noexcept {
         try {
-            if (!open(false)) return {};
+            if (open(false) != 0) return {};
             file out = open_file(name, file_access::update);
             file_facts found;
             // In this order: with the lock, nobody else can remove it any more.
-            if (!out.is_open() || calls_.fstat(out.get(), &found) != 0 || found.type != file_type::regular ||
-                calls_.flock(out.get()) != 0 || calls_.fstat(out.get(), &found) != 0 || found.links != 1 ||
-                !found.is_own || !is_named(out, found)) {
+            if (!out.is_open() || calls_.fstat(out.get(), &found) != 0 || found.type != file_type::regular) return {};
+            if (const int error = lock(out); error != 0) {
+                if (error == lockless) trouble_ = error;
                 return {};
             }
+            if (calls_.fstat(out.get(), &found) != 0 || found.links != 1 || !found.is_own || !is_named(out, found))
+                return {};
             return out;
         } catch (...) {  // no memory
             return {};
@@ -2686,12 +2747,12 @@ public:
 
     /// Removes a claimed file.
     void remove(file& of) noexcept {
-        if (open(false)) calls_.unlinkat(get(), of.name().c_str());
+        if (open(false) == 0) calls_.unlinkat(get(), of.name().c_str());
     }
 
     /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
     void set_aside(file& of) {
-        const std::string aside = of.name() + ".damaged";
+        const std::string aside = of.name() + std::string{damaged_ending};
         if (calls_.renameat(get(), of.name().c_str(), aside.c_str()) != 0) remove(of);
     }
 
@@ -2700,13 +2761,13 @@ public:
         return held.is_open() && calls_.renameat(get(), from.c_str(), to.c_str()) == 0;
     }
 
-    /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside.
-    void sweep(const std::vector<entry>& found) {
+    /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside,
+    /// which has at most `largest` bytes.
+    void sweep(const std::vector<entry>& found, std::uint64_t largest = std::numeric_limits<std::uint64_t>::max()) {
         bool has_aside = false;
         for (const auto& [name, size] : found) {
-            const bool is_aside = name.ends_with(damaged_suffix_);
-            if (!is_aside && !name.starts_with(temporary_prefix_)) continue;
-            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (!is_left_over(name)) continue;
+            if (name.ends_with(damaged_suffix) && size <= largest && !std::exchange(has_aside, true)) continue;
             if (auto held = claim(name); held.is_open()) remove(held);
         }
     }
@@ -2715,18 +2776,21 @@ public:
     /// stays.
     void purge(std::string_view start) noexcept {
         try {
-            for (const auto& [name, size] : list()) {
-                std::string_view own{name};
-                if (own.starts_with(temporary_prefix_)) own.remove_prefix(temporary_prefix_.size());
-                if (own.starts_with(start)) calls_.unlinkat(get(), name.c_str());
-            }
+            const auto found = list([&](std::string_view name) {
+                if (name.starts_with(temporary_prefix_)) name.remove_prefix(temporary_prefix_.size());
+                return name.starts_with(start);
+            });
+            for (const auto& [name, size] : found) calls_.unlinkat(get(), name.c_str());
         } catch (...) {  // no memory: what is left expires
         }
     }
 
+    /// What `set_aside` adds to a name, and how the name of a spool's file ends then.
+    static constexpr std::string_view damaged_ending = ".damaged";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
 private:
     static constexpr std::string_view temporary_prefix_ = ".new-";
-    static constexpr std::string_view damaged_suffix_ = ".spool.damaged";
 
     [[nodiscard]] int get() const noexcept { return directory_.get(); }
 
@@ -2735,27 +2799,36 @@ private:
     }
 
     /// 0, or what went wrong.
-    int write_once(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted) {
-        if (!open(true)) return EACCES;
+    int make_once(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted, file& out) {
+        if (const int error = open(true); error != 0) return error;
         const std::string temporary = std::string{temporary_prefix_} + name;
-        const file made = open_file(temporary, file_access::create_new);
+        file made = open_file(temporary, file_access::create_new);
         if (!made.is_open()) {
             const int error = errno;
             if (error == ENOENT) directory_ = {};
             return error;
         }
         // Locked, so that nobody takes it for one that a dead process left.
+        int error = lock(made);
         errno = EIO;  // of a write that writes nothing
-        if (calls_.flock(made.get()) == 0 && made.overwrite(0, content) && !is_unwanted &&
+        if (error == 0 && made.overwrite(0, content) && !is_unwanted &&
             calls_.renameat(get(), temporary.c_str(), name.c_str()) == 0) {
+            made.name_ = name;
+            out = std::move(made);
             // Whoever removed all there was since then may have done it before.
             if (!is_unwanted) return 0;
             calls_.unlinkat(get(), name.c_str());
+            out = {};
             return ECANCELED;
         }
-        const int error = is_unwanted ? ECANCELED : errno;
+        if (error == 0) error = is_unwanted ? ECANCELED : errno;
         calls_.unlinkat(get(), temporary.c_str());
         return error;
+    }
+
+    /// 0 where the file is this process's now, EWOULDBLOCK where it is another's.
+    int lock(const file& of) const noexcept {
+        return calls_.flock(of.get()) == 0 ? 0 : errno == EWOULDBLOCK ? EWOULDBLOCK : lockless;
     }
 
     /// Whether it is a plain file of this user, under one name at most: under none, it was replaced meanwhile.
@@ -2771,36 +2844,46 @@ private:
         return calls_.fstatat(get(), of.name().c_str(), &found) == 0 && found.is_same_file(facts);
     }
 
-    /// Opens the directory unless it is open. A host that closes what it does not know may have closed it. For writing
-    /// it is made where there is none, and closed to other users; for looking nothing is changed.
-    bool open(bool for_writing) noexcept {
-        if (!directory_.is_ours() && !open_anew(for_writing)) return false;
+    /// Opens the directory unless it is open: 0, or why not. A host that closes what it does not know may have closed
+    /// it. For writing it is made where there is none, and closed to other users; for looking nothing is changed.
+    int open(bool for_writing) noexcept {
+        if (!directory_.is_ours()) {
+            if (const int error = open_anew(for_writing); error != 0) return error;
+        }
         file_facts found;
-        const bool may_be_used = calls_.fstat(get(), &found) == 0 && found.is_own &&
-                                 (!for_writing || (found.permissions & 077) == 0 || calls_.fchmod(get(), 0700) == 0);
-        if (!may_be_used) directory_ = {};
-        return may_be_used;
+        int error = 0;
+        if (calls_.fstat(get(), &found) != 0) {
+            error = errno;
+        } else if (!found.is_own) {
+            error = foreign;
+        } else if (for_writing && (found.permissions & 077) != 0 && calls_.fchmod(get(), 0700) != 0) {
+            error = errno;
+        }
+        if (error != 0) directory_ = {};
+        return error;
     }
 
-    bool open_anew(bool make) noexcept {
+    int open_anew(bool make) noexcept {
         directory_ = {};
         try {
-            directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
-            if (!directory_ && errno == ENOENT && make) {
-                std::error_code ignored;
-                std::filesystem::create_directories(path_.parent_path(), ignored);
-                calls_.mkdir(path_.string().c_str());
-                directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
-            }
+            const auto path = path_.string();
+            directory_ = descriptor{calls_.open_directory(path.c_str())};
+            if (directory_) return 0;
+            if (errno != ENOENT || !make) return errno;
+            std::error_code error;
+            std::filesystem::create_directories(path_.parent_path(), error);
+            if (calls_.mkdir(path.c_str()) != 0 && errno != EEXIST) return error ? error.value() : errno;
+            directory_ = descriptor{calls_.open_directory(path.c_str())};
+            return directory_ ? 0 : errno;
         } catch (...) {
-            return false;
+            return ENOMEM;
         }
-        return static_cast<bool>(directory_);
     }
 
     std::filesystem::path path_;
     const system_calls& calls_;
     descriptor directory_{};
+    int trouble_ = 0;
 };
 
 }  // namespace candor::detail
@@ -2822,19 +2905,29 @@ constexpr std::uint64_t fnv1a(std::string_view bytes, std::uint64_t before = 0xc
 
 namespace candor::detail {
 
-/// A file of the spool is a line of fixed length, then a line for each message:
+/// A file of the spool is a head of fixed length, whose fields are overwritten in place, then a line for each message,
+/// to which its writer adds more while it has the file in hand:
 ///
-///     candor-spool 1 attempts=0 messages=00000002 checksum=0123456789abcdef
-///     214 {"type":"track","messageId":"…
+///     candor-spool 2 attempts=0 settled=00000000 named=0123456789abcdef
+///     214 0badcafe {"type":"track","messageId":"…
+///     - 0badcafe …
 ///
-/// The number before a message says where in it the time of sending belongs. The checksum is over all that follows the
-/// first line; the attempts stand outside of it and are overwritten in place. The number behind the name is that of the
-/// format. A file of a newer one is for a newer release: its name says how old it is, all else is left alone.
-inline constexpr std::string_view spool_magic = "candor-spool 1 attempts=";
+/// The number before a message says where in it the time of sending belongs; `-` stands before a draft, which has no
+/// identity yet. Then comes the checksum of the line's other bytes. So many messages at the beginning are `settled`
+/// already. `named` is the hash of the user that the run which wrote the drafts had named, 0 for none.
+///
+/// A line that is not as it was written is left out, such as the last one of a writer that was killed. The number
+/// behind the name is that of the format. Format 1, of release 0.1, is read: its head has the number of messages and
+/// one checksum of all. A file of a newer one is for a newer release: its name says how old it is, and how many
+/// messages it holds, all else is left alone.
 inline constexpr std::string_view spool_format_name = "candor-spool ";
-inline constexpr unsigned spool_format = 1;
-inline constexpr std::size_t spool_head_size =
-    spool_magic.size() + 1 + (sizeof(" messages=") - 1) + 8 + (sizeof(" checksum=") - 1) + 16 + 1;
+inline constexpr unsigned spool_format = 2;
+inline constexpr std::string_view spool_head = "candor-spool 2 attempts=0 settled=00000000 named=0000000000000000\n";
+
+/// Where the fields of a head stand; that of the attempts has the same place in format 1.
+inline constexpr std::size_t spool_attempts_at = spool_head.find("attempts=") + 9;
+inline constexpr std::size_t spool_settled_at = spool_head.find("settled=") + 8;
+inline constexpr std::size_t spool_named_at = spool_head.find("named=") + 6;
 
 /// A time as names and files of the spool say it: in milliseconds since 1970, never 0.
 inline std::int64_t milliseconds_of(wall_time time) noexcept {
@@ -2858,61 +2951,145 @@ inline unsigned format_of(std::string_view content, std::string_view name) noexc
     return is_whole ? out : 0;
 }
 
-/// The content of a file with these messages. Throws only `std::bad_alloc`.
-inline std::string make_spool_file(const message_range& range, unsigned attempts) {
-    std::size_t size = spool_head_size;
-    for (const auto& m : range.messages) size += m.size + 12;
-    std::string out;
-    out.reserve(size);
-    out.resize(spool_head_size);
+/// The checksum of a line whose own checksum stands `at` there: of all but that, folded to 32 bits.
+inline std::uint32_t spool_checksum(std::string_view line, std::size_t at) noexcept {
+    const std::uint64_t all = fnv1a(line.substr(at + 8), fnv1a(line.substr(0, at)));
+    return static_cast<std::uint32_t>(all ^ all >> 32);
+}
+
+inline void append_checked_line(std::string& out, std::string_view place, std::string_view text) {
+    const std::size_t start = out.size(), at = place.size() + 1;
+    out.append(place).append(" 00000000 ").append(text);
+    std::string checksum;
+    append_hex(checksum, spool_checksum(std::string_view{out}.substr(start), at), 8);
+    out.replace(start + at, checksum.size(), checksum) += '\n';
+}
+
+/// Appends the line of a message, in which the time of sending belongs at `sent_at`. Throws only `std::bad_alloc`.
+inline void append_spool_line(std::string& out, std::string_view message, std::size_t sent_at) {
+    append_checked_line(out, std::to_string(sent_at), message);
+}
+
+/// The same of a draft.
+inline void append_spool_draft(std::string& out, std::string_view draft) { append_checked_line(out, "-", draft); }
+
+/// The same of each message.
+inline void append_spool_lines(std::string& out, const message_range& range) {
     for (const auto& m : range.messages)
-        out.append(std::to_string(m.sent_at)).append(" ").append(range.text(m)).append("\n");
-    std::string head{spool_magic};
-    head += static_cast<char>('0' + attempts);
-    head += " messages=";
-    append_hex(head, range.messages.size(), 8);
-    head += " checksum=";
-    append_hex(head, fnv1a(std::string_view{out}.substr(spool_head_size)), 16);
-    head += '\n';
-    out.replace(0, spool_head_size, head);
-    return out;
+        m.is_draft ? append_spool_draft(out, range.text(m)) : append_spool_line(out, range.text(m), m.sent_at);
+}
+
+/// The content of a file with these lines. Throws only `std::bad_alloc`.
+inline std::string make_spool_file(std::string_view lines, std::uint64_t named = 0, unsigned attempts = 0) {
+    std::string out;
+    out.reserve(spool_head.size() + lines.size());
+    out.append(spool_head.substr(0, spool_named_at));
+    append_hex(out, named, 16);
+    out[spool_attempts_at] = static_cast<char>('0' + attempts);
+    return out.append("\n").append(lines);
 }
 
 /// What a file of the spool holds. The messages lie in its content.
 struct spool_content {
+    unsigned format = 0;
     unsigned attempts = 0;
-    std::vector<message> messages{};
+    std::uint64_t named = 0;          ///< the hash of the user that the run which wrote the drafts had named
+    std::size_t settled = 0;          ///< how many lines at the beginning are left out, which are settled
+    std::vector<message> messages{};  ///< each with the number of its line; none where all are settled
 };
 
-/// Reads a file; nothing where a byte of it is not as it was written. Throws only `std::bad_alloc`.
-inline std::optional<spool_content> parse_spool_file(std::string_view content) {
-    std::string_view rest = content;
-    if (rest.size() < spool_head_size || !take(rest, spool_magic)) return std::nullopt;
-    spool_content out;
-    const char attempts = rest.front();
-    if (attempts < '0' || attempts > '9') return std::nullopt;
-    out.attempts = static_cast<unsigned>(attempts - '0');
+namespace spool_reader {
+
+/// Takes the beginning of a head: all before the fields in which the formats differ.
+inline std::optional<spool_content> take_head(std::string_view& rest) {
+    spool_content out{.format = format_of(rest, spool_format_name)};
+    if (!take(rest, spool_format_name) || !(take(rest, "1 attempts=") || take(rest, "2 attempts=")))
+        return std::nullopt;
+    if (rest.empty() || rest.front() < '0' || rest.front() > '9') return std::nullopt;
+    out.attempts = static_cast<unsigned>(rest.front() - '0');
     rest.remove_prefix(1);
+    return out;
+}
+
+/// Takes the number before a message.
+inline bool take_sent_at(std::string_view& line, std::size_t& out) noexcept {
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), out);
+    if (error != std::errc{}) return false;
+    line.remove_prefix(static_cast<std::size_t>(end - line.data()));
+    return take(line, " ");
+}
+
+/// The message of a line, which lies in `content`; nothing where it is not as it was written.
+inline std::optional<message> read_line(std::string_view line, std::string_view content, std::size_t index) {
+    message out{.index = static_cast<std::uint32_t>(index)};
+    std::string_view rest = line;
+    out.is_draft = take(rest, "- ");
+    if (!out.is_draft && !take_sent_at(rest, out.sent_at)) return std::nullopt;
+    const std::size_t at = line.size() - rest.size();
+    const auto checksum = take_hex(rest, 8);
+    if (!checksum || *checksum != spool_checksum(line, at) || !take(rest, " ")) return std::nullopt;
+    out.offset = static_cast<std::size_t>(rest.data() - content.data());
+    out.size = rest.size();
+    if (out.sent_at > out.size) return std::nullopt;
+    return out;
+}
+
+/// What follows the attempts.
+inline std::optional<spool_content> read_format_1(spool_content out, std::string_view rest, std::string_view content) {
     if (!take(rest, " messages=")) return std::nullopt;
     const auto count = take_hex(rest, 8);
     if (!count || !take(rest, " checksum=")) return std::nullopt;
     const auto checksum = take_hex(rest, 16);
     if (!checksum || !take(rest, "\n") || fnv1a(rest) != *checksum) return std::nullopt;
     while (!rest.empty()) {
-        const std::size_t end = rest.find('\n');
-        if (end == rest.npos) return std::nullopt;
-        message m;
-        const char* const start = rest.data();
-        const auto [text, error] = std::from_chars(start, start + end, m.sent_at);
-        if (error != std::errc{} || text == start + end || *text != ' ') return std::nullopt;
-        m.offset = static_cast<std::size_t>(text + 1 - content.data());
-        m.size = static_cast<std::size_t>(start + end - (text + 1));
-        if (m.sent_at > m.size) return std::nullopt;
+        auto line = rest.substr(0, rest.find('\n'));
+        if (line.size() == rest.size()) return std::nullopt;
+        rest.remove_prefix(line.size() + 1);
+        message m{.index = static_cast<std::uint32_t>(out.messages.size())};
+        if (!take_sent_at(line, m.sent_at) || m.sent_at > line.size()) return std::nullopt;
+        m.offset = static_cast<std::size_t>(line.data() - content.data());
+        m.size = line.size();
         out.messages.push_back(m);
-        rest.remove_prefix(end + 1);
     }
     if (out.messages.size() != *count || out.messages.empty()) return std::nullopt;
     return out;
+}
+
+/// The same.
+inline std::optional<spool_content> read_format_2(spool_content out, std::string_view rest, std::string_view content) {
+    if (!take(rest, " settled=")) return std::nullopt;
+    const auto settled = take_hex(rest, 8);
+    if (!settled || !take(rest, " named=")) return std::nullopt;
+    const auto named = take_hex(rest, 16);
+    if (!named || !take(rest, "\n")) return std::nullopt;
+    out.settled = *settled;
+    out.named = *named;
+    std::size_t lines = 0;
+    bool is_damaged = false;
+    while (!rest.empty()) {
+        const auto line = rest.substr(0, rest.find('\n'));
+        if (line.size() == rest.size()) break;
+        rest.remove_prefix(line.size() + 1);
+        if (lines >= out.settled) {
+            const auto found = read_line(line, content, lines);
+            if (found) out.messages.push_back(*found);
+            is_damaged = is_damaged || (!found && !rest.empty());
+        }
+        ++lines;
+    }
+    if (out.messages.empty() && (is_damaged || out.settled == 0 || out.settled > lines)) return std::nullopt;
+    return out;
+}
+
+}  // namespace spool_reader
+
+/// Reads a file; nothing where there is not one message in it that is as it was written. Throws only `std::bad_alloc`.
+inline std::optional<spool_content> parse_spool_file(std::string_view content) {
+    std::string_view rest = content;
+    auto out = spool_reader::take_head(rest);
+    if (!out) return std::nullopt;
+    return out->format == 1 ? spool_reader::read_format_1(*std::move(out), rest, content)
+                            : spool_reader::read_format_2(*std::move(out), rest, content);
 }
 
 /// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
@@ -2923,7 +3100,7 @@ struct spool_name {
     std::int64_t created = 0;       ///< milliseconds since 1970
     std::uint64_t writer = 0;       ///< random, of the pipeline that wrote it
     std::uint64_t serial = 0;
-    std::uint64_t messages = 0;
+    std::uint64_t messages = 0;  ///< so many when it was made
 
     [[nodiscard]] std::string text() const {
         std::string out = protocol + "-";
@@ -2958,6 +3135,13 @@ struct spool_name {
     }
 };
 
+/// How many messages of a file wait: of a newer format as many as its name says.
+inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
+    if (format_of(content, spool_format_name) > spool_format) return name.messages;
+    const auto found = parse_spool_file(content);
+    return found ? found->messages.size() : 0;
+}
+
 }  // namespace candor::detail
 
 // ---- candor/delivery/spool/spool.hpp
@@ -2977,16 +3161,25 @@ struct spool_losses {
     std::uint64_t others = 0;  ///< of those that earlier runs left
 };
 
-/// Ready messages on disk, for a later run: a directory of small files that any number of processes share. A file is
-/// the process's that holds its lock, so that those of a dead process are everybody's. Made without a look at the disk.
-/// One thread at a time, the pipeline's worker. Throws nothing: what fails is as if there were no spool.
+/// A file of a writer's that is open, locked, and so nobody else's: more can be added to it while it is in hand.
+struct spool_file {
+    spool_directory::file file{};
+    std::size_t size = 0;  ///< in bytes
+};
+
+/// Messages on disk, for a later run or for one that is killed: a directory of small files that any number of processes
+/// share, and of spools in one. A file is the one's that holds its lock, so that those of a dead process are
+/// everybody's. Made without a look at the disk. One thread at a time. Throws nothing: what fails is as if there were
+/// no spool, and may work the next time.
 class spool {
 public:
-    /// A file that this process has claimed: its messages, until it is settled.
+    /// A file that was claimed: its messages, until it is settled.
     struct claim {
         spool_name name{};
         std::string content{};
         std::vector<message> messages{};
+        std::size_t settled = 0;  ///< how many lines of the file stand before them, which are settled
+        std::uint64_t named = 0;  ///< the hash of the user that the run which wrote the drafts had named, 0 for none
         unsigned attempts = 0;
         bool is_own = false;  ///< stored by this writer
         spool_directory::file file{};
@@ -3000,19 +3193,48 @@ public:
           directory_{options_.directory, calls},
           is_revoked_{is_revoked} {}
 
-    /// Stores messages. False where that cannot be: then nothing is left of them on disk.
+    /// Makes a file of lines, as `append_spool_line` and `append_spool_draft` make them, and keeps it in hand. `named`
+    /// is the hash of the user that this run has named. Nothing where that cannot be: then nothing is left on disk.
+    std::optional<spool_file> create(std::string_view lines, std::uint64_t named, wall_time now) noexcept {
+        return make(lines, named, 0, milliseconds_of(now), now);
+    }
+
+    /// Adds lines to a file in hand. False where that cannot be: then it is as it was.
+    bool append(spool_file& to, std::string_view lines) noexcept {
+        try {
+            if (is_revoked_ || to.size + lines.size() > options_.max_bytes || !make_room(lines.size(), 0) ||
+                !directory_.append(to.file, to.size, lines))
+                return false;
+            to.size += lines.size();
+            return true;
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
+    /// Notes on disk that so many lines at the beginning of a file in hand are settled, so that nobody sends them
+    /// again.
+    bool mark_settled(spool_directory::file& of, std::size_t lines) noexcept {
+        return overwrite(of, spool_settled_at, lines, 8);
+    }
+
+    /// Notes on disk in whose name this run sends, which was not known when the file was made.
+    bool mark_named(spool_directory::file& of, std::uint64_t user) noexcept {
+        return overwrite(of, spool_named_at, user, 16);
+    }
+
+    /// Removes a file in hand.
+    void remove(spool_directory::file& of) noexcept {
+        directory_.remove(of);
+        of = {};
+    }
+
+    /// Stores messages for whoever comes first. False where that cannot be: then nothing is left of them on disk.
     bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
         try {
-            const spool_name name{.protocol = owner_.protocol,
-                                  .destination = owner_.destination,
-                                  .created = created != 0 ? created : milliseconds_of(now),
-                                  .writer = owner_.writer,
-                                  .serial = ++serial_,
-                                  .messages = range.messages.size()};
-            const std::string content = make_spool_file(range, attempts);
-            if (content.size() > options_.max_bytes) return false;
-            make_room(now, content.size());
-            return directory_.write(name.text(), content, is_revoked_);
+            std::string lines;
+            append_spool_lines(lines, range);
+            return make(lines, 0, attempts, created != 0 ? created : milliseconds_of(now), now).has_value();
         } catch (...) {
             return false;
         }
@@ -3022,18 +3244,16 @@ public:
     /// aside, what is too old is removed.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
+            now_ = now;
             for (bool is_fresh = false;; is_fresh = true) {
                 while (!waiting_.empty()) {
                     const listed entry = std::move(waiting_.front());
                     waiting_.pop_front();
-                    const auto& name = entry.name;
-                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
-                    if (!seen_.insert({name.writer, name.serial}).second) continue;
                     if (auto found = open(entry)) return found;
                 }
                 if (is_fresh) return std::nullopt;
-                auto all = list(now);
-                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
+                for (auto& entry : list())
+                    if (is_claimable(entry)) waiting_.push_back(std::move(entry));
             }
         } catch (...) {
             return std::nullopt;
@@ -3050,15 +3270,12 @@ public:
     unsigned count_attempt(claim& of) noexcept {
         ++of.attempts;
         const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
-        static_cast<void>(of.file.overwrite(spool_magic.size(), std::string_view{&digit, 1}));
+        static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
         return of.attempts;
     }
 
     /// Removes the file of a claim whose messages are settled, one way or the other.
-    void remove(claim& of) noexcept {
-        directory_.remove(of.file);
-        of.file = {};
-    }
+    void remove(claim& of) noexcept { remove(of.file); }
 
     /// Leaves a claimed file as it is, for a later claim.
     void let_go(claim& of) noexcept { of.file = {}; }
@@ -3067,99 +3284,256 @@ public:
     [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
     [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
 
+    /// What keeps messages from being stored, for a person, once for each kind of trouble.
+    [[nodiscard]] std::optional<std::string> take_trouble() noexcept {
+        const int trouble = directory_.take_trouble();
+        if (trouble == 0 || trouble == ENOSYS) return std::nullopt;  // on Windows nothing is stored yet
+        try {
+            if (!told_.insert(trouble).second) return std::nullopt;
+            return "cannot store in " + printable_path(options_.directory) + ": " +
+                   (trouble == spool_directory::foreign    ? "it belongs to another user"
+                    : trouble == spool_directory::lockless ? "this file system has no locks"
+                                                           : std::generic_category().message(trouble));
+        } catch (...) {  // no memory
+            return std::nullopt;
+        }
+    }
+
 private:
     struct listed {
         spool_name name;
         std::string text;
         std::uint64_t size = 0;
+        bool is_aside = false;  ///< was damaged
     };
 
-    /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
-    std::vector<listed> list(wall_time now) {
-        auto found = directory_.list();
-        if (!std::exchange(is_swept_, true)) directory_.sweep(found);
+    /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
+    /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
+    static constexpr std::size_t blind_share_ = 16;
+
+    std::optional<spool_file> make(std::string_view lines, std::uint64_t named, unsigned attempts, std::int64_t created,
+                                   wall_time now) noexcept {
+        try {
+            now_ = now;
+            const std::string content = make_spool_file(lines, named, attempts);
+            if (is_revoked_ || content.size() > options_.max_bytes || !make_room(content.size(), 1))
+                return std::nullopt;
+            const spool_name name{.protocol = owner_.protocol,
+                                  .destination = owner_.destination,
+                                  .created = created,
+                                  .writer = owner_.writer,
+                                  .serial = ++serials_,
+                                  .messages = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'))};
+            spool_file out{directory_.make(name.text(), content, is_revoked_), content.size()};
+            if (!out.file.is_open()) return std::nullopt;
+            return out;
+        } catch (...) {
+            return std::nullopt;
+        }
+    }
+
+    bool overwrite(spool_directory::file& of, std::size_t at, std::uint64_t value, int digits) noexcept {
+        try {
+            std::string field;
+            append_hex(field, value, digits);
+            return of.overwrite(at, field);
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
+    static std::optional<spool_name> parse(std::string_view file) {
+        if (file.ends_with(spool_directory::damaged_suffix)) file.remove_suffix(spool_directory::damaged_ending.size());
+        return spool_name::parse(file);
+    }
+
+    /// All files of the spool, oldest first; of one moment, those that were stored first. Those that are too old are
+    /// removed, those from the future are dated now.
+    std::vector<listed> list() {
+        const auto note = owner_.protocol + std::string{clock_note_suffix_};
+        auto found = directory_.list([&](std::string_view name) {
+            return name == note || spool_directory::is_left_over(name) || parse(name).has_value();
+        });
+        if (!std::exchange(is_swept_, true)) directory_.sweep(found, options_.max_bytes);
         std::vector<listed> out;
+        bool has_note = false;
         for (auto& [text, size] : found) {
-            auto name = spool_name::parse(text);
+            has_note = has_note || text == note;
+            auto name = parse(text);
             if (!name) continue;
-            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
-                if (!is_newer(text)) {
-                    if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
-                    continue;
-                }
-                size = 0;
-            }
-            if (name->created > milliseconds_of(now) && !is_newer(text)) {
-                name->created = milliseconds_of(now);
-                std::string dated = name->text();
-                if (!directory_.rename(text, dated)) continue;
-                text = std::move(dated);
-            }
-            out.push_back({*std::move(name), std::move(text), size});
+            listed entry{*std::move(name), std::move(text), size};
+            entry.is_aside = entry.text.ends_with(spool_directory::damaged_suffix);
+            if (is_usable(entry)) out.push_back(std::move(entry));
         }
         std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        const auto oldest = milliseconds_of(now - options_.max_age);
-        std::erase_if(out,
-                      [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
+        expire(out, note, has_note);
         return out;
     }
 
-    /// Gives up the oldest files until one of `size` bytes more keeps to the caps.
-    void make_room(wall_time now, std::size_t size) {
-        const auto files = list(now);
-        std::uint64_t bytes = size;
-        for (const auto& entry : files) bytes += entry.size;
-        std::size_t count = files.size() + 1;
-        for (const auto& entry : files) {
-            if (bytes <= options_.max_bytes && count <= options_.max_files) break;
-            if (is_newer(entry.text) || !give_up(entry, evicted_)) continue;
-            bytes -= entry.size;
-            --count;
+    /// Whether a file that was found may be one of ours. What is larger than all may be is not, and is set aside: it
+    /// must not drive out those that are. What is from the future is dated now.
+    bool is_usable(listed& entry) {
+        if (entry.size > options_.max_bytes && !entry.is_aside) {
+            if (!is_newer(entry.text)) {
+                if (auto held = directory_.claim(entry.text); held.is_open()) directory_.set_aside(held);
+                return false;
+            }
+            entry.size = 0;
         }
+        const auto now = milliseconds_of(now_);
+        if (entry.name.created <= now || is_newer(entry.text)) return true;
+        entry.name.created = now;
+        std::string dated = entry.name.text();
+        if (entry.is_aside) dated += spool_directory::damaged_ending;
+        if (directory_.rename(entry.text, dated)) entry.text = std::move(dated);
+        return true;
     }
 
-    bool give_up(const listed& entry, spool_losses& losses) noexcept {
+    /// Gives up what is too old, and takes it out of `files`, which are in the order of their age.
+    ///
+    /// A clock that is far ahead for one run would make all too old. So the first run that finds something too old only
+    /// notes what its clock says, in a file. If that was right, what is too old goes a day later, by the clock of
+    /// whichever run finds it then. If not, the next run finds nothing too old, or the note in the future, and corrects
+    /// it.
+    void expire(std::vector<listed>& files, const std::string& note, bool has_note) {
+        const auto oldest = milliseconds_of(now_ - options_.max_age);
+        const auto fresh =
+            std::find_if(files.begin(), files.end(), [&](const listed& entry) { return entry.name.created >= oldest; });
+        if (fresh == files.begin()) {
+            if (!has_note) return;
+            if (auto held = directory_.claim(note); held.is_open()) directory_.remove(held);
+            return;
+        }
+        const auto noted = has_note ? read_note(note) : std::nullopt;
+        if (!noted || *noted > milliseconds_of(now_)) {
+            std::string text{clock_note_magic_};
+            append_hex(text, static_cast<std::uint64_t>(milliseconds_of(now_)), 12);
+            directory_.write(note, text += '\n');
+        } else if (*noted <= milliseconds_of(now_ - std::chrono::days{1})) {
+            std::for_each(files.begin(), fresh, [&](const listed& entry) { give_up(entry, expired_); });
+        }
+        files.erase(files.begin(), fresh);
+    }
+
+    std::optional<std::int64_t> read_note(const std::string& note) {
+        const auto text = directory_.read(note, clock_note_magic_.size() + 12);
+        std::string_view rest = text ? std::string_view{*text} : std::string_view{};
+        const auto out = take(rest, clock_note_magic_) ? take_hex(rest, 12) : std::nullopt;
+        return out ? std::optional{static_cast<std::int64_t>(*out)} : std::nullopt;
+    }
+
+    /// Gives up files until so much more keeps to the caps: first what was damaged, then events, and reports of errors
+    /// last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
+    bool make_room(std::size_t bytes, std::size_t files) {
+        if (bytes <= free_bytes_ && files <= free_files_) {
+            free_bytes_ -= bytes;
+            free_files_ -= files;
+            return true;
+        }
+        auto found = list();
+        std::uint64_t all_bytes = bytes, all_files = found.size() + files;
+        for (const auto& entry : found) all_bytes += entry.size;
+        const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
+        const auto rank = [](const listed& entry) {
+            return entry.is_aside ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        };
+        if (is_over())
+            std::stable_sort(found.begin(), found.end(),
+                             [&](const listed& a, const listed& b) { return rank(a) < rank(b); });
+        for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
+            if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
+            all_bytes -= entry->size;
+            --all_files;
+        }
+        const auto free = [](std::uint64_t used, std::uint64_t most) {
+            return used >= most ? 0 : std::min(most - used, most / blind_share_);
+        };
+        free_bytes_ = free(all_bytes, options_.max_bytes);
+        free_files_ = free(all_files, options_.max_files);
+        return all_bytes <= options_.max_bytes;
+    }
+
+    /// Removes a file that is nobody's.
+    bool give_up(const listed& entry, spool_losses& losses) {
         auto file = directory_.claim(entry.text);
         if (!file.is_open()) return false;
+        const auto content = entry.is_aside ? std::nullopt : file.read(options_.max_bytes);
         directory_.remove(file);
-        (entry.name.writer == owner_.writer ? losses.own : losses.others) += entry.name.messages;
+        if (content)
+            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
         return true;
     }
 
     /// Whether a newer release wrote it, which this one does not give up before its time.
     bool is_newer(const std::string& file) {
-        const auto head = directory_.read(file, spool_head_size);
+        const auto head = directory_.read(file, spool_head.size());
         return head && format_of(*head, spool_format_name) > spool_format;
     }
 
+    [[nodiscard]] bool is_claimable(const listed& of) const {
+        return !of.is_aside && of.name.protocol == owner_.protocol && of.name.destination == owner_.destination &&
+               !seen_.contains({of.name.writer, of.name.serial});
+    }
+
+    /// Claims a file. One that somebody else has in hand may be claimed when that lets it go.
     std::optional<claim> open(const listed& entry) {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return std::nullopt;
         claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
-        auto content = file.read(options_.max_bytes + 1);
+        out.file = directory_.claim(entry.text);
+        if (!out.file.is_open()) return std::nullopt;
+        seen_.insert({entry.name.writer, entry.name.serial});
+        auto content = out.file.read(options_.max_bytes + 1);
         if (!content) return std::nullopt;                                               // it may be read another time
         if (format_of(*content, spool_format_name) > spool_format) return std::nullopt;  // for a newer release
         auto parsed = content->size() <= options_.max_bytes ? parse_spool_file(*content) : std::nullopt;
-        if (!parsed || parsed->messages.size() != entry.name.messages) {
-            directory_.set_aside(file);
+        if (parsed && parsed->format < spool_format) {
+            parsed = renew(out, *content, *parsed);
+            if (!out.file.is_open()) return std::nullopt;
+        }
+        if (!parsed) {
+            directory_.set_aside(out.file);
+            return std::nullopt;
+        }
+        if (parsed->messages.empty()) {  // its writer died before it could remove it
+            directory_.remove(out.file);
             return std::nullopt;
         }
         out.content = *std::move(content);
         out.messages = std::move(parsed->messages);
+        out.settled = parsed->settled;
+        out.named = parsed->named;
         out.attempts = parsed->attempts;
-        out.file = std::move(file);
         return out;
     }
+
+    /// Replaces a claimed file of an older format, which has no place for what is settled, by one of today's. Where
+    /// that cannot be it waits as it is.
+    std::optional<spool_content> renew(claim& of, std::string& content, const spool_content& parsed) {
+        if (parsed.messages.size() != of.name.messages) return std::nullopt;
+        std::string lines;
+        append_spool_lines(lines, {content, parsed.messages});
+        content = make_spool_file(lines, 0, parsed.attempts);
+        of.file = directory_.make(of.name.text(), content, is_revoked_);
+        return parse_spool_file(content);
+    }
+
+    static constexpr std::string_view clock_note_suffix_ = "-clock.noted";
+    static constexpr std::string_view clock_note_magic_ = "candor-clock 1 ";
+
+    /// Of all writers of the process, so that no two files have one name.
+    static inline std::atomic<std::uint64_t> serials_{0};
 
     const spool_options options_;
     const spool_owner owner_;
     spool_directory directory_;
     const std::atomic<bool>& is_revoked_;
-    std::uint64_t serial_ = 0;
+    wall_time now_{};
+    std::uint64_t free_bytes_ = 0;  ///< may be added before the next look at the directory
+    std::uint64_t free_files_ = 0;
     std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
+    std::set<int> told_;
     spool_losses evicted_;
     spool_losses expired_;
     bool is_swept_ = false;
@@ -3195,13 +3569,6 @@ using account_source = std::function<std::optional<account>()>;
 
 namespace detail {
 
-/// The account in the cloud, where a program runs for a team and not for a person: the user id is
-/// `<team_id>_service_account`. An account without a team stays as it is.
-[[nodiscard]] inline account cloud_account(account value) {
-    if (!value.team_id.empty()) value.user_id = value.team_id + "_service_account";
-    return value;
-}
-
 /// The answer of an account source, asked for when first needed and then kept, whether there is an account or not: a
 /// lookup that failed is not repeated for every event. For one thread, candor's worker.
 class cached_account {
@@ -3210,7 +3577,7 @@ public:
     explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
         : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
 
-    /// The account. One whose user id is blank counts as none. The reference is good until the next call of a member.
+    /// The account. The reference is good until the next call of a member.
     [[nodiscard]] const std::optional<account>& get() noexcept {
         if (!known_) {
             known_ = true;
@@ -3231,7 +3598,6 @@ private:
             // Without the exception's text: a failed lookup often quotes its URL or token.
             report(diagnostic_, "the account source threw; events are sent without an account");
         }
-        if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
     }
 
     account_source source_;
@@ -3269,6 +3635,176 @@ template <environment Environment>
         return flag.value == "true";
     };
 }
+
+}  // namespace candor
+
+// ---- candor/identity/identity_resolver.hpp
+
+namespace candor {
+
+/// Which identity properties an event carries. A set of bits.
+enum class identity_fields : std::uint8_t {
+    invocation_uuid = 1,
+    team = 2,  ///< `team` and `$groups.team`
+    environment = 4,
+    user_id = 8,
+    all = 15,
+};
+
+[[nodiscard]] constexpr identity_fields operator|(identity_fields a, identity_fields b) noexcept {
+    return static_cast<identity_fields>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+
+[[nodiscard]] constexpr bool contains(identity_fields set, identity_fields one) noexcept {
+    return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
+}
+
+/// A property that candor itself adds to an event.
+struct identity_property {
+    identity_fields bit;
+    std::string_view name;
+    std::string_view description;
+};
+
+/// Every identity property there is. All but the first stand only in events sent with an account.
+inline constexpr std::array identity_properties{
+    identity_property{identity_fields::invocation_uuid, "invocation_uuid", "Random UUID of this run of the program"},
+    identity_property{identity_fields::team, "team", "Id of the account's team"},
+    identity_property{identity_fields::team, "$groups", "The team's id again, under `team`, for grouping"},
+    identity_property{identity_fields::environment, "environment", "`cloud` or `cli`: where the program runs"},
+    identity_property{identity_fields::user_id, "user_id", "Id of the account"},
+};
+
+namespace detail {
+
+constexpr bool is_identity_property(std::string_view name) {
+    for (const auto& property : identity_properties)
+        if (property.name == name) return true;
+    return false;
+}
+
+/// On whose behalf events are sent, at one time. The ids are JSON, quotes included, and empty where there is none.
+struct resolved_identity {
+    std::uint32_t refreshes = 0;  ///< after which of them the account source was asked
+    bool is_internal = false;     ///< nothing may be sent: the team belongs to the product's maker
+    bool is_known = false;        ///< somebody is logged in
+    std::string user_id{};
+    std::string team{};
+    std::string service_account{};  ///< of the team
+
+    /// A hash of the user; 0 where nobody is logged in.
+    [[nodiscard]] std::uint64_t name() const noexcept {
+        return is_known ? fnv1a(user_id.empty() ? service_account : user_id) : 0;
+    }
+
+    /// Appends the chosen properties that need an account, as members of an object whose braces the caller writes;
+    /// `first` says that no member precedes them. In the cloud a program runs for a team and not for a person, and says
+    /// so as `user_id`.
+    void append_properties(identity_fields chosen, bool in_cloud, std::string& out, bool first) const {
+        const auto member = [&](std::string_view name, std::string_view json) {
+            if (json.empty()) return;
+            if (!std::exchange(first, false)) out += ',';
+            out.append("\"").append(name).append("\":").append(json);
+        };
+        if (!is_known) return;
+        if (contains(chosen, identity_fields::team) && !team.empty()) {
+            member("team", team);
+            member("$groups", "{\"team\":");
+            out.append(team).append("}");
+        }
+        if (contains(chosen, identity_fields::environment)) member("environment", in_cloud ? "\"cloud\"" : "\"cli\"");
+        if (contains(chosen, identity_fields::user_id))
+            member("user_id", in_cloud && !team.empty() ? service_account : user_id);
+    }
+};
+
+/// On whose behalf events are sent, found out as late as possible: the account source may ask a server, so it is called
+/// by the worker, when the first event is about to be sent. `has_to_ask` and `resolve` are the worker's; all else is
+/// for any thread.
+class identity_resolver {
+public:
+    /// In the cloud a team without a user is an account too.
+    identity_resolver(bool in_cloud, account_source source, internal_team_filter is_internal,
+                      diagnostic_sink diagnostics)
+        : in_cloud_{in_cloud},
+          account_{std::move(source), diagnostics},
+          is_internal_{std::move(is_internal)},
+          diagnostics_{std::move(diagnostics)} {}
+
+    [[nodiscard]] bool in_cloud() const noexcept { return in_cloud_; }
+
+    /// Somebody may have logged in: what was found before does not hold from here on. Gives the number of this refresh.
+    std::uint32_t refresh() noexcept { return refreshes_.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+    /// How many refreshes there were. What is recorded now needs an identity that was found after that many.
+    [[nodiscard]] std::uint32_t refreshes() const noexcept { return refreshes_.load(std::memory_order_relaxed); }
+
+    /// Whether `resolve` would call the program.
+    [[nodiscard]] bool has_to_ask(std::uint32_t refreshes) const noexcept {
+        return !found_ || found_->refreshes < refreshes;
+    }
+
+    /// The identity after so many refreshes; asks for the account where that has not been done since. What callbacks
+    /// throw goes no further. Good until the next call. Throws `std::bad_alloc`; the next event tries again then.
+    const resolved_identity& resolve(std::uint32_t refreshes) {
+        if (!has_to_ask(refreshes)) return *found_;
+        if (found_) account_.refresh();
+        const auto who = ask();
+        auto out = std::make_shared<resolved_identity>();
+        out->refreshes = refreshes;
+        try {
+            out->is_internal = is_internal_ && is_internal_(who);
+        } catch (...) {
+            report(diagnostics_, "the internal-team filter threw; the team counts as external");
+        }
+        if (who) {
+            out->is_known = true;
+            if (!is_blank(who->user_id)) out->user_id = quoted(who->user_id);
+            if (!who->team_id.empty()) {
+                out->team = quoted(who->team_id);
+                out->service_account = quoted(who->team_id + "_service_account");
+            }
+        }
+        const std::lock_guard guard{mutex_};
+        found_ = std::move(out);
+        return *found_;
+    }
+
+    /// What was found last; null before.
+    [[nodiscard]] std::shared_ptr<const resolved_identity> found() const noexcept {
+        const std::lock_guard guard{mutex_};
+        return found_;
+    }
+
+    /// A hash of the user in whose name events are sent now; 0 where that is nobody, or is to be found out.
+    [[nodiscard]] std::uint64_t named_user() const noexcept {
+        const auto now = found();
+        return now && now->refreshes == refreshes() ? now->name() : 0;
+    }
+
+private:
+    static bool is_blank(std::string_view id) noexcept { return id.find_first_not_of(" \t\r\n\f\v") == id.npos; }
+
+    std::optional<account> ask() {
+        const auto& answer = account_.get();
+        const bool is_somebody = answer && (!is_blank(answer->user_id) || (in_cloud_ && !answer->team_id.empty()));
+        return is_somebody ? answer : std::nullopt;
+    }
+
+    static std::string quoted(const std::string& text) {
+        return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    }
+
+    const bool in_cloud_;
+    cached_account account_;
+    const internal_team_filter is_internal_;
+    const diagnostic_sink diagnostics_;
+    std::atomic<std::uint32_t> refreshes_{0};
+    mutable std::mutex mutex_;  // of found_, which the worker alone changes
+    std::shared_ptr<const resolved_identity> found_;
+};
+
+}  // namespace detail
 
 }  // namespace candor
 
@@ -3437,148 +3973,6 @@ private:
 
     std::array<std::uint8_t, 16> bytes_{};
 };
-
-}  // namespace candor
-
-// ---- candor/identity/identity_resolver.hpp
-
-namespace candor {
-
-/// Which identity properties an event carries. A set of bits.
-enum class identity_fields : std::uint8_t {
-    invocation_uuid = 1,
-    team = 2,  ///< `team` and `$groups.team`
-    environment = 4,
-    user_id = 8,
-    all = 15,
-};
-
-[[nodiscard]] constexpr identity_fields operator|(identity_fields a, identity_fields b) noexcept {
-    return static_cast<identity_fields>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
-}
-
-[[nodiscard]] constexpr bool contains(identity_fields set, identity_fields one) noexcept {
-    return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
-}
-
-/// A property that candor itself adds to an event.
-struct identity_property {
-    identity_fields bit;
-    std::string_view name;
-    std::string_view description;
-};
-
-/// Every identity property there is. All but the first stand only in events sent with an account.
-inline constexpr std::array identity_properties{
-    identity_property{identity_fields::invocation_uuid, "invocation_uuid", "Random UUID of this run of the program"},
-    identity_property{identity_fields::team, "team", "Id of the account's team"},
-    identity_property{identity_fields::team, "$groups", "The team's id again, under `team`, for grouping"},
-    identity_property{identity_fields::environment, "environment", "`cloud` or `cli`: where the program runs"},
-    identity_property{identity_fields::user_id, "user_id", "Id of the account"},
-};
-
-namespace detail {
-
-constexpr bool is_identity_property(std::string_view name) {
-    for (const auto& property : identity_properties)
-        if (property.name == name) return true;
-    return false;
-}
-
-/// On whose behalf events are sent, found out as late as possible: the account source may ask a server, so it is
-/// called by the worker, when the first event is about to be sent. Used by one thread at a time.
-class identity_resolver {
-public:
-    /// `cloud` says that the program runs as a service of its team: the user is then `<team>_service_account`.
-    identity_resolver(uuid invocation, bool cloud, account_source source, internal_team_filter is_internal,
-                      diagnostic_sink diagnostics)
-        : invocation_{invocation.to_string()},
-          cloud_{cloud},
-          account_{cloud ? in_cloud(std::move(source)) : std::move(source), diagnostics},
-          is_internal_{std::move(is_internal)},
-          diagnostics_{std::move(diagnostics)} {}
-
-    /// Asks for the account where that has not been done yet, or where `refresh` says to ask again. What callbacks
-    /// throw goes no further.
-    void resolve(bool refresh) {
-        if (resolved_ && !refresh) return;
-        if (refresh) account_.refresh();
-        resolved_ = internal_ = known_ = false;  // where memory runs out below, the next event tries again
-        const std::optional<account>& who = account_.get();
-        try {
-            internal_ = is_internal_ && is_internal_(who);
-        } catch (...) {
-            report(diagnostics_, "the internal-team filter threw; the team counts as external");
-        }
-        if (who) {
-            user_id_ = quoted(who->user_id);
-            team_ = quoted(who->team_id);
-            has_team_ = !who->team_id.empty();
-            known_ = true;
-        }
-        resolved_ = true;
-    }
-
-    [[nodiscard]] bool is_resolved() const noexcept { return resolved_; }
-
-    /// Whether nothing may be sent, because the team belongs to the product's maker. After `resolve`.
-    [[nodiscard]] bool internal() const noexcept { return internal_; }
-
-    /// Whether somebody is logged in. After `resolve`.
-    [[nodiscard]] bool known() const noexcept { return known_; }
-
-    /// The account's id as JSON, quotes included. After `resolve`, where `known()`.
-    [[nodiscard]] std::string_view user_id() const noexcept { return user_id_; }
-
-    /// Appends the chosen properties, as members of an object whose braces the caller writes; `first` says that no
-    /// member precedes them.
-    void append_properties(identity_fields chosen, std::string& out, bool first) const {
-        const auto member = [&](std::string_view name, std::string_view json) {
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"").append(name).append("\":").append(json);
-        };
-        if (contains(chosen, identity_fields::invocation_uuid)) {
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"invocation_uuid\":\"").append(invocation_).append("\"");
-        }
-        if (!known_) return;
-        if (contains(chosen, identity_fields::team) && has_team_) {
-            member("team", team_);
-            if (!std::exchange(first, false)) out += ',';
-            out.append("\"$groups\":{\"team\":").append(team_).append("}");
-        }
-        if (contains(chosen, identity_fields::environment)) member("environment", cloud_ ? "\"cloud\"" : "\"cli\"");
-        if (contains(chosen, identity_fields::user_id)) member("user_id", user_id_);
-    }
-
-private:
-    static account_source in_cloud(account_source source) {
-        if (!source) return source;
-        return [source = std::move(source)]() -> std::optional<account> {
-            auto who = source();
-            if (who) who = cloud_account(*std::move(who));
-            return who;
-        };
-    }
-
-    static std::string quoted(const std::string& text) {
-        return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    }
-
-    std::string invocation_;
-    bool cloud_;
-    cached_account account_;
-    internal_team_filter is_internal_;
-    diagnostic_sink diagnostics_;
-    bool resolved_ = false;
-    bool internal_ = false;
-    bool known_ = false;
-    bool has_team_ = false;
-    std::string user_id_;
-    std::string team_;
-};
-
-}  // namespace detail
 
 }  // namespace candor
 
@@ -4028,6 +4422,8 @@ namespace candor {
 ///    caller and taken for `transport_error::broken`.
 /// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
 ///    Once the head of an answer has come, that is the answer, whatever becomes of its body: cut, malformed, or late.
+///    One that calls `http_request::on_head` the moment that it has come keeps messages from being sent twice by a
+///    program that is killed right then.
 /// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
 ///    or later, returns within 50 ms, whatever it was doing, with `transport_error::cancelled` unless the head of an
 ///    answer had come. It is final, and may be called again. Where `std::quick_exit` ends the program it is called
@@ -8164,17 +8560,25 @@ public:
     /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
     /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
     /// as it is, and from then on everything.
-    http_response send(const message_range& range, wall_time now) {
+    ///
+    /// Where the server has the messages, `on_delivered` is called once before this returns: as soon as the head of the
+    /// answer says so, on a transport that tells. It throws nothing.
+    http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
         protocol_->write_body(range, now, request_.body);
-        if (is_dry_) return {.status = 200};
+        on_delivered_ = std::move(on_delivered);
+        delivered_status_ = 0;
+        if (is_dry_) {
+            note_head({.status = 200});
+            return {.status = 200};
+        }
         auto answer = exchange();
         if (answer.was_compressed && !knows_gzip_) {
             if (answer.status == 400 || answer.status == 415) {
                 request_.compress = false;
                 answer = exchange();
             } else {
-                knows_gzip_ = answer.status >= 200 && answer.status < 300;
+                knows_gzip_ = is_success(answer);
             }
         }
         return answer;
@@ -8205,20 +8609,38 @@ public:
 
 private:
     http_response exchange() noexcept {
+        http_response answer;
         try {
-            auto answer = transport_.send(request_);
-            if (!is_page(answer)) return answer;
-            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+            request_.on_head = [this](const http_response& head) { note_head(head); };
+            answer = transport_.send(request_);
+            if (is_page(answer))
+                answer = {.error = transport_error::unreachable,
+                          .message = url() + ": a web page answers in its place"};
         } catch (...) {
-            return {.error = transport_error::broken};
+            answer = {.error = transport_error::broken};
         }
+        request_.on_head = nullptr;
+        note_head(answer);
+        // The messages that a head took are forgotten already.
+        if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
+        return answer;
+    }
+
+    void note_head(const http_response& head) noexcept {
+        if (delivered_status_ != 0 || !is_success(head) || is_page(head)) return;
+        delivered_status_ = head.status;
+        if (on_delivered_) on_delivered_();
+    }
+
+    static bool is_success(const http_response& answer) noexcept {
+        return answer.error == transport_error::none && answer.status >= 200 && answer.status < 300;
     }
 
     /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
     /// back end sends HTML, and over https nothing in between can.
     [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
         const std::string* const type = answer.header("Content-Type");
-        return answer.status >= 200 && answer.status < 300 && type != nullptr && request_.url.starts_with("http://") &&
+        return is_success(answer) && type != nullptr && request_.url.starts_with("http://") &&
                equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
     }
 
@@ -8230,6 +8652,8 @@ private:
     const std::function<void(const http_request&, const http_response&)> on_attempt_;
     const bool is_dry_;
     http_request request_;
+    std::function<void()> on_delivered_;  ///< of the `send` under way
+    int delivered_status_ = 0;            ///< of the head that said so; 0 before
     bool knows_gzip_ = false;
     std::set<int> reported_;
 };
@@ -9653,7 +10077,7 @@ inline std::optional<std::chrono::milliseconds> parse_retry_after(std::string_vi
 
 }  // namespace candor::detail
 
-// ---- candor/rudderstack/protocol.hpp
+// ---- candor/rudderstack/event_message.hpp
 
 namespace candor::rudderstack::detail {
 
@@ -9667,6 +10091,7 @@ struct record_header {
     const common::event_type* event = nullptr;  ///< null where a text follows
     uuid message_id{};                          ///< of an event
     std::uint32_t head_size = 0;                ///< of a text
+    std::uint32_t refreshes = 0;                ///< of an event: those of the account up to it, its own included
 
     [[nodiscard]] std::string_view bytes() const noexcept {
         return {reinterpret_cast<const char*>(this), sizeof *this};
@@ -9676,7 +10101,7 @@ static_assert(std::is_trivially_copyable_v<record_header>);
 
 /// What is needed to make messages of events.
 struct event_context {
-    common::identity_resolver identity;  ///< the worker's; the rest does not change
+    common::identity_resolver identity;  ///< the rest does not change
     common::run_facts run;
     redactor secrets;
     std::size_t message_bytes;
@@ -9692,6 +10117,124 @@ constexpr std::size_t event_head_size(std::string_view name) noexcept {
     return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
            name.size() + size_of_times;
 }
+
+inline void append_time(std::string& out, std::string_view key, wall_time time) {
+    char text[common::rfc3339_size];
+    const char* end = common::write_rfc3339(time, text);
+    out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+}
+
+inline void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
+    append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
+}
+
+inline void append_id(std::string& out, std::string_view key, const uuid& id) {
+    char text[uuid::text_size];
+    id.write(text);
+    out.append(key).append(text, sizeof text);
+}
+
+/// What there is to know of an event's message that still lacks all that needs an account.
+struct event_draft {
+    std::size_t user_id = 0;     ///< where in it the user's id belongs
+    std::size_t sent_at = 0;     ///< and the time of sending
+    std::size_t properties = 0;  ///< and the properties that say on whose behalf it is sent
+    bool requires_account = false;
+    bool refreshes_account = false;
+    bool in_cloud = false;
+    identity_fields identity{};
+};
+
+/// Why an event of this identity is not sent, if so.
+inline std::optional<drop_reason> why_unsent(bool requires_account, const common::resolved_identity& who) noexcept {
+    if (who.is_internal) return drop_reason::internal;
+    if (requires_account && !who.is_known) return drop_reason::no_account;
+    return std::nullopt;
+}
+
+/// Writes an event's message without what needs an account to `out`, which is empty. Nothing where its values cannot be
+/// written. Any thread.
+inline std::optional<event_draft> write_event(const record_header& header, std::string_view values,
+                                              const event_context& context, std::string& out) {
+    const common::event_type& event = *header.event;
+    event_draft draft{.requires_account = event.requires_account,
+                      .refreshes_account = event.refreshes_account,
+                      .in_cloud = context.identity.in_cloud(),
+                      .identity = event.identity};
+    append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
+    append_id(out, "\",\"anonymousId\":\"", context.run.invocation);
+    out += '"';
+    draft.user_id = out.size();
+    out.append(",\"event\":\"").append(event.name).append("\"");
+    append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
+    draft.sent_at = out.size();
+    out.append(",\"context\":{").append(library).append("},\"properties\":{");
+    json_writer properties{context.message_bytes};
+    event.write_properties(properties, values, context.run, context.secrets);
+    if (properties.state() != json_writer::condition::good) return std::nullopt;
+    out += properties.text();
+    if (contains(event.identity, identity_fields::invocation_uuid)) {
+        append_id(out, properties.size() == 0 ? "\"invocation_uuid\":\"" : ",\"invocation_uuid\":\"",
+                  context.run.invocation);
+        out += '"';
+    }
+    draft.properties = out.size();
+    out += "},\"channel\":\"server\"}";
+    return draft;
+}
+
+/// Appends the whole message that `json`, which lacks what needs an account, becomes. Returns where in it the time of
+/// sending belongs.
+inline std::size_t complete(const event_draft& draft, std::string_view json, const common::resolved_identity& who,
+                            std::string& out) {
+    const std::size_t start = out.size();
+    out += json.substr(0, draft.user_id);
+    if (!who.user_id.empty()) out.append(",\"userId\":").append(who.user_id);
+    const std::size_t sent_at = out.size() - start + (draft.sent_at - draft.user_id);
+    out += json.substr(draft.user_id, draft.properties - draft.user_id);
+    who.append_properties(draft.identity, draft.in_cloud, out, out.back() == '{');
+    out += json.substr(draft.properties);
+    return sent_at;
+}
+
+/// Appends a draft as it is stored: its three places, what it needs as one number, and the message without that.
+inline void append_draft(const event_draft& draft, std::string_view json, std::string& out) {
+    const auto needs = static_cast<unsigned>(draft.identity) | unsigned{draft.requires_account} << 4 |
+                       unsigned{draft.refreshes_account} << 5 | unsigned{draft.in_cloud} << 6;
+    for (const std::size_t number : {draft.user_id, draft.sent_at, draft.properties, std::size_t{needs}})
+        out.append(std::to_string(number)).append(" ");
+    out += json;
+}
+
+/// Reads what `append_draft` wrote; then `text` is the message without what needs an account. Nothing where it is not
+/// of that form.
+inline std::optional<event_draft> take_draft(std::string_view& text) noexcept {
+    std::size_t numbers[4]{};
+    for (auto& number : numbers) {
+        const char* const end = text.data() + text.size();
+        const auto [behind, error] = std::from_chars(text.data(), end, number);
+        if (error != std::errc{} || behind == end || *behind != ' ') return std::nullopt;
+        text.remove_prefix(static_cast<std::size_t>(behind + 1 - text.data()));
+    }
+    const auto [user_id, sent_at, properties, needs] = numbers;
+    const auto stands = [&](std::size_t at, char c) { return at < text.size() && text[at] == c; };
+    if (user_id == 0 || user_id > sent_at || sent_at > properties || needs >= 1U << 7) return std::nullopt;
+    if (!stands(0, '{') || !stands(user_id, ',') || !stands(sent_at, ',') || !stands(properties, '}'))
+        return std::nullopt;
+    return event_draft{.user_id = user_id,
+                       .sent_at = sent_at,
+                       .properties = properties,
+                       .requires_account = (needs >> 4 & 1) != 0,
+                       .refreshes_account = (needs >> 5 & 1) != 0,
+                       .in_cloud = (needs >> 6 & 1) != 0,
+                       .identity = static_cast<identity_fields>(needs & 15)};
+}
+
+}  // namespace candor::rudderstack::detail
+
+// ---- candor/rudderstack/protocol.hpp
+
+namespace candor::rudderstack::detail {
 
 /// Standard base64 (RFC 4648, 4), for Basic authentication.
 inline std::string base64(std::string_view text) {
@@ -9744,21 +10287,54 @@ public:
     [[nodiscard]] const char* thread_name() const noexcept override { return "candor-events"; }
 
     common::preparation prepare(std::string_view record, common::moment, std::string& out) override {
-        common::record_reader reader{record};
-        const auto header = reader.take<record_header>();
-        record = reader.rest();
-        if (header.event != nullptr) return prepare_event(header, record, out);
-        const std::size_t start = out.size();
-        out += record.substr(0, header.head_size);
-        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
-        const std::size_t sent_at = out.size() - start;
-        out += record.substr(header.head_size);
-        return {sent_at, std::nullopt};
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        auto& identity = events_->identity;
+        if (!may_call_back() && identity.has_to_ask(header.refreshes)) return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(header.refreshes);
+        if (const auto refused = why_unsent(header.event->requires_account, who)) return {.dropped = refused};
+        prepared_.clear();
+        const auto draft = write_event(header, record, *events_, prepared_);
+        if (!draft) return {.dropped = drop_reason::failed};
+        return {complete(*draft, prepared_, who, out)};
     }
 
-    std::optional<common::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
-        return {.dropped = drop_reason::failed};
+    /// Of an event, what is known of its identity decides: where that was found after the last login before it, it
+    /// holds. Reads nothing that the worker changes but that.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        const auto who = events_->identity.found();
+        const bool is_known = who && who->refreshes >= header.refreshes;
+        if (is_known) {
+            if (const auto refused = why_unsent(header.event->requires_account, *who))
+                return common::preparation{.dropped = refused};
+        }
+        drafted_.clear();
+        const auto draft = write_event(header, record, *events_, drafted_);
+        if (!draft) return common::preparation{.dropped = drop_reason::failed};
+        if (is_known) return common::preparation{complete(*draft, drafted_, *who, out)};
+        append_draft(*draft, drafted_, out);
+        return common::preparation{.is_draft = true};
+    }
+
+    /// A login in the run that the draft is from is one for this run too. One that has no account source cannot tell on
+    /// whose behalf the draft is.
+    common::preparation settle(std::string_view text, std::uint64_t named, std::string& out) override {
+        const auto draft = take_draft(text);
+        if (!draft) return {.dropped = drop_reason::failed};
+        if (!events_) return {.dropped = drop_reason::no_account};
+        auto& identity = events_->identity;
+        if (!may_call_back() && (draft->refreshes_account || identity.has_to_ask(0)))
+            return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(draft->refreshes_account ? identity.refresh() : 0);
+        if (const auto refused = why_unsent(draft->requires_account, who)) return {.dropped = refused};
+        if (named != 0 && who.is_known && who.name() != named) return {.dropped = drop_reason::no_account};
+        return {complete(*draft, text, who, out)};
+    }
+
+    [[nodiscard]] std::uint64_t named_user() const noexcept override {
+        return events_ ? events_->identity.named_user() : 0;
     }
 
     /// The Go client's headers, with the node fields of a server that has one node.
@@ -9816,51 +10392,27 @@ private:
         return "the source is disabled, or the data plane is not at this URL";
     }
 
-    common::preparation prepare_event(const record_header& header, std::string_view values, std::string& out) {
-        const common::event_type& event = *header.event;
-        auto& [identity, run, secrets, message_bytes] = *events_;
-        if (!may_call_back() && (event.refreshes_account || !identity.is_resolved())) return {0, drop_reason::shutdown};
-        identity.resolve(event.refreshes_account);
-        if (identity.internal()) return {0, drop_reason::internal};
-        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
+    static record_header take_header(std::string_view& record) noexcept {
+        common::record_reader reader{record};
+        const auto out = reader.take<record_header>();
+        record = reader.rest();
+        return out;
+    }
 
+    static common::preparation write_text(const record_header& header, std::string_view text, std::string& out) {
         const std::size_t start = out.size();
-        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", run.invocation);
-        out += '"';
-        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
-        out.append(",\"event\":\"").append(event.name).append("\"");
+        out += text.substr(0, header.head_size);
         append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
         const std::size_t sent_at = out.size() - start;
-        out.append(",\"context\":{").append(library).append("},\"properties\":{");
-        json_writer properties{message_bytes};
-        event.write_properties(properties, values, run, secrets);
-        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
-        out += properties.text();
-        identity.append_properties(event.identity, out, properties.size() == 0);
-        out += "},\"channel\":\"server\"}";
-        return {sent_at, std::nullopt};
-    }
-
-    static void append_id(std::string& out, std::string_view key, const uuid& id) {
-        char text[uuid::text_size];
-        id.write(text);
-        out.append(key).append(text, sizeof text);
-    }
-
-    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
-        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
-    }
-
-    static void append_time(std::string& out, std::string_view key, wall_time time) {
-        char text[common::rfc3339_size];
-        const char* end = common::write_rfc3339(time, text);
-        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+        out += text.substr(header.head_size);
+        return {sent_at};
     }
 
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> events_;
+    std::string prepared_;  ///< the worker's
+    std::string drafted_;   ///< of the thread that stores
 };
 
 }  // namespace candor::rudderstack::detail
@@ -11932,9 +12484,8 @@ public:
             context_->discarded.add(discard_reason::ratelimit_backoff);
             return {0, drop_reason::rate_limited};
         }
-        const auto header = common::record_reader{record}.take<capture_header>();
-        if (header.is_event) {
-            out += record.substr(sizeof header);
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
             return {};
         }
         if (context_->before_send && !may_call_back()) return {0, drop_reason::shutdown};
@@ -11947,8 +12498,22 @@ public:
         return {};
     }
 
-    std::optional<candor::detail::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    candor::detail::preparation settle(std::string_view, std::uint64_t, std::string&) override {
+    /// An error needs no account: what is stored is the event. Beside the worker this reads what does not change (the
+    /// program's settings, the redactor, whose searches hold nothing of their own), the breadcrumbs, which any thread
+    /// may read, and asks the loader, which locks. What a discarded one counts as is the worker's to say.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
+            return common::preparation{};
+        }
+        if (context_->before_send) return std::nullopt;
+        if (!append_event(make_event(record, *context_), context_->secrets, largest_event, out))
+            return common::preparation{.dropped = drop_reason::failed};
+        return common::preparation{};
+    }
+
+    /// There are no drafts of errors.
+    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
         return {.dropped = drop_reason::failed};
     }
 
@@ -11994,6 +12559,13 @@ public:
     }
 
 private:
+    /// Nothing where a record is to be made into an event yet.
+    static std::optional<std::string_view> complete_event(std::string_view record) noexcept {
+        common::record_reader reader{record};
+        if (!reader.take<capture_header>().is_event) return std::nullopt;
+        return reader.rest();
+    }
+
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> context_;
@@ -12399,7 +12971,7 @@ struct analytics_pipeline {
     template <transport Transport, clock Clock>
     analytics_pipeline(const analytics_settings& of, policies<Transport, Clock>& policies)
         : context{new rudderstack::detail::event_context{
-              .identity = {of.invocation, of.in_cloud, of.account, of.internal_team, of.diagnostics},
+              .identity = {of.in_cloud, of.account, of.internal_team, of.diagnostics},
               .run = {of.invocation, of.ci},
               .secrets = of.secrets,
               .message_bytes = of.delivery.message_bytes}},
@@ -12556,6 +13128,8 @@ public:
         } catch (...) {
             return delivery.refuse(admission::out_of_memory);
         }
+        header.refreshes =
+            detail::refreshes_account<Event>() ? context.identity.refresh() : context.identity.refreshes();
         const auto head_size = rudderstack::detail::event_head_size(Event::event_name);
         detail::event_serializer values{context.message_bytes - std::min(context.message_bytes, head_size)};
         const auto state = values.serialize(event, context.run, context.secrets);
@@ -12813,11 +13387,14 @@ inline nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 }
 
 /// How many messages wait in a spool's directory, of that protocol or of all.
-inline std::uint64_t count_spooled(const std::filesystem::path& directory, std::string_view protocol = {}) {
+inline std::uint64_t count_spooled(const spool_options& options, std::string_view protocol = {}) {
+    spool_directory directory{options.directory};
     std::uint64_t out = 0;
-    for (const auto& entry : spool_directory{directory}.list())
-        if (const auto name = spool_name::parse(entry.name); name && entry.name.starts_with(protocol))
-            out += name->messages;
+    const auto found = directory.list(
+        [&](std::string_view name) { return name.starts_with(protocol) && spool_name::parse(name).has_value(); });
+    for (const auto& entry : found)
+        if (const auto content = directory.read(entry.name, options.max_bytes))
+            out += count_waiting(*spool_name::parse(entry.name), *content);
     return out;
 }
 
@@ -12852,7 +13429,7 @@ public:
 
     /// How many messages wait on disk.
     [[nodiscard]] std::uint64_t spooled() const {
-        return spool_.enabled && !spool_.directory.empty() ? count_spooled(spool_.directory) : 0;
+        return spool_.enabled && !spool_.directory.empty() ? count_spooled(spool_) : 0;
     }
 
     [[nodiscard]] nlohmann::ordered_json json() const {
@@ -13069,12 +13646,13 @@ struct purge_result {
 /// Removes what waits to be sent of what the level does not allow.
 template <environment Environment>
 purge_result purge_what_waits(const telemetry_options& options, level allowed, const Environment& environment) {
-    const auto directory = spool_of(options, environment).directory;
+    const auto spool = spool_of(options, environment);
+    const auto& directory = spool.directory;
     purge_result out;
     const auto purge = [&](std::string_view protocol) {
-        const auto before = count_spooled(directory, protocol);
+        const auto before = count_spooled(spool, protocol);
         purge_spool(directory, protocol);
-        const auto left = count_spooled(directory, protocol);
+        const auto left = count_spooled(spool, protocol);
         out.left += left;
         out.removed += before - std::min(before, left);
     };
@@ -18857,16 +19435,49 @@ inline constexpr bool awaits_response_header = false;
 inline constexpr bool awaits_response_header = true;
 #endif
 
-/// Waits until the whole head of an answer has come and leaves it in the socket, for httplib to read. Interim answers
-/// (1xx) are taken away. Returns how much of the body has come with it; nothing where the head is too long. 0 as well
-/// where the connection ended, the deadline passed, or the program closed the descriptor before, which then is not
-/// touched any more; that is for the caller to see.
+/// What the head of an answer says: its first line and its fields, without the empty line at the end (RFC 9112).
+/// Nothing where it is malformed. Throws only `std::bad_alloc`.
+inline std::optional<http_response> parse_response_header(std::string_view head) {
+    constexpr std::string_view end_of_line = "\r\n", versions[] = {"HTTP/1.1 ", "HTTP/1.0 "};
+    constexpr std::size_t status_at = versions[0].size(), status_end = status_at + 3;
+    const auto take_line = [&] {
+        const auto line = head.substr(0, head.find(end_of_line));
+        head.remove_prefix(std::min(head.size(), line.size() + end_of_line.size()));
+        return line;
+    };
+    const auto first = take_line();
+    if (!first.starts_with(versions[0]) && !first.starts_with(versions[1])) return std::nullopt;
+    if (first.size() < status_end || (first.size() > status_end && first[status_end] != ' ')) return std::nullopt;
+    http_response out;
+    for (const char digit : first.substr(status_at, 3)) {
+        if (!is_digit(digit)) return std::nullopt;
+        out.status = out.status * 10 + (digit - '0');
+    }
+    while (!head.empty()) {
+        const auto line = take_line();
+        const auto colon = line.find(':');
+        const auto name = line.substr(0, colon);
+        if (colon == line.npos || name.empty() || name.find_first_of(" \t") != name.npos ||
+            line.find_first_of("\r\n") != line.npos)
+            return std::nullopt;
+        out.headers.push_back({std::string{name}, std::string{trimmed(line.substr(colon + 1))}});
+    }
+    return out;
+}
+
+/// Waits until the whole head of an answer has come and leaves it in the socket, for httplib to read; `on_head` is
+/// given it, as `parse_response_header` reads it, before the next system call. Interim answers (1xx) are taken away.
+/// Returns how much of the body has come with it; nothing where the head is too long. 0 as well where the connection
+/// ended, the deadline passed, or the program closed the descriptor before, which then is not touched any more; that is
+/// for the caller to see.
 ///
 /// httplib before 0.22 reads a first line of any length and then matches it with std::regex, which in libstdc++ takes
 /// stack for every character: a line of 100 KB from whoever answers in the server's place would end the program. It
 /// also keeps any number of fields. Over TLS, where the server is known, this is not called.
-inline std::optional<std::size_t> await_response_header([[maybe_unused]] const socket_handle& own,
-                                                        [[maybe_unused]] steady_time deadline) noexcept {
+template <class OnHead>
+std::optional<std::size_t> await_response_header([[maybe_unused]] const socket_handle& own,
+                                                 [[maybe_unused]] steady_time deadline,
+                                                 [[maybe_unused]] OnHead on_head) {
     std::optional<std::size_t> body = 0;
 #ifndef _WIN32
     if (!own.is_ours()) return body;
@@ -18895,6 +19506,7 @@ inline std::optional<std::size_t> await_response_header([[maybe_unused]] const s
             break;
         }
         if (end != head.npos && !head.starts_with("HTTP/1.1 1")) {
+            on_head(head.substr(0, end));
             body = seen - (end + 4);
             break;
         }
@@ -19084,6 +19696,7 @@ public:
         client_->set_connection_timeout(std::min(connect_timeout, left));
         client_->set_read_timeout(left + std::chrono::seconds{1});  // a mere backstop, as the next
         client_->set_write_timeout(left + std::chrono::seconds{1});
+        request_ = &out.request;
         opened_ = has_head_ = is_too_long_ = false;
         body_seen_ = 0;
         head_ = {};
@@ -19092,15 +19705,20 @@ public:
         httplib::Request request = to_httplib(out);
         httplib::Response answer;
         auto error = httplib::Error::Success;
-        static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        try {
+            static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        } catch (...) {
+            if (!has_head_) throw;
+            reset();
+        }
         end_before_library();
-        if (!client_->is_socket_open()) handle.release_socket();
+        if (client_ && !client_->is_socket_open()) handle.release_socket();
 
         attempt result;
         result.opened = opened_;
-        result.answered = answer.status > 0 || is_too_long_;
+        result.answered = answer.status > 0 || has_head_ || is_too_long_;
         result.reached = error != httplib::Error::Connection && error != httplib::Error::ConnectionTimeout;
-        if (has_head_ && !has_no_tunnel()) {
+        if (has_head_) {
             result.response = std::move(head_);
             result.response.body = std::move(body_);
             result.response.was_compressed = out.compressed;
@@ -19120,10 +19738,20 @@ private:
     static constexpr std::size_t body_limit = 64 * 1024;
     static constexpr std::size_t least_room_ = 8 * 1024;  ///< in a new socket, for a request besides its head
 
+    /// The head of an answer has come, and is the answer from now on. Who asked hears of it before anything else is
+    /// done.
+    void keep_head(http_response head) {
+        if (has_no_tunnel()) return;  // it is the proxy's
+        head_ = std::move(head);
+        has_head_ = true;
+        if (request_->on_head && head_.status >= 200) request_->on_head(head_);
+    }
+
     void keep_head(const httplib::Response& answer) {
-        if (std::exchange(has_head_, true)) return;
-        head_.status = answer.status;
-        for (const auto& [name, value] : answer.headers) head_.headers.push_back({name, value});
+        if (has_head_) return;
+        http_response head{.status = answer.status};
+        for (const auto& [name, value] : answer.headers) head.headers.push_back({name, value});
+        keep_head(std::move(head));
     }
 
     [[nodiscard]] bool is_tunnelled() const noexcept { return !route_.host.empty() && server_.scheme == "https"; }
@@ -19288,7 +19916,9 @@ private:
             to.content_provider_ = [this, deadline = out.deadline](std::size_t from, std::size_t,
                                                                    httplib::DataSink& sink) {
                 if (sink.write(payload_.data() + from, payload_.size() - from) && server_.scheme == "http") {
-                    const auto body = await_response_header(handle.socket(), deadline);
+                    const auto body = await_response_header(handle.socket(), deadline, [this](std::string_view head) {
+                        if (auto parsed = parse_response_header(head)) keep_head(std::move(*parsed));
+                    });
                     body_seen_ = body.value_or(0);
                     is_too_long_ = !body;
                     if (is_too_long_) handle.discard();
@@ -19302,8 +19932,8 @@ private:
             };
         }
         to.response_handler = [this, &out](const httplib::Response& answer) {
-            end_before_library();  // not only when the body has come, which may take its time
             keep_head(answer);
+            end_before_library();  // not only when the body has come, which may take its time
             if (has_whole_body(answer) || out.await_body()) return true;
             handle.discard();
             return false;
@@ -19321,6 +19951,7 @@ private:
     const url server_;
     const proxy_route route_;
     std::unique_ptr<httplib::ClientImpl> client_;
+    const http_request* request_ = nullptr;  ///< of the exchange under way
     std::string_view payload_;
     std::string body_;
     std::size_t body_seen_ = 0;    ///< so much of the answer's came with its head

@@ -30,6 +30,7 @@ struct failing_calls {
             calls.flock = failing<&detail::system_calls::flock>;
             calls.pread = failing<&detail::system_calls::pread>;
             calls.pwrite = write;
+            calls.ftruncate = failing<&detail::system_calls::ftruncate>;
             calls.renameat = failing<&detail::system_calls::renameat>;
             calls.unlinkat = failing<&detail::system_calls::unlinkat>;
             return calls;

@@ -1,6 +1,8 @@
 #include <candor/delivery/sender.hpp>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -24,6 +26,22 @@ using action = candor::detail::response_action::kind;
 
 struct throwing_transport : recording_transport {
     candor::http_response send(const candor::http_request&) { throw std::runtime_error{"no"}; }
+};
+
+/// Tells the head of its answer, and what became of the exchange then.
+struct telling_transport : recording_transport {
+    candor::http_response send(const candor::http_request& request) {
+        auto answer = recording_transport::send(request);
+        if (answer.error == transport_error::none)
+            request.on_head({.status = answer.status, .headers = answer.headers});
+        if (at_head) at_head();
+        if (throws) throw std::runtime_error{"no"};
+        if (then) return *std::exchange(then, std::nullopt);
+        return answer;
+    }
+    std::function<void()> at_head{};
+    bool throws = false;
+    std::optional<candor::http_response> then{};
 };
 
 template <class Transport>
@@ -139,6 +157,67 @@ TEST_CASE("row 44: a server that has taken nothing compressed yet is asked once 
     plain.transport.respond(400);
     CHECK(plain.sender.send({"a", plain.one}, {}).status == 400);
     CHECK(plain.transport.requests().size() == 1);
+}
+
+TEST_CASE("what the server has is told once, when the head of its answer says so or the answer has come") {
+    const candor::http_response page{.status = 200, .headers = {{"Content-Type", "text/html"}}};
+    struct example {
+        candor::http_response answer;
+        int told;
+    };
+    for (const auto& e :
+         {example{{.status = 200}, 1}, example{{.status = 204}, 1}, example{page, 0}, example{{.status = 302}, 0},
+          example{{.status = 400}, 0}, example{{.status = 503}, 0}, example{{.error = transport_error::broken}, 0}}) {
+        CAPTURE(e.answer.status);
+        int told = 0;
+        const auto tell = [&] { ++told; };
+        bench<recording_transport> silent;
+        silent.transport.respond(e.answer);
+        CHECK((silent.sender.send({"a", silent.one}, {}, tell).error == transport_error::none) ==
+              (e.answer.status != 0 && e.answer.headers.empty()));
+        CHECK(told == e.told);
+
+        bench<telling_transport> b;
+        b.transport.respond(e.answer);
+        b.transport.at_head = [&] { CHECK(told == 2 * e.told); };
+        static_cast<void>(b.sender.send({"a", b.one}, {}, tell));
+        CHECK(told == 2 * e.told);
+        b.transport.at_head = nullptr;
+        b.transport.respond(200);
+        static_cast<void>(b.sender.send({"a", b.one}, {}));  // nobody asks
+        CHECK(told == 2 * e.told);
+    }
+    candor::delivery_options options;
+    options.dry_run = true;
+    bench<recording_transport> dry{options};
+    int told = 0;
+    static_cast<void>(dry.sender.send({"a", dry.one}, {}, [&] { ++told; }));
+    CHECK(told == 1);
+}
+
+TEST_CASE("what a head took is delivered, whatever the transport says afterwards") {
+    for (const bool throws : {true, false}) {
+        bench<telling_transport> b;
+        b.transport.respond(202);
+        b.transport.throws = throws;
+        b.transport.then = {.error = transport_error::cancelled};
+        int told = 0;
+        const auto answer = b.sender.send({"a", b.one}, {}, [&] { ++told; });
+        CHECK(answer.error == transport_error::none);
+        CHECK(answer.status == 202);
+        CHECK(told == 1);
+    }
+}
+
+TEST_CASE("the head of a refusal of gzip takes nothing, the one of the same messages without it does") {
+    bench<telling_transport> b;
+    b.transport.respond({.status = 415, .was_compressed = true});
+    b.transport.respond(200);
+    int told = 0;
+    b.transport.at_head = [&] { CHECK(told == (b.transport.requests().size() == 2 ? 1 : 0)); };
+    CHECK(b.sender.send({"a", b.one}, {}, [&] { ++told; }).status == 200);
+    CHECK(told == 1);
+    CHECK(b.transport.requests().size() == 2);
 }
 
 TEST_CASE("what a transport throws is a broken connection, what the protocol throws goes on") {

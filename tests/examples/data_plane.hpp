@@ -21,6 +21,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateway.hpp"
+
 namespace candor::examples {
 
 /// What the server noted of one request.
@@ -51,13 +53,15 @@ struct data_plane_options {
     std::function<void(const nlohmann::json&)> on_error{};
     /// Called for each request, on the same terms, after its messages.
     std::function<void(const received_request&)> on_request{};
+    /// Called for each batch and each envelope before it is judged, with the port of the client, on a thread of the
+    /// server that holds no lock. `false`: it is lost, and the answer says 500.
+    std::function<bool(int client)> on_arrival{};
 };
 
 /// A small RudderStack data plane on loopback, for tests and the demo. It takes `POST /v1/batch` and answers as
-/// rudder-server's gateway does (rudderlabs/rudder-server:gateway/): 401 without the write key, 404 while its source
-/// is disabled, 413 for a body over the limit, 400 for the whole batch where one message is wrong, 200 otherwise. As
-/// there, the password of the Basic authorization is not looked at, and only `Content-Encoding: gzip` is decoded.
-/// Two rules are stricter than the gateway's: a message needs a type, and JSON may nest 512 deep at most.
+/// rudder-server's gateway does (`gateway` has its rules): 401 without the write key, 404 while its source is disabled,
+/// 413 for a body over the limit, 400 for the whole batch where one message is wrong, 200 otherwise. As there, the
+/// password of the Basic authorization is not looked at, and only `Content-Encoding: gzip` is decoded.
 ///
 /// It takes errors too: `POST /api/PROJECT/envelope/` as a Sentry server has it, of any project and key
 /// (getsentry/sentry-docs, SDK foundations, transport): 401 without a key, 400 for a body that is no envelope.
@@ -70,7 +74,7 @@ public:
     /// How long a `wait_for_` member waits before it gives up; a test that passes never waits so long.
     static constexpr std::chrono::milliseconds patience{30000};
 
-    explicit data_plane(data_plane_options options = {}) : options_{std::move(options)} {
+    explicit data_plane(data_plane_options options = {}) : options_{std::move(options)}, gateway_{options_.write_key} {
         configure();
         port_ = options_.port;
         if (port_ == 0) {
@@ -139,11 +143,8 @@ public:
         script_.push_back({status, std::move(headers)});
     }
 
-    /// From now on everything with the right key is answered 404, until enabled again.
-    void disable_source(bool disabled = true) {
-        const std::lock_guard guard{mutex_};
-        disabled_ = disabled;
-    }
+    /// What judges the batches, for a test to disturb.
+    [[nodiscard]] gateway& rules() noexcept { return gateway_; }
 
     /// Closes the port. What was received stays readable. Called twice, it does nothing.
     void stop() {
@@ -157,23 +158,16 @@ private:
         httplib::Headers headers;
     };
 
-    /// What became of reading a body.
-    enum class body_state { whole, too_large, unreadable };
+    using body_state = gateway::request::body_state;
 
     enum class phase { starting, running, ended };
 
-    struct verdict {
-        int status;
-        std::string_view text;
-        std::vector<nlohmann::json> messages{};
-    };
-
-    static constexpr int max_depth = 512;            // nlohmann copies and prints by recursion
     static constexpr std::size_t drain_factor = 16;  // read on past the limit, so that the client sees the answer
+    static constexpr std::size_t threads = 32;       // a connection that is kept open has one to itself
 
     void configure() {
-        server_.new_task_queue = [this] {                                           // called once the server runs
-            auto* workers = new httplib::ThreadPool(CPPHTTPLIB_THREAD_POOL_COUNT);  // owned by the server
+        server_.new_task_queue = [this] {                      // called once the server runs
+            auto* workers = new httplib::ThreadPool(threads);  // owned by the server
             const std::lock_guard guard{mutex_};
             phase_ = phase::running;
             changed_.notify_all();
@@ -198,6 +192,9 @@ private:
             refuse(q, a, body.size());
         };
         const std::string any = R"([\s\S]*)";
+        server_.Get("/cluster-info", [this](const httplib::Request& q, httplib::Response& a) {
+            finish(q, a, 0, gateway_.cluster_info(q.get_header_value("Authorization")));
+        });
         server_.Get(any, bodiless).Options(any, bodiless);
         server_.Put(any, with_body).Patch(any, with_body).Delete(any, with_body);
         server_.Post(path, [this](const httplib::Request& q, httplib::Response& a, const httplib::ContentReader& r) {
@@ -210,7 +207,8 @@ private:
 
     void refuse(const httplib::Request& request, httplib::Response& response, std::size_t body_bytes) {
         const bool known = request.path == path;
-        finish(request, response, body_bytes, {known ? 405 : 404, known ? "method not allowed" : "not found"});
+        finish(request, response, body_bytes,
+               {known ? 405 : 404, known ? "method not allowed" : "404 page not found\n"});
     }
 
     void take(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& reader) {
@@ -230,14 +228,25 @@ private:
                 }
             }
         }
+        if (options_.on_arrival && !options_.on_arrival(request.remote_port))
+            return finish(request, response, body.size(), {500, "lost"});
         // The reader has put a status of its own where it could not decode (415) or take (413) the body.
-        finish(request, response, body.size(), judge(request, state, response.status, body));
+        const auto size = body.size();
+        auto judged = response.status == 415
+                          ? gateway::verdict{415, "unsupported content encoding"}  // cpp-httplib without zlib
+                          : gateway_.judge({request.get_header_value("Authorization"),
+                                            request.get_header_value("Content-Encoding"),
+                                            request.get_header_value("RS-nodeCount"),
+                                            response.status == 413 ? body_state::too_large : state, std::move(body)});
+        finish(request, response, size, std::move(judged));
     }
 
     void take_envelope(const httplib::Request& request, httplib::Response& response,
                        const httplib::ContentReader& reader) {
         std::string body;
         const auto state = read(reader, body);
+        if (options_.on_arrival && !options_.on_arrival(request.remote_port))
+            return finish(request, response, body.size(), {500, "lost"});
         std::vector<nlohmann::json> events;
         int status = 200;
         if (request.get_header_value("X-Sentry-Auth").find("sentry_key=") == std::string::npos) {
@@ -294,40 +303,10 @@ private:
         return whole ? body_state::whole : body_state::unreadable;
     }
 
-    /// The gateway's rules, in its order; only the size is looked at earlier than there.
-    verdict judge(const httplib::Request& request, body_state state, int read_status, const std::string& body) const {
-        const std::string key = user_of(request.get_header_value("Authorization"));
-        if (key.empty()) return {401, "failed to read writekey from header"};
-        if (key != options_.write_key) return {401, "invalid write key"};
-        {
-            const std::lock_guard guard{mutex_};
-            if (disabled_) return {404, "source is disabled"};
-        }
-        if (state == body_state::too_large || read_status == 413) return {413, "request size exceeds max limit"};
-        if (read_status == 415) return {415, "unsupported content encoding"};  // cpp-httplib without zlib
-        if (state == body_state::unreadable) return {500, "failed to read body from request"};
-
-        const std::string encoding = request.get_header_value("Content-Encoding");
-        const bool decoded = encoding.empty() || encoding == "gzip" || encoding == "identity";
-        if (!decoded || nests_too_deep(body)) return {400, "invalid json"};
-        auto document = nlohmann::json::parse(body, nullptr, false);
-        if (document.is_discarded()) return {400, "invalid json"};
-        const auto batch = document.is_object() ? document.find("batch") : document.end();
-        if (batch == document.end() || (batch->is_array() && batch->empty())) return {400, "empty batch payload"};
-        if (!batch->is_array()) return {400, "event is not a valid rudder event"};
-        for (const auto& message : *batch) {
-            if (!message.is_object()) return {400, "event is not a valid rudder event"};
-            if (!identified(message)) return {400, "request neither has anonymousId nor userId"};
-            const auto type = message.find("type");
-            if (type == message.end() || !type->is_string() || blank(type->get_ref<const std::string&>()))
-                return {400, "event is not a valid rudder event"};
-        }
-        return {200, "OK", std::move(batch->get_ref<std::vector<nlohmann::json>&>())};
-    }
-
-    void finish(const httplib::Request& request, httplib::Response& response, std::size_t body_bytes, verdict v) {
+    void finish(const httplib::Request& request, httplib::Response& response, std::size_t body_bytes,
+                gateway::verdict v) {
         response.status = v.status;
-        response.set_content(std::string{v.text}, "text/plain");
+        response.set_content(v.text, "text/plain");
         const std::lock_guard guard{mutex_};
         if (options_.on_message)
             for (const auto& message : v.messages) options_.on_message(message);
@@ -347,73 +326,13 @@ private:
         changed_.notify_all();
     }
 
-    /// The user name of a Basic authorization, or an empty string where there is none.
-    static std::string user_of(std::string_view authorization) {
-        constexpr std::string_view scheme = "Basic ";
-        if (authorization.substr(0, scheme.size()) != scheme) return {};
-        std::string decoded;
-        unsigned bits = 0;
-        int count = 0;
-        for (const char c : authorization.substr(scheme.size())) {
-            constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            if (c == '=') break;
-            const auto digit = digits.find(c);
-            if (digit == std::string_view::npos) return {};
-            bits = (bits << 6 | static_cast<unsigned>(digit)) & 0xffff;
-            count += 6;
-            if (count >= 8) {
-                count -= 8;
-                decoded += static_cast<char>(bits >> count & 0xff);
-            }
-        }
-        const auto colon = decoded.find(':');
-        return colon == std::string::npos ? std::string{} : decoded.substr(0, colon);
-    }
-
-    /// Whether nothing is left of a text without what the gateway does not see: of that, what a client may well send.
-    static bool blank(std::string text) {
-        for (const std::string_view unseen :
-             {"\u00a0", "\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\u3000", "\ufeff"})
-            for (auto at = text.find(unseen); at != text.npos; at = text.find(unseen)) text.erase(at, unseen.size());
-        return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' ' || c == 0x7f; });
-    }
-
-    /// An id may be of any type but null, as the gateway writes it out before it looks.
-    static bool identified(const nlohmann::json& message) {
-        return std::any_of(std::begin(id_members), std::end(id_members), [&](const char* member) {
-            const auto id = message.find(member);
-            if (id == message.end() || id->is_null()) return false;
-            return !id->is_string() || !blank(id->get_ref<const std::string&>());
-        });
-    }
-
-    static bool nests_too_deep(std::string_view json) {
-        int depth = 0;
-        bool quoted = false;
-        for (std::size_t i = 0; i < json.size(); ++i) {
-            const char c = json[i];
-            if (quoted) {
-                if (c == '\\') ++i;
-                quoted = c != '"';
-            } else if (c == '"') {
-                quoted = true;
-            } else if (c == '[' || c == '{') {
-                if (++depth > max_depth) return true;
-            } else if (c == ']' || c == '}') {
-                --depth;
-            }
-        }
-        return false;
-    }
-
     static constexpr const char* path = "/v1/batch";
-    static constexpr const char* id_members[] = {"anonymousId", "userId"};
 
     const data_plane_options options_;
+    gateway gateway_;
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;
     phase phase_ = phase::starting;
-    bool disabled_ = false;
     std::deque<answer> script_;
     std::vector<nlohmann::json> messages_;
     std::vector<nlohmann::json> errors_;

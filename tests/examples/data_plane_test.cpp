@@ -62,7 +62,7 @@ TEST_CASE("a good batch is answered 200 and its messages are kept in order") {
     data_plane plane;
     const auto answer = post(plane, good);
     CHECK(answer.status == 200);
-    CHECK(answer.body == "OK");
+    CHECK(answer.body == "ok");
     const auto messages = plane.messages();
     REQUIRE(messages.size() == 2);
     CHECK(messages[0] == json{{"type", "track"}, {"userId", "user-1"}, {"event", "a"}});
@@ -116,13 +116,77 @@ TEST_CASE("a request without the write key is answered 401") {
 
 TEST_CASE("a disabled source is answered 404, and 200 again once it is enabled") {
     data_plane plane;
-    plane.disable_source();
+    plane.rules().disable_source();
     const auto answer = post(plane, good);
     CHECK(answer.status == 404);
     CHECK(answer.body == "source is disabled");
     CHECK(plane.messages().empty());
-    plane.disable_source(false);
+    plane.rules().disable_source(false);
     CHECK(post(plane, good).status == 200);
+}
+
+TEST_CASE("numbers are stored as a float64 holds them") {
+    data_plane plane;
+    const std::string numbers = R"({"n":[1,-7,0.1,9007199254740991,9007199254740993,18446744073709551615]})";
+    CHECK(post(plane, R"({"batch":[{"userId":"u","properties":)" + numbers + "}]}").status == 200);
+    const json stored = plane.messages().at(0)["properties"]["n"];
+    CHECK(stored == json{1, -7, 0.1, 9007199254740991, 9007199254740992.0, 18446744073709551616.0});
+    CHECK(stored[3].is_number_integer());
+}
+
+TEST_CASE("a rate limit counts events, and takes all of a request or none") {
+    data_plane plane;
+    plane.rules().limit_rate(5, std::chrono::hours{1});
+    auto client = client_for(plane);
+    CHECK(post(client, good).status == 200);
+    CHECK(post(client, good).status == 200);
+    const auto limited = client.Post("/v1/batch", good, "application/json");
+    REQUIRE(limited);
+    CHECK(limited->status == 429);
+    CHECK_FALSE(limited->has_header("Retry-After"));
+    CHECK(post(client, R"({"batch":[{"userId":"u"}]})").status == 200);  // one is left
+    CHECK(post(client, R"({"batch":[{"userId":"u"}]})").status == 429);
+    plane.rules().limit_rate(1, std::chrono::nanoseconds{1});
+    CHECK(post(client, R"({"batch":[{"userId":"u"}]})").status == 200);
+    CHECK(post(client, R"({"batch":[{"userId":"u"}]})").status == 200);
+    CHECK(post(client, good).status == 429);
+    plane.rules().lift_rate_limit();
+    CHECK(post(client, good).status == 200);
+    CHECK(plane.messages().size() == 9);
+}
+
+TEST_CASE("without its database the gateway answers 500, and refuses what it refuses") {
+    data_plane plane;
+    plane.rules().lose_database();
+    CHECK(post(plane, good).status == 500);
+    CHECK(post(plane, "{").status == 400);
+    CHECK(plane.messages().empty());
+    plane.rules().lose_database(false);
+    CHECK(post(plane, good).status == 200);
+}
+
+TEST_CASE("a client that counts the nodes otherwise is sent to /cluster-info") {
+    data_plane plane;
+    auto client = client_for(plane);
+    CHECK(client.Get("/cluster-info")->status == 404);
+    plane.rules().set_node_count(3);
+    CHECK(post(client, good).status == 451);
+    CHECK(post(client, good, "/v1/batch", {{"RS-nodeCount", "1"}}).status == 451);
+    const auto cluster = client.Get("/cluster-info");
+    REQUIRE(cluster);
+    CHECK(cluster->status == 200);
+    CHECK(json::parse(cluster->body) == json{{"nodeCount", 3}});
+    CHECK(post(client, good, "/v1/batch", {{"RS-nodeCount", "3"}}).status == 200);
+    httplib::Client stranger{"127.0.0.1", plane.port()};
+    CHECK(stranger.Get("/cluster-info")->status == 401);
+}
+
+TEST_CASE("what is refused at its arrival is not judged") {
+    int client_port = 0;
+    data_plane plane{{.on_arrival = [&](int client) { return client_port = client, false; }}};
+    CHECK(post(plane, good).status == 500);
+    CHECK(client_port > 0);
+    CHECK(plane.messages().empty());
 }
 
 TEST_CASE("only POST to /v1/batch is known") {
@@ -133,7 +197,7 @@ TEST_CASE("only POST to /v1/batch is known") {
     CHECK(client.Delete("/v1/batch")->status == 405);
     CHECK(client.Options("/v1/batch")->status == 405);
     CHECK(client.Get("/")->status == 404);
-    CHECK(post(client, good, "/v1/batch/").status == 404);
+    CHECK(post(client, good, "/v1/batch/").body == "404 page not found\n");
     CHECK(post(client, good, "/v1/track").status == 404);
     CHECK(plane.messages().empty());
     CHECK(post(client, good).status == 200);  // the connection is still in step
@@ -146,7 +210,8 @@ TEST_CASE("one wrong message makes the whole batch a 400") {
     const auto with = [](const std::string& message) {
         return R"({"batch":[{"type":"track","userId":"u"},)" + message + "]}";
     };
-    for (const char* body : {"", "{", "nonsense", R"({"batch":[]} x)", "{\"batch\":[{\"type\":\"\xff\"}]}"}) {
+    for (const char* body : {"", "{", "nonsense", R"({"batch":[]} x)", R"({"batch":[{"userId":"u","n":1e400}]})",
+                             "{\"batch\":[{\"type\":\"\xff\"}]}"}) {
         const auto answer = post(client, body);
         CHECK(answer.status == 400);
         CHECK(answer.body == "invalid json");
@@ -158,8 +223,7 @@ TEST_CASE("one wrong message makes the whole batch a 400") {
         CHECK(answer.body == "empty batch payload");
     }
     for (const std::string& body :
-         {std::string{R"({"batch":{"type":"track","userId":"u"}})"}, with("3"), with("[]"), with(R"({"userId":"u"})"),
-          with(R"({"type":"","userId":"u"})"), with(R"({"type":7,"userId":"u"})")}) {
+         {std::string{R"({"batch":{"type":"track","userId":"u"}})"}, with("3"), with("[]"), with("null")}) {
         const auto answer = post(client, body);
         CHECK(answer.status == 400);
         CHECK(answer.body == "event is not a valid rudder event");
@@ -167,14 +231,16 @@ TEST_CASE("one wrong message makes the whole batch a 400") {
     for (const std::string& body :
          {with(R"({"type":"track"})"), with(R"({"type":"track","userId":"","anonymousId":" "})"),
           with(R"({"type":"track","userId":null})"), with(R"({"type":"track","userId":"\t\u0000 \u200b\ufeff"})"),
-          with("{\"type\":\"track\",\"anonymousId\":\"\u200b\"}")}) {
+          with("{\"type\":\"track\",\"anonymousId\":\"\u200b\"}"),
+          with(R"({"userId":"\u0085\u2028\u2063\u3164\ue000","anonymousId":"\udb40\udc20"})")}) {
         const auto answer = post(client, body);
         CHECK(answer.status == 400);
         CHECK(answer.body == "request neither has anonymousId nor userId");
     }
     CHECK(plane.messages().empty());
     CHECK(post(client, with(R"({"type":"track","userId":7})")).status == 200);
-    CHECK(plane.messages().size() == 2);
+    CHECK(post(client, with(R"({"type":7,"anonymousId":" \u200bx"})")).status == 200);  // nothing else is looked at
+    CHECK(plane.messages().size() == 4);
 }
 
 TEST_CASE("JSON may nest 512 deep, and brackets in strings do not count") {

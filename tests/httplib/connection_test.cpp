@@ -1,13 +1,16 @@
 #include <candor/httplib/connection.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <candor/httplib/transport.hpp>
 
+#include "../support/becomes_true.hpp"
 #include "../support/exchange.hpp"
 #include "../support/socket_server.hpp"
 
@@ -109,6 +112,84 @@ TEST_CASE("an answer has its status, all its headers and its body") {
     CHECK(*response.header("retry-after") == "7");
     CHECK(std::count_if(response.headers.begin(), response.headers.end(),
                         [](const auto& h) { return h.name == "X-A"; }) == 2);
+}
+
+TEST_CASE("the head of an answer is told once, as soon as it has come, with its status and its fields") {
+    const std::string large(3'000'000, 'x');
+    struct example {
+        std::string head;
+        std::string rest;
+        std::string body = "{}";
+    };
+    const std::string ok = "HTTP/1.1 202 Accepted\r\nX-A: 1\r\nX-A: 2\r\n";
+    for (const auto& e :
+         {example{ok + "Content-Length: 2\r\n\r\n", "OK"}, example{ok + "\r\n", "until the end"},
+          example{ok + "Transfer-Encoding: chunked\r\n\r\n", "2\r\nOK\r\n0\r\n\r\n"},
+          example{ok + "Content-Length: 2\r\n\r\n", "OK", large},
+          example{ok + "Content-Length: 2\r\n\r\n", "OK", ""},  // a request without a body
+          example{ok + "Content-Length: 200000\r\n\r\n", std::string(200'000, 'x')},
+          example{ok + "Content-Length: 9\r\n\r\n", "cut"}, example{ok + "Content-Length: none\r\n\r\n", "OK"},
+          example{"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + ok +
+                      "Content-Length: 2\r\n\r\n",
+                  "OK"}}) {
+        CAPTURE(e.head);
+        CAPTURE(e.rest.substr(0, 20));
+        std::atomic<int> told = 0;
+        std::atomic<bool> has_waited = false;
+        socket_server server{[&](socket_server::peer& p) {
+            if (!p.read_request() || !p.write(e.head)) return;
+            // The body comes when the head has been told.
+            has_waited = becomes_true([&] { return told > 0; });
+            p.write(e.rest);
+        }};
+        httplib_transport transport;
+        auto request = post(server.url(), e.body);
+        const auto thread = std::this_thread::get_id();
+        request.on_head = [&](const candor::http_response& head) {
+            CHECK(std::this_thread::get_id() == thread);
+            CHECK(head.status == 202);
+            CHECK(head.error == transport_error::none);
+            CHECK(std::count_if(head.headers.begin(), head.headers.end(),
+                                [](const auto& h) { return h.name == "X-A"; }) == 2);
+            ++told;
+        };
+        const auto response = transport.send(request);
+        CHECK(response.status == 202);
+        CHECK(response.header("X-A") != nullptr);
+        CHECK(told == 1);
+        CHECK(becomes_true([&] { return has_waited.load(); }));
+    }
+}
+
+TEST_CASE("a head is told whatever the status, and where a kept connection had to be opened again, once") {
+    for (const int status : {200, 204, 400, 503}) {
+        CAPTURE(status);
+        socket_server server{[&](socket_server::peer& p) {
+            if (p.number() == 2 || p.number() % 2 == 1) p.read_request();
+            p.write("HTTP/1.1 " + std::to_string(status) + " X\r\n" + (status == 204 ? "" : "Content-Length: 0\r\n") +
+                    "\r\n");
+            if (p.number() == 1) p.read_request();  // the next one, and closes without an answer
+        }};
+        httplib_transport transport;
+        std::vector<int> told;
+        auto request = post(server.url());
+        request.on_head = [&](const candor::http_response& head) { told.push_back(head.status); };
+        for (int i = 0; i < 2; ++i) CHECK(transport.send(request).status == status);
+        CHECK(told == std::vector<int>{status, status});
+        CHECK(server.connections() == 2);
+    }
+}
+
+TEST_CASE("where no whole head comes, none is told") {
+    for (const char* start : {"", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
+                              "HTTP/1.1 103 Early Hints\r\n\r\n", "SSH-2.0-x\r\n\r\n"}) {
+        CAPTURE(start);
+        socket_server server{behaviours::answer_and_close(start)};
+        httplib_transport transport;
+        auto request = post(server.url());
+        request.on_head = [&](const candor::http_response&) { FAIL_CHECK("told"); };
+        CHECK(transport.send(request).error == transport_error::broken);
+    }
 }
 
 TEST_CASE("every status is an answer") {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <candor/httplib/transport.hpp>
 
@@ -20,6 +21,7 @@
 namespace response_header_test {
 
 using candor::detail::await_response_header;
+using candor::detail::parse_response_header;
 using candor::detail::response_header_limit;
 using candor::testing::post;
 using candor::testing::slack;
@@ -45,10 +47,13 @@ struct connected {
     candor::testing::detail::descriptor client{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 };
 
-/// How much of the body came with the head.
-std::optional<std::size_t> await(const connected& c) {
+/// How much of the body came with the head. `told` takes the head that was told of.
+std::optional<std::size_t> await(const connected& c, std::string* told = nullptr,
+                                 std::chrono::milliseconds patience = candor::testing::patience) {
     return await_response_header(candor::detail::socket_handle{c.client.get()},
-                                 std::chrono::steady_clock::now() + candor::testing::patience);
+                                 std::chrono::steady_clock::now() + patience, [&](std::string_view head) {
+                                     if (told != nullptr) *told += head;
+                                 });
 }
 
 socket_server::behaviour say(std::string bytes) {
@@ -62,10 +67,38 @@ const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
 
 }  // namespace
 
+TEST_CASE("a head is its status and its fields") {
+    const auto found = parse_response_header("HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nX-A:\t%20 b: c \r\nX-B:");
+    REQUIRE(found);
+    CHECK(found->status == 429);
+    REQUIRE(found->headers.size() == 3);
+    CHECK(*found->header("retry-after") == "7");
+    CHECK(*found->header("X-A") == "%20 b: c");
+    CHECK(*found->header("X-B") == "");
+    for (const char* start : {"HTTP/1.0 200 OK", "HTTP/1.1 200 ", "HTTP/1.1 200"}) {
+        CAPTURE(start);
+        REQUIRE(parse_response_header(start));
+        CHECK(parse_response_header(start)->status == 200);
+    }
+}
+
+TEST_CASE("what is no head of HTTP/1 says nothing") {
+    for (const char* text :
+         {"", "\r\n", "HTTP/1.1", "HTTP/1.1 ", "HTTP/1.1 20", "HTTP/1.1 2x0 OK", "HTTP/1.1 2000", "HTTP/1.1  200 OK",
+          "HTTP/2 200", "HTTP/1.2 200 OK", "ICY 200 OK", "HTTP/1.1 200 OK\r\nno colon", "HTTP/1.1 200 OK\r\n: a",
+          "HTTP/1.1 200 OK\r\nA: b\r\n folded: c", "HTTP/1.1 200 OK\r\nA : b", "HTTP/1.1 200 OK\r\nA: b\nC: d",
+          "HTTP/1.1 200 OK\r\nA: b\rC: d"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_response_header(text));
+    }
+}
+
 TEST_CASE("a head is left in the socket, whole, whether it comes at once or byte by byte") {
     {
         const connected c{say(head + "OK")};
-        CHECK(await(c) == 2);
+        std::string told;
+        CHECK(await(c, &told) == 2);
+        CHECK(told + "\r\n\r\n" == head);
         CHECK(c.read(head.size() + 2) == head + "OK");
     }
     const connected c{[](socket_server::peer& p) {
@@ -92,14 +125,18 @@ TEST_CASE("a byte is seen at once after a head that came in pieces") {
 
 TEST_CASE("interim answers are taken away") {
     const connected c{say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + head)};
-    CHECK(await(c));
+    std::string told;
+    CHECK(await(c, &told));
+    CHECK(told + "\r\n\r\n" == head);
     CHECK(c.read(head.size()) == head);
 }
 
 TEST_CASE("a connection that ends within the head is for the reader to see") {
     for (const char* start : {"", "HTTP/1.1 200 OK\r\n", "no HTTP\n\n"}) {
         const connected c{[start](socket_server::peer& p) { p.write(start); }};
-        CHECK(await(c));
+        std::string told;
+        CHECK(await(c, &told));
+        CHECK(told == "");
         CHECK(c.read(1000) == start);
     }
 }
@@ -129,8 +166,7 @@ TEST_CASE("the wait ends at its deadline, whatever comes meanwhile") {
         const connected c{behaviour};
         ::send(c.client.get(), "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL);
         const stopwatch watch;
-        CHECK(await_response_header(candor::detail::socket_handle{c.client.get()},
-                                    std::chrono::steady_clock::now() + 100ms) == 0);
+        CHECK(await(c, nullptr, 100ms) == 0);
         CHECK(watch.elapsed() >= 95ms);
         CHECK(watch.elapsed() < slack);
     }

@@ -11,12 +11,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
+#include "../support/becomes_true.hpp"
 #include "../support/tls_server.hpp"
 #endif
 
@@ -324,6 +326,44 @@ TEST_CASE("https goes through a proxy by CONNECT, verified end to end") {
     }
 }
 
+TEST_CASE("the head of an answer over TLS is told before its body has come, also through a proxy, and once") {
+    const trusted_authority authority;
+    for (const char* more : {"", "Connection: close\r\n"}) {
+        CAPTURE(more);
+        std::atomic<int> told = 0;
+        std::atomic<int> waited = 0;
+        tls_server plane{authority.issue("DNS:plane.example"), [&](tls_stream& stream, socket_server::peer&) {
+                             for (int i = 0; stream.read_request(); ++i) {
+                                 const int before = told;
+                                 if (!stream.write(std::string{"HTTP/1.1 202 Accepted\r\nX-A: 1\r\n"} + more +
+                                                   "Content-Length: 2\r\n\r\n"))
+                                     return;
+                                 if (becomes_true([&] { return told == before + 1; })) ++waited;
+                                 if (!stream.write("OK")) return;
+                             }
+                         }};
+        socket_server proxy{tunnel_to(plane.port())};
+        table_transport direct{names}, tunnelled{names, through(proxy)};
+        const std::string large(500'000, 'x');
+        for (auto* transport : {&direct, &tunnelled}) {
+            for (const auto& body : {std::string{"{}"}, large, std::string{}}) {
+                auto request = post(plane.url("plane.example"), body);
+                request.on_head = [&](const http_response& head) {
+                    CHECK(head.status == 202);
+                    CHECK(head.header("X-A") != nullptr);
+                    ++told;
+                };
+                const auto response = transport->send(request);
+                CHECK(response.message == "");
+                CHECK(response.status == 202);
+                CHECK(response.body == "OK");
+            }
+        }
+        CHECK(told == 6);
+        CHECK(waited == 6);
+    }
+}
+
 TEST_CASE("a proxy cannot put another server in the place of the one that was asked for") {
     const trusted_authority authority;
     answering_server other{authority.issue("DNS:other.example,DNS:proxy.example")};
@@ -343,7 +383,9 @@ TEST_CASE("a proxy that refuses the tunnel leaves the server unreachable; its an
                                                              "Content-Length: 0\r\n\r\n")};
             table_transport transport{names, through(proxy)};
             const stopwatch watch;
-            const auto response = transport.send(post("https://plane.example/"));
+            auto request = post("https://plane.example/");
+            request.on_head = [](const http_response&) { FAIL_CHECK("told"); };
+            const auto response = transport.send(request);
             CHECK(response.error == transport_error::unreachable);
             CHECK(response.status == 0);
             CHECK(response.message.find(std::string_view{status}.substr(0, 3)) != std::string::npos);

@@ -78,16 +78,6 @@ TEST_CASE("after a refresh the source is asked again, when needed") {
     CHECK(asked == 3);
 }
 
-TEST_CASE("an account with a blank user id is none") {
-    for (const auto* id : {"", " ", "\t\r\n "}) {
-        cached_account cache{[&] { return std::optional{account{.user_id = id, .team_id = "t1"}}; }};
-        CHECK_FALSE(cache.get());
-    }
-    cached_account padded{[] { return std::optional{account{.user_id = " u "}}; }};
-    REQUIRE(padded.get());
-    CHECK(padded.get()->user_id == " u ");
-}
-
 TEST_CASE("without a source there is no account and no diagnostic") {
     int heard = 0;
     cached_account cache{{}, [&](std::string_view) { ++heard; }};
@@ -106,15 +96,6 @@ TEST_CASE("a source that asks for the account itself is not asked again for it")
     self = &cache;
     CHECK(cache.get());
     CHECK(asked == 1);
-}
-
-TEST_CASE("in the cloud the user is the team's service account") {
-    const auto cloud = candor::detail::cloud_account({.user_id = "u1", .team_id = "t1"});
-    CHECK(cloud.user_id == "t1_service_account");
-    CHECK(cloud.team_id == "t1");
-    CHECK(candor::detail::cloud_account({.team_id = "t1"}).user_id == "t1_service_account");
-    CHECK(candor::detail::cloud_account({.user_id = "u1"}).user_id == "u1");
-    CHECK(candor::detail::cloud_account({}).user_id.empty());
 }
 
 }  // namespace account_test

@@ -97,12 +97,12 @@ TEST_CASE("CQ_RUDDERSTACK_WRITE_KEY and CQ_RUDDERSTACK_DATA_PLANE_URL override")
     CHECK(header(empty, "Authorization") == "Basic MmgzOHNQNWlINThFWUtCVFJzR0J5SkREcjZyOg==");
 }
 
-TEST_CASE("where CQ_CLOUD is set at all, the environment is the cloud and the user its service account") {
+TEST_CASE("where CQ_CLOUD is set at all, the environment is the cloud, and user_id its service account") {
     for (const char* value : {"1", "", "0"}) {
         const auto message = json::parse(request({{"CQ_CLOUD", value}}).body)["batch"][0];
         CHECK(message["properties"]["environment"] == "cloud");
         CHECK(message["properties"]["user_id"] == "t1_service_account");
-        CHECK(message["userId"] == "t1_service_account");
+        CHECK(message["userId"] == "u1");
     }
 }
 

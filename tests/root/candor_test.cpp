@@ -189,7 +189,7 @@ TEST_CASE("row 7: 401, 403 and 404 drop the batch, pause the destination and are
         options.diagnostics = [&](std::string_view) { ++said; };
         rs::client client{options};
         if (status == 404) {
-            server.disable_source();
+            server.rules().disable_source();
         } else {
             server.answer_next(status);
         }

@@ -24,7 +24,7 @@
 
 #include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
-#include <support/noting_data_plane.hpp>
+#include <support/gateway_process.hpp>
 #include <support/rounds.hpp>
 #include <support/sanitizer.hpp>
 #include <support/temporary_directory.hpp>
@@ -86,7 +86,7 @@ constexpr bool forks_at_rest = false;
 TEST_CASE("row 28: children forked at any moment of the parent's work deliver their own events and no others, once") {
     const temporary_directory directory;
     const int forks = candor::testing::rounds(500);
-    const noting_data_plane plane{directory.path() / "notes"};
+    const gateway_process plane{directory.path() / "notes"};
     int late = 0;
     std::atomic<std::uint64_t> allowed{0}, next{0}, tracked{0};
     {
@@ -151,7 +151,7 @@ TEST_CASE("row 28: children forked at any moment of the parent's work deliver th
 
 TEST_CASE("row 28: a child has the same invocation, and what its parent had shut down or revoked stays so") {
     const temporary_directory directory;
-    const noting_data_plane plane{directory.path() / "notes"};
+    const gateway_process plane{directory.path() / "notes"};
     candor::telemetry telemetry{options_for(plane.url(), directory.path() / "spool")};
     REQUIRE(telemetry.track(said{.serial = 1}) == admission::accepted);
     REQUIRE(telemetry.flush(10s));
@@ -174,7 +174,7 @@ TEST_CASE("row 28: a child has the same invocation, and what its parent had shut
 
 TEST_CASE("row 28: a child of a child, and the clients by themselves, start anew too") {
     const temporary_directory directory;
-    const noting_data_plane plane{directory.path() / "notes"};
+    const gateway_process plane{directory.path() / "notes"};
     candor::rudderstack::client events{{.write_key = "write-key", .data_plane_url = plane.url()}};
     candor::sentry::client errors{{.dsn = "http://key@" + plane.url().substr(7) + "/1"}};
     const auto speak = [&](int process, const std::string& text) {

@@ -23,7 +23,7 @@
 
 #include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
-#include <support/noting_data_plane.hpp>
+#include <support/gateway_process.hpp>
 #include <support/rounds.hpp>
 #include <support/socket_server.hpp>
 #include <support/temporary_directory.hpp>
@@ -143,7 +143,7 @@ TEST_CASE(
     }
 
     nobody.reset();
-    const noting_data_plane plane{notes, port};
+    const gateway_process plane{notes, port};
     candor::httplib_transport transport;
     in_two_days clock;
     {

@@ -1,9 +1,15 @@
 #include <candor/sentry/protocol.hpp>
 
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -38,16 +44,21 @@ struct bench {
     }
     [[nodiscard]] candor::detail::moment now() const { return {clock.now(), clock.wall_now()}; }
 
-    /// The message that a capture of this text becomes.
-    std::pair<std::string, candor::detail::preparation> prepare(const std::string& text = "hm") {
+    /// The record of a capture of this text.
+    std::string record(const std::string& text) {
         const capture_header header{.id = candor::uuid::random(),
                                     .timestamp = clock.wall_now().time_since_epoch().count()};
         std::string record;
         candor::sentry::detail::append(&header, sizeof header, record);
         candor::sentry::detail::append_text({}, record);
         candor::sentry::detail::append_text(text, record);
+        return record;
+    }
+
+    /// The message that it becomes.
+    std::pair<std::string, candor::detail::preparation> prepare(const std::string& text = "hm") {
         std::string out;
-        const auto made = protocol.prepare(record, now(), out);
+        const auto made = protocol.prepare(record(text), now(), out);
         return {out, made};
     }
 
@@ -203,6 +214,82 @@ TEST_CASE("nothing of an event names the machine or its user") {
     CHECK(parsed["server_name"] == "oss");
     CHECK_FALSE(parsed.contains("user"));
     CHECK_FALSE(parsed.contains("environment"));
+}
+
+TEST_CASE("what is stored of a capture is the event that is sent, whatever the rate limit, and counts as nothing") {
+    bench b;
+    b.context.secrets = candor::redactor{{"topsecret"}};
+    b.context.breadcrumbs.add(b.clock.wall_now(), "info", "ui", "before");
+    const auto record = b.record("a topsecret\nline");
+    std::string sent, stored;
+    CHECK_FALSE(b.protocol.prepare(record, b.now(), sent).dropped);
+    const auto made = b.protocol.draft(record, stored);
+    REQUIRE(made);
+    CHECK_FALSE(made->is_draft);
+    CHECK_FALSE(made->dropped);
+    CHECK(stored == sent);
+    CHECK(stored.find("topsecret") == std::string::npos);
+    CHECK(stored.find('\n') == std::string::npos);
+
+    b.exchange({.status = 429, .headers = {{"Retry-After", "100"}}});
+    std::string later;
+    CHECK_FALSE(b.protocol.draft(record, later)->dropped);
+    CHECK(later == sent);
+    CHECK(b.discarded(discard_reason::ratelimit_backoff) == 0);
+}
+
+TEST_CASE("what before_send has not seen is not stored, but an event that it has seen is") {
+    bench b;
+    int asked = 0;
+    b.context.before_send = [&](candor::sentry::event&) { return ++asked > 0; };
+    std::string stored;
+    CHECK_FALSE(b.protocol.draft(b.record("hm"), stored));
+    CHECK(stored.empty());
+    const capture_header seen{.is_event = true};
+    std::string record;
+    candor::sentry::detail::append(&seen, sizeof seen, record);
+    record += R"({"event_id":"1"})";
+    REQUIRE(b.protocol.draft(record, stored));
+    CHECK(stored == R"({"event_id":"1"})");
+    CHECK(asked == 0);
+}
+
+TEST_CASE("there is no draft of an error to settle") {
+    bench b;
+    std::string out;
+    CHECK(b.protocol.settle("6 16 44 0 {}", 0, out).dropped == drop_reason::failed);
+    CHECK(out.empty());
+    CHECK(b.protocol.named_user() == 0);
+}
+
+TEST_CASE("captures are stored beside the worker, and breadcrumbs come meanwhile") {
+    bench b;
+    b.context.secrets = candor::redactor{{"topsecret"}};
+    std::vector<std::string> records;
+    std::array<void*, candor::sentry::most_frames> stack;
+    const auto frames = static_cast<std::uint32_t>(candor::sentry::capture_stack(stack));
+    for (int i = 0; i < 50; ++i) {
+        const capture_header header{.id = candor::uuid::random(), .frames = frames};
+        std::string& record = records.emplace_back();
+        candor::sentry::detail::append(&header, sizeof header, record);
+        candor::sentry::detail::append(stack.data(), frames * sizeof(void*), record);
+        candor::sentry::detail::append_text("St13runtime_error", record);
+        candor::sentry::detail::append_text("a topsecret", record);
+    }
+    std::atomic<bool> is_over = false;
+    std::thread adding{[&] {
+        while (!is_over) b.context.breadcrumbs.add(b.clock.wall_now() + 1s, "info", "ui", "later");
+    }};
+    std::vector<std::string> stored;
+    std::thread storing{[&] {
+        for (const auto& record : records) b.protocol.draft(record, stored.emplace_back());
+    }};
+    std::vector<std::string> sent;
+    for (const auto& record : records) b.protocol.prepare(record, b.now(), sent.emplace_back());
+    storing.join();
+    is_over = true;
+    adding.join();
+    CHECK(stored == sent);
 }
 
 }  // namespace protocol_test

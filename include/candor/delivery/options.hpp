@@ -26,8 +26,10 @@ struct spool_options {
     /// Made (0700) when something is to be stored. Empty: `$XDG_STATE_HOME/<name>/telemetry` for `telemetry`, and no
     /// spool for a client by itself.
     std::filesystem::path directory{};
-    std::size_t max_bytes = 5 * 1024 * 1024;  ///< of all processes and destinations, 1 to 1 GiB; the oldest go first
-    std::size_t max_files = 256;              ///< the same in files, of a batch each, 1 to 1,000,000
+    std::size_t max_bytes = 5 * 1024 * 1024;  ///< of all processes and destinations, 1 to 1 GiB
+    /// The same in files, 1 to 1,000,000: a safety net for a disk on which small files cost much. The other caps are
+    /// meant to hold before.
+    std::size_t max_files = 16'384;
     std::chrono::hours max_age{std::chrono::days{30}};  ///< what is older is given up, 1 h to a century
 };
 

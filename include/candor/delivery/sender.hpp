@@ -39,17 +39,25 @@ public:
     /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
     /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
     /// as it is, and from then on everything.
-    http_response send(const message_range& range, wall_time now) {
+    ///
+    /// Where the server has the messages, `on_delivered` is called once before this returns: as soon as the head of the
+    /// answer says so, on a transport that tells. It throws nothing.
+    http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
         protocol_->write_body(range, now, request_.body);
-        if (is_dry_) return {.status = 200};
+        on_delivered_ = std::move(on_delivered);
+        delivered_status_ = 0;
+        if (is_dry_) {
+            note_head({.status = 200});
+            return {.status = 200};
+        }
         auto answer = exchange();
         if (answer.was_compressed && !knows_gzip_) {
             if (answer.status == 400 || answer.status == 415) {
                 request_.compress = false;
                 answer = exchange();
             } else {
-                knows_gzip_ = answer.status >= 200 && answer.status < 300;
+                knows_gzip_ = is_success(answer);
             }
         }
         return answer;
@@ -80,20 +88,38 @@ public:
 
 private:
     http_response exchange() noexcept {
+        http_response answer;
         try {
-            auto answer = transport_.send(request_);
-            if (!is_page(answer)) return answer;
-            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+            request_.on_head = [this](const http_response& head) { note_head(head); };
+            answer = transport_.send(request_);
+            if (is_page(answer))
+                answer = {.error = transport_error::unreachable,
+                          .message = url() + ": a web page answers in its place"};
         } catch (...) {
-            return {.error = transport_error::broken};
+            answer = {.error = transport_error::broken};
         }
+        request_.on_head = nullptr;
+        note_head(answer);
+        // The messages that a head took are forgotten already.
+        if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
+        return answer;
+    }
+
+    void note_head(const http_response& head) noexcept {
+        if (delivered_status_ != 0 || !is_success(head) || is_page(head)) return;
+        delivered_status_ = head.status;
+        if (on_delivered_) on_delivered_();
+    }
+
+    static bool is_success(const http_response& answer) noexcept {
+        return answer.error == transport_error::none && answer.status >= 200 && answer.status < 300;
     }
 
     /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
     /// back end sends HTML, and over https nothing in between can.
     [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
         const std::string* const type = answer.header("Content-Type");
-        return answer.status >= 200 && answer.status < 300 && type != nullptr && request_.url.starts_with("http://") &&
+        return is_success(answer) && type != nullptr && request_.url.starts_with("http://") &&
                equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
     }
 
@@ -105,6 +131,8 @@ private:
     const std::function<void(const http_request&, const http_response&)> on_attempt_;
     const bool is_dry_;
     http_request request_;
+    std::function<void()> on_delivered_;  ///< of the `send` under way
+    int delivered_status_ = 0;            ///< of the head that said so; 0 before
     bool knows_gzip_ = false;
     std::set<int> reported_;
 };

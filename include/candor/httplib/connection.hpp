@@ -124,6 +124,7 @@ public:
         client_->set_connection_timeout(std::min(connect_timeout, left));
         client_->set_read_timeout(left + std::chrono::seconds{1});  // a mere backstop, as the next
         client_->set_write_timeout(left + std::chrono::seconds{1});
+        request_ = &out.request;
         opened_ = has_head_ = is_too_long_ = false;
         body_seen_ = 0;
         head_ = {};
@@ -132,15 +133,20 @@ public:
         httplib::Request request = to_httplib(out);
         httplib::Response answer;
         auto error = httplib::Error::Success;
-        static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        try {
+            static_cast<void>(client_->send(request, answer, error));  // whether the body came whole
+        } catch (...) {
+            if (!has_head_) throw;
+            reset();
+        }
         end_before_library();
-        if (!client_->is_socket_open()) handle.release_socket();
+        if (client_ && !client_->is_socket_open()) handle.release_socket();
 
         attempt result;
         result.opened = opened_;
-        result.answered = answer.status > 0 || is_too_long_;
+        result.answered = answer.status > 0 || has_head_ || is_too_long_;
         result.reached = error != httplib::Error::Connection && error != httplib::Error::ConnectionTimeout;
-        if (has_head_ && !has_no_tunnel()) {
+        if (has_head_) {
             result.response = std::move(head_);
             result.response.body = std::move(body_);
             result.response.was_compressed = out.compressed;
@@ -160,10 +166,20 @@ private:
     static constexpr std::size_t body_limit = 64 * 1024;
     static constexpr std::size_t least_room_ = 8 * 1024;  ///< in a new socket, for a request besides its head
 
+    /// The head of an answer has come, and is the answer from now on. Who asked hears of it before anything else is
+    /// done.
+    void keep_head(http_response head) {
+        if (has_no_tunnel()) return;  // it is the proxy's
+        head_ = std::move(head);
+        has_head_ = true;
+        if (request_->on_head && head_.status >= 200) request_->on_head(head_);
+    }
+
     void keep_head(const httplib::Response& answer) {
-        if (std::exchange(has_head_, true)) return;
-        head_.status = answer.status;
-        for (const auto& [name, value] : answer.headers) head_.headers.push_back({name, value});
+        if (has_head_) return;
+        http_response head{.status = answer.status};
+        for (const auto& [name, value] : answer.headers) head.headers.push_back({name, value});
+        keep_head(std::move(head));
     }
 
     [[nodiscard]] bool is_tunnelled() const noexcept { return !route_.host.empty() && server_.scheme == "https"; }
@@ -328,7 +344,9 @@ private:
             to.content_provider_ = [this, deadline = out.deadline](std::size_t from, std::size_t,
                                                                    httplib::DataSink& sink) {
                 if (sink.write(payload_.data() + from, payload_.size() - from) && server_.scheme == "http") {
-                    const auto body = await_response_header(handle.socket(), deadline);
+                    const auto body = await_response_header(handle.socket(), deadline, [this](std::string_view head) {
+                        if (auto parsed = parse_response_header(head)) keep_head(std::move(*parsed));
+                    });
                     body_seen_ = body.value_or(0);
                     is_too_long_ = !body;
                     if (is_too_long_) handle.discard();
@@ -342,8 +360,8 @@ private:
             };
         }
         to.response_handler = [this, &out](const httplib::Response& answer) {
-            end_before_library();  // not only when the body has come, which may take its time
             keep_head(answer);
+            end_before_library();  // not only when the body has come, which may take its time
             if (has_whole_body(answer) || out.await_body()) return true;
             handle.discard();
             return false;
@@ -361,6 +379,7 @@ private:
     const url server_;
     const proxy_route route_;
     std::unique_ptr<httplib::ClientImpl> client_;
+    const http_request* request_ = nullptr;  ///< of the exchange under way
     std::string_view payload_;
     std::string body_;
     std::size_t body_seen_ = 0;    ///< so much of the answer's came with its head

@@ -26,13 +26,6 @@ using account_source = std::function<std::optional<account>()>;
 
 namespace detail {
 
-/// The account in the cloud, where a program runs for a team and not for a person: the user id is
-/// `<team_id>_service_account`. An account without a team stays as it is.
-[[nodiscard]] inline account cloud_account(account value) {
-    if (!value.team_id.empty()) value.user_id = value.team_id + "_service_account";
-    return value;
-}
-
 /// The answer of an account source, asked for when first needed and then kept, whether there is an account or not: a
 /// lookup that failed is not repeated for every event. For one thread, candor's worker.
 class cached_account {
@@ -41,7 +34,7 @@ public:
     explicit cached_account(account_source source, diagnostic_sink diagnostic = {})
         : source_{std::move(source)}, diagnostic_{std::move(diagnostic)} {}
 
-    /// The account. One whose user id is blank counts as none. The reference is good until the next call of a member.
+    /// The account. The reference is good until the next call of a member.
     [[nodiscard]] const std::optional<account>& get() noexcept {
         if (!known_) {
             known_ = true;
@@ -62,7 +55,6 @@ private:
             // Without the exception's text: a failed lookup often quotes its URL or token.
             report(diagnostic_, "the account source threw; events are sent without an account");
         }
-        if (account_ && account_->user_id.find_first_not_of(" \t\r\n\f\v") == std::string::npos) account_.reset();
     }
 
     account_source source_;

@@ -68,6 +68,7 @@ struct system_calls {
     int (*flock)(int file) noexcept;  ///< alone and at once: EWOULDBLOCK
     std::ptrdiff_t (*pread)(int file, void* out, std::size_t size, std::uint64_t at) noexcept;
     std::ptrdiff_t (*pwrite)(int file, const void* bytes, std::size_t size, std::uint64_t at) noexcept;
+    int (*ftruncate)(int file, std::uint64_t size) noexcept;
     int (*fsync)(int file) noexcept;
     int (*renameat)(int directory, const char* from, const char* to) noexcept;
     int (*unlinkat)(int directory, const char* name) noexcept;
@@ -144,6 +145,7 @@ inline const system_calls& system_calls::real() noexcept {
         .pwrite = [](int file, const void* bytes, std::size_t size, std::uint64_t at) noexcept -> std::ptrdiff_t {
             return ::pwrite(file, bytes, size, static_cast<off_t>(at));
         },
+        .ftruncate = [](int file, std::uint64_t size) noexcept { return ::ftruncate(file, static_cast<off_t>(size)); },
         .fsync = [](int file) noexcept { return ::fsync(file); },
         .renameat = [](int directory, const char* from,
                        const char* to) noexcept { return ::renameat(directory, from, directory, to); },
@@ -179,6 +181,7 @@ inline const system_calls& system_calls::real() noexcept {
         .flock = refuse_call,
         .pread = refuse_call,
         .pwrite = refuse_call,
+        .ftruncate = refuse_call,
         .fsync = refuse_call,
         .renameat = refuse_call,
         .unlinkat = refuse_call,

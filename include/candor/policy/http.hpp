@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,9 @@ inline const std::string* find_header(const std::vector<http_header>& headers, s
 
 }  // namespace detail
 
-/// A request as a protocol makes it. Plain data; a transport only moves it.
+struct http_response;
+
+/// A request as a protocol makes it. A transport only moves it.
 struct http_request {
     std::string method = "POST";
     std::string url{};                   ///< absolute, checked when the client was made
@@ -37,6 +40,11 @@ struct http_request {
     bool compress = false;               ///< the server takes `Content-Encoding: gzip`; a transport may use it
     std::chrono::milliseconds connect_timeout{3000};  ///< for the name and the connection together
     std::chrono::milliseconds timeout{10000};         ///< for the whole exchange
+
+    /// A transport may call it, on the thread that called `send`, as soon as the head of the final answer (no 1xx) has
+    /// come, before it does anything else. The status and the headers are set. It throws nothing, and what it says to
+    /// be delivered may be forgotten: `send` then returns that answer, whatever becomes of its body.
+    std::function<void(const http_response& head)> on_head{};
 };
 
 /// Why there is no answer.

@@ -16,6 +16,8 @@ namespace candor {
 ///    caller and taken for `transport_error::broken`.
 /// 2. `send` keeps the two timeouts of the request, follows no redirect, and reads at most 64 KiB of an answer's body.
 ///    Once the head of an answer has come, that is the answer, whatever becomes of its body: cut, malformed, or late.
+///    One that calls `http_request::on_head` the moment that it has come keeps messages from being sent twice by a
+///    program that is killed right then.
 /// 3. `cancel()` may be called from any thread at any time and does not throw. From then on every `send`, under way
 ///    or later, returns within 50 ms, whatever it was doing, with `transport_error::cancelled` unless the head of an
 ///    answer had come. It is final, and may be called again. Where `std::quick_exit` ends the program it is called

@@ -4,60 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/retry_after.hpp>
-#include <candor/event/properties.hpp>
 #include <candor/event/record_reader.hpp>
-#include <candor/event/rfc3339.hpp>
-#include <candor/event/serialized_event.hpp>
-#include <candor/identity/identity_resolver.hpp>
-#include <candor/identity/uuid.hpp>
+#include <candor/policy/clock.hpp>
 #include <candor/policy/error.hpp>
 #include <candor/policy/url.hpp>
-#include <candor/privacy/redactor.hpp>
-#include <candor/rudderstack/message.hpp>
+#include <candor/rudderstack/event_message.hpp>
 
 namespace candor::rudderstack::detail {
-
-namespace common = candor::detail;
-
-/// What a record begins with. A message that the program built follows as text, without its times, which stand between
-/// head and tail. For an event, its serialized values follow instead: only the worker knows the account that the
-/// message needs.
-struct record_header {
-    std::int64_t original_timestamp = 0;        ///< nanoseconds since 1970
-    const common::event_type* event = nullptr;  ///< null where a text follows
-    uuid message_id{};                          ///< of an event
-    std::uint32_t head_size = 0;                ///< of a text
-
-    [[nodiscard]] std::string_view bytes() const noexcept {
-        return {reinterpret_cast<const char*>(this), sizeof *this};
-    }
-};
-static_assert(std::is_trivially_copyable_v<record_header>);
-
-/// What is needed to make messages of events.
-struct event_context {
-    common::identity_resolver identity;  ///< the worker's; the rest does not change
-    common::run_facts run;
-    redactor secrets;
-    std::size_t message_bytes;
-};
-
-/// The longest `sentAt`, with a comma between two messages, and the longest times of a message.
-inline constexpr std::size_t size_of_sent_at = sizeof(",\"sentAt\":\"\",") - 1 + common::rfc3339_size;
-inline constexpr std::size_t size_of_times =
-    size_of_sent_at + sizeof(",\"originalTimestamp\":\"\"") - 1 + common::rfc3339_size;
-
-/// The bytes of an event's message besides its properties, whoever the user is.
-constexpr std::size_t event_head_size(std::string_view name) noexcept {
-    return sizeof(R"({"type":"track","messageId":"","anonymousId":"","event":""{)") - 1 + 2 * uuid::text_size +
-           name.size() + size_of_times;
-}
 
 /// Standard base64 (RFC 4648, 4), for Basic authentication.
 inline std::string base64(std::string_view text) {
@@ -110,21 +70,54 @@ public:
     [[nodiscard]] const char* thread_name() const noexcept override { return "candor-events"; }
 
     common::preparation prepare(std::string_view record, common::moment, std::string& out) override {
-        common::record_reader reader{record};
-        const auto header = reader.take<record_header>();
-        record = reader.rest();
-        if (header.event != nullptr) return prepare_event(header, record, out);
-        const std::size_t start = out.size();
-        out += record.substr(0, header.head_size);
-        append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
-        const std::size_t sent_at = out.size() - start;
-        out += record.substr(header.head_size);
-        return {sent_at, std::nullopt};
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        auto& identity = events_->identity;
+        if (!may_call_back() && identity.has_to_ask(header.refreshes)) return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(header.refreshes);
+        if (const auto refused = why_unsent(header.event->requires_account, who)) return {.dropped = refused};
+        prepared_.clear();
+        const auto draft = write_event(header, record, *events_, prepared_);
+        if (!draft) return {.dropped = drop_reason::failed};
+        return {complete(*draft, prepared_, who, out)};
     }
 
-    std::optional<common::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
-        return {.dropped = drop_reason::failed};
+    /// Of an event, what is known of its identity decides: where that was found after the last login before it, it
+    /// holds. Reads nothing that the worker changes but that.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        const auto header = take_header(record);
+        if (header.event == nullptr) return write_text(header, record, out);
+        const auto who = events_->identity.found();
+        const bool is_known = who && who->refreshes >= header.refreshes;
+        if (is_known) {
+            if (const auto refused = why_unsent(header.event->requires_account, *who))
+                return common::preparation{.dropped = refused};
+        }
+        drafted_.clear();
+        const auto draft = write_event(header, record, *events_, drafted_);
+        if (!draft) return common::preparation{.dropped = drop_reason::failed};
+        if (is_known) return common::preparation{complete(*draft, drafted_, *who, out)};
+        append_draft(*draft, drafted_, out);
+        return common::preparation{.is_draft = true};
+    }
+
+    /// A login in the run that the draft is from is one for this run too. One that has no account source cannot tell on
+    /// whose behalf the draft is.
+    common::preparation settle(std::string_view text, std::uint64_t named, std::string& out) override {
+        const auto draft = take_draft(text);
+        if (!draft) return {.dropped = drop_reason::failed};
+        if (!events_) return {.dropped = drop_reason::no_account};
+        auto& identity = events_->identity;
+        if (!may_call_back() && (draft->refreshes_account || identity.has_to_ask(0)))
+            return {.dropped = drop_reason::shutdown};
+        const auto& who = identity.resolve(draft->refreshes_account ? identity.refresh() : 0);
+        if (const auto refused = why_unsent(draft->requires_account, who)) return {.dropped = refused};
+        if (named != 0 && who.is_known && who.name() != named) return {.dropped = drop_reason::no_account};
+        return {complete(*draft, text, who, out)};
+    }
+
+    [[nodiscard]] std::uint64_t named_user() const noexcept override {
+        return events_ ? events_->identity.named_user() : 0;
     }
 
     /// The Go client's headers, with the node fields of a server that has one node.
@@ -182,51 +175,27 @@ private:
         return "the source is disabled, or the data plane is not at this URL";
     }
 
-    common::preparation prepare_event(const record_header& header, std::string_view values, std::string& out) {
-        const common::event_type& event = *header.event;
-        auto& [identity, run, secrets, message_bytes] = *events_;
-        if (!may_call_back() && (event.refreshes_account || !identity.is_resolved())) return {0, drop_reason::shutdown};
-        identity.resolve(event.refreshes_account);
-        if (identity.internal()) return {0, drop_reason::internal};
-        if (event.requires_account && !identity.known()) return {0, drop_reason::no_account};
+    static record_header take_header(std::string_view& record) noexcept {
+        common::record_reader reader{record};
+        const auto out = reader.take<record_header>();
+        record = reader.rest();
+        return out;
+    }
 
+    static common::preparation write_text(const record_header& header, std::string_view text, std::string& out) {
         const std::size_t start = out.size();
-        append_id(out, "{\"type\":\"track\",\"messageId\":\"", header.message_id);
-        append_id(out, "\",\"anonymousId\":\"", run.invocation);
-        out += '"';
-        if (identity.known()) out.append(",\"userId\":").append(identity.user_id());
-        out.append(",\"event\":\"").append(event.name).append("\"");
+        out += text.substr(0, header.head_size);
         append_time(out, ",\"originalTimestamp\":\"", header.original_timestamp);
         const std::size_t sent_at = out.size() - start;
-        out.append(",\"context\":{").append(library).append("},\"properties\":{");
-        json_writer properties{message_bytes};
-        event.write_properties(properties, values, run, secrets);
-        if (properties.state() != json_writer::condition::good) return {0, drop_reason::failed};
-        out += properties.text();
-        identity.append_properties(event.identity, out, properties.size() == 0);
-        out += "},\"channel\":\"server\"}";
-        return {sent_at, std::nullopt};
-    }
-
-    static void append_id(std::string& out, std::string_view key, const uuid& id) {
-        char text[uuid::text_size];
-        id.write(text);
-        out.append(key).append(text, sizeof text);
-    }
-
-    static void append_time(std::string& out, std::string_view key, std::int64_t nanoseconds) {
-        append_time(out, key, wall_time{std::chrono::nanoseconds{nanoseconds}});
-    }
-
-    static void append_time(std::string& out, std::string_view key, wall_time time) {
-        char text[common::rfc3339_size];
-        const char* end = common::write_rfc3339(time, text);
-        out.append(key).append(text, static_cast<std::size_t>(end - text)).append("\"");
+        out += text.substr(header.head_size);
+        return {sent_at};
     }
 
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> events_;
+    std::string prepared_;  ///< the worker's
+    std::string drafted_;   ///< of the thread that stores
 };
 
 }  // namespace candor::rudderstack::detail

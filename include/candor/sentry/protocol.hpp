@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -148,9 +149,8 @@ public:
             context_->discarded.add(discard_reason::ratelimit_backoff);
             return {0, drop_reason::rate_limited};
         }
-        const auto header = common::record_reader{record}.take<capture_header>();
-        if (header.is_event) {
-            out += record.substr(sizeof header);
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
             return {};
         }
         if (context_->before_send && !may_call_back()) return {0, drop_reason::shutdown};
@@ -163,8 +163,22 @@ public:
         return {};
     }
 
-    std::optional<candor::detail::preparation> draft(std::string_view, std::string&) override { return std::nullopt; }
-    candor::detail::preparation settle(std::string_view, std::uint64_t, std::string&) override {
+    /// An error needs no account: what is stored is the event. Beside the worker this reads what does not change (the
+    /// program's settings, the redactor, whose searches hold nothing of their own), the breadcrumbs, which any thread
+    /// may read, and asks the loader, which locks. What a discarded one counts as is the worker's to say.
+    std::optional<common::preparation> draft(std::string_view record, std::string& out) override {
+        if (const auto complete = complete_event(record)) {
+            out += *complete;
+            return common::preparation{};
+        }
+        if (context_->before_send) return std::nullopt;
+        if (!append_event(make_event(record, *context_), context_->secrets, largest_event, out))
+            return common::preparation{.dropped = drop_reason::failed};
+        return common::preparation{};
+    }
+
+    /// There are no drafts of errors.
+    common::preparation settle(std::string_view, std::uint64_t, std::string&) override {
         return {.dropped = drop_reason::failed};
     }
 
@@ -210,6 +224,13 @@ public:
     }
 
 private:
+    /// Nothing where a record is to be made into an event yet.
+    static std::optional<std::string_view> complete_event(std::string_view record) noexcept {
+        common::record_reader reader{record};
+        if (!reader.take<capture_header>().is_event) return std::nullopt;
+        return reader.rest();
+    }
+
     std::string url_;
     std::string authorization_;
     std::shared_ptr<event_context> context_;

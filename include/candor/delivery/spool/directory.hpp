@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include <candor/platform/descriptor.hpp>
+#include <candor/platform/errno_guard.hpp>
 #include <candor/platform/signals.hpp>
 #include <candor/platform/system_calls.hpp>
 
@@ -28,6 +30,10 @@ namespace candor::detail {
 /// Where there are no such files, on Windows today, nothing can be stored.
 class spool_directory {
 public:
+    /// Why nothing can be kept there, where that is not an `errno`.
+    static constexpr int foreign = -1;   ///< the directory is another user's
+    static constexpr int lockless = -2;  ///< its file system has no locks
+
     /// Neither makes nor opens it. The calls outlive it.
     explicit spool_directory(std::filesystem::path path, const system_calls& calls = system_calls::real())
         : path_{std::move(path)}, calls_{calls} {}
@@ -67,6 +73,18 @@ public:
             return out;
         }
 
+        /// Whether it still has a name. Nobody else removes a file that is in hand, but a user, or a purge.
+        [[nodiscard]] bool is_there() const noexcept {
+            file_facts found;
+            return descriptor_.is_ours() && calls_->fstat(get(), &found) == 0 && found.links > 0;
+        }
+
+        /// Takes off all behind its first `size` bytes.
+        void cut(std::size_t size) const noexcept {
+            const errno_guard guard;
+            if (descriptor_.is_ours()) calls_->ftruncate(get(), size);
+        }
+
         /// Writes all of `bytes` at `at`.
         [[nodiscard]] bool overwrite(std::size_t at, std::string_view bytes) const noexcept {
             const auto guard = signal_guard::file_size();  // a limit to the size of files: a signal would end the host
@@ -82,29 +100,48 @@ public:
         }
 
     private:
+        friend spool_directory;
+
         descriptor descriptor_{};
         std::string name_{};
         const system_calls* calls_ = nullptr;
     };
 
-    /// Makes a file, in the place of one of that name, and the directory where there is none. False leaves nothing
-    /// behind. Nor does it stay where `is_unwanted` has become true meanwhile: nobody else has seen it then.
-    bool write(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted = never) {
-        for (int attempt = 0; attempt < 3; ++attempt) {
-            const int error = write_once(name, content, is_unwanted);
-            if (error == 0) return true;
-            // The directory was removed meanwhile, or another process has just swept the file away, between its
-            // creation and its lock.
-            if (error != ENOENT && error != EWOULDBLOCK) return false;
-        }
+    /// Makes a file, in the place of one of that name, and the directory where there is none. It stays locked until the
+    /// result is gone. One that is not open leaves nothing behind. Nor does it stay where `is_unwanted` has become true
+    /// meanwhile: nobody else has seen it then.
+    file make(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted = never) {
+        file out;
+        int error = ENOENT;
+        // The directory may be removed meanwhile, or another process sweep the file away, between its creation and its
+        // lock.
+        for (int left = 3; left > 0 && (error == ENOENT || error == EWOULDBLOCK); --left)
+            error = make_once(name, content, is_unwanted, out);
+        if (error != 0 && error != EWOULDBLOCK && error != ECANCELED) trouble_ = error;
+        return out;
+    }
+
+    /// Makes a file that is everybody's at once.
+    bool write(const std::string& name, std::string_view content) { return make(name, content).is_open(); }
+
+    /// Writes more at the end of a file in hand, which has `size` bytes. False leaves it as it was.
+    bool append(const file& to, std::size_t size, std::string_view bytes) noexcept {
+        if (!to.is_there()) return false;
+        errno = EIO;  // of a write that writes nothing
+        if (to.overwrite(size, bytes)) return true;
+        trouble_ = errno;
+        to.cut(size);
         return false;
     }
+
+    /// What kept something from being stored since the last call, an `errno` or one of those above; or 0.
+    int take_trouble() noexcept { return std::exchange(trouble_, 0); }
 
     /// Writes a small file in place: whoever reads it meanwhile may find a part of it. What fails leaves no file, or
     /// the one that was there. `may_replace` is asked of as many bytes of that as `content` has.
     template <class MayReplace>
     void write_in_place(const std::string& name, std::string_view content, const MayReplace& may_replace) {
-        if (!open(true)) return;
+        if (open(true) != 0) return;
         const file made = open_file(name, file_access::create);
         if (!made.is_open() || !is_own_file(made)) return;
         const auto found = made.read(content.size());
@@ -112,31 +149,43 @@ public:
         if (!made.overwrite(0, content)) calls_.unlinkat(get(), name.c_str());
     }
 
-    /// Names and sizes of at most 10,000 files; those of other things that lie there are among them.
-    std::vector<entry> list() {
+    /// Names and sizes of the files whose names are wanted, of at most a million. Other things may lie there under such
+    /// names; what lies there under others costs a glance at its name.
+    template <class IsWanted>
+    std::vector<entry> list(const IsWanted& is_wanted) {
         std::vector<entry> out;
-        if (!open(false)) return out;
+        if (open(false) != 0) return out;
         struct closer {
             const system_calls& calls;
             void operator()(void* open) const noexcept { calls.closedir(open); }
         };
         const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
-        constexpr int most = 10'000;
-        for (int i = 0; entries && i < most; ++i) {
+        constexpr std::size_t most = 1'000'000;
+        while (entries && out.size() < most) {
             const char* const name = calls_.readdir(entries.get());
             if (name == nullptr) break;
-            if (std::string_view{name} == "." || std::string_view{name} == "..") continue;
             file_facts facts;
-            if (calls_.fstatat(get(), name, &facts) == 0 && facts.type == file_type::regular)
+            if (is_wanted(std::string_view{name}) && calls_.fstatat(get(), name, &facts) == 0 &&
+                facts.type == file_type::regular)
                 out.push_back({name, facts.size});
         }
         return out;
     }
 
+    /// The same of all files.
+    std::vector<entry> list() {
+        return list([](std::string_view) { return true; });
+    }
+
+    /// What `sweep` has to be told of, beside others.
+    static bool is_left_over(std::string_view name) noexcept {
+        return name.starts_with(temporary_prefix_) || name.ends_with(damaged_suffix);
+    }
+
     /// The first `limit` bytes of a file, whoever has it in hand. Nothing where it cannot be read, or is anything but a
     /// plain file of this user.
     std::optional<std::string> read(const std::string& name, std::size_t limit) {
-        if (!open(false)) return std::nullopt;
+        if (open(false) != 0) return std::nullopt;
         const file found = open_file(name, file_access::read);
         if (!found.is_open() || !is_own_file(found)) return std::nullopt;
         return found.read(limit);
@@ -145,15 +194,17 @@ public:
     /// A file that is nobody else's; not open where it is, or is anything but a plain file of this user.
     file claim(const std::string& name) noexcept {
         try {
-            if (!open(false)) return {};
+            if (open(false) != 0) return {};
             file out = open_file(name, file_access::update);
             file_facts found;
             // In this order: with the lock, nobody else can remove it any more.
-            if (!out.is_open() || calls_.fstat(out.get(), &found) != 0 || found.type != file_type::regular ||
-                calls_.flock(out.get()) != 0 || calls_.fstat(out.get(), &found) != 0 || found.links != 1 ||
-                !found.is_own || !is_named(out, found)) {
+            if (!out.is_open() || calls_.fstat(out.get(), &found) != 0 || found.type != file_type::regular) return {};
+            if (const int error = lock(out); error != 0) {
+                if (error == lockless) trouble_ = error;
                 return {};
             }
+            if (calls_.fstat(out.get(), &found) != 0 || found.links != 1 || !found.is_own || !is_named(out, found))
+                return {};
             return out;
         } catch (...) {  // no memory
             return {};
@@ -162,12 +213,12 @@ public:
 
     /// Removes a claimed file.
     void remove(file& of) noexcept {
-        if (open(false)) calls_.unlinkat(get(), of.name().c_str());
+        if (open(false) == 0) calls_.unlinkat(get(), of.name().c_str());
     }
 
     /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
     void set_aside(file& of) {
-        const std::string aside = of.name() + ".damaged";
+        const std::string aside = of.name() + std::string{damaged_ending};
         if (calls_.renameat(get(), of.name().c_str(), aside.c_str()) != 0) remove(of);
     }
 
@@ -176,13 +227,13 @@ public:
         return held.is_open() && calls_.renameat(get(), from.c_str(), to.c_str()) == 0;
     }
 
-    /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside.
-    void sweep(const std::vector<entry>& found) {
+    /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside,
+    /// which has at most `largest` bytes.
+    void sweep(const std::vector<entry>& found, std::uint64_t largest = std::numeric_limits<std::uint64_t>::max()) {
         bool has_aside = false;
         for (const auto& [name, size] : found) {
-            const bool is_aside = name.ends_with(damaged_suffix_);
-            if (!is_aside && !name.starts_with(temporary_prefix_)) continue;
-            if (is_aside && !std::exchange(has_aside, true)) continue;
+            if (!is_left_over(name)) continue;
+            if (name.ends_with(damaged_suffix) && size <= largest && !std::exchange(has_aside, true)) continue;
             if (auto held = claim(name); held.is_open()) remove(held);
         }
     }
@@ -191,18 +242,21 @@ public:
     /// stays.
     void purge(std::string_view start) noexcept {
         try {
-            for (const auto& [name, size] : list()) {
-                std::string_view own{name};
-                if (own.starts_with(temporary_prefix_)) own.remove_prefix(temporary_prefix_.size());
-                if (own.starts_with(start)) calls_.unlinkat(get(), name.c_str());
-            }
+            const auto found = list([&](std::string_view name) {
+                if (name.starts_with(temporary_prefix_)) name.remove_prefix(temporary_prefix_.size());
+                return name.starts_with(start);
+            });
+            for (const auto& [name, size] : found) calls_.unlinkat(get(), name.c_str());
         } catch (...) {  // no memory: what is left expires
         }
     }
 
+    /// What `set_aside` adds to a name, and how the name of a spool's file ends then.
+    static constexpr std::string_view damaged_ending = ".damaged";
+    static constexpr std::string_view damaged_suffix = ".spool.damaged";
+
 private:
     static constexpr std::string_view temporary_prefix_ = ".new-";
-    static constexpr std::string_view damaged_suffix_ = ".spool.damaged";
 
     [[nodiscard]] int get() const noexcept { return directory_.get(); }
 
@@ -211,27 +265,36 @@ private:
     }
 
     /// 0, or what went wrong.
-    int write_once(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted) {
-        if (!open(true)) return EACCES;
+    int make_once(const std::string& name, std::string_view content, const std::atomic<bool>& is_unwanted, file& out) {
+        if (const int error = open(true); error != 0) return error;
         const std::string temporary = std::string{temporary_prefix_} + name;
-        const file made = open_file(temporary, file_access::create_new);
+        file made = open_file(temporary, file_access::create_new);
         if (!made.is_open()) {
             const int error = errno;
             if (error == ENOENT) directory_ = {};
             return error;
         }
         // Locked, so that nobody takes it for one that a dead process left.
+        int error = lock(made);
         errno = EIO;  // of a write that writes nothing
-        if (calls_.flock(made.get()) == 0 && made.overwrite(0, content) && !is_unwanted &&
+        if (error == 0 && made.overwrite(0, content) && !is_unwanted &&
             calls_.renameat(get(), temporary.c_str(), name.c_str()) == 0) {
+            made.name_ = name;
+            out = std::move(made);
             // Whoever removed all there was since then may have done it before.
             if (!is_unwanted) return 0;
             calls_.unlinkat(get(), name.c_str());
+            out = {};
             return ECANCELED;
         }
-        const int error = is_unwanted ? ECANCELED : errno;
+        if (error == 0) error = is_unwanted ? ECANCELED : errno;
         calls_.unlinkat(get(), temporary.c_str());
         return error;
+    }
+
+    /// 0 where the file is this process's now, EWOULDBLOCK where it is another's.
+    int lock(const file& of) const noexcept {
+        return calls_.flock(of.get()) == 0 ? 0 : errno == EWOULDBLOCK ? EWOULDBLOCK : lockless;
     }
 
     /// Whether it is a plain file of this user, under one name at most: under none, it was replaced meanwhile.
@@ -247,36 +310,46 @@ private:
         return calls_.fstatat(get(), of.name().c_str(), &found) == 0 && found.is_same_file(facts);
     }
 
-    /// Opens the directory unless it is open. A host that closes what it does not know may have closed it. For writing
-    /// it is made where there is none, and closed to other users; for looking nothing is changed.
-    bool open(bool for_writing) noexcept {
-        if (!directory_.is_ours() && !open_anew(for_writing)) return false;
+    /// Opens the directory unless it is open: 0, or why not. A host that closes what it does not know may have closed
+    /// it. For writing it is made where there is none, and closed to other users; for looking nothing is changed.
+    int open(bool for_writing) noexcept {
+        if (!directory_.is_ours()) {
+            if (const int error = open_anew(for_writing); error != 0) return error;
+        }
         file_facts found;
-        const bool may_be_used = calls_.fstat(get(), &found) == 0 && found.is_own &&
-                                 (!for_writing || (found.permissions & 077) == 0 || calls_.fchmod(get(), 0700) == 0);
-        if (!may_be_used) directory_ = {};
-        return may_be_used;
+        int error = 0;
+        if (calls_.fstat(get(), &found) != 0) {
+            error = errno;
+        } else if (!found.is_own) {
+            error = foreign;
+        } else if (for_writing && (found.permissions & 077) != 0 && calls_.fchmod(get(), 0700) != 0) {
+            error = errno;
+        }
+        if (error != 0) directory_ = {};
+        return error;
     }
 
-    bool open_anew(bool make) noexcept {
+    int open_anew(bool make) noexcept {
         directory_ = {};
         try {
-            directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
-            if (!directory_ && errno == ENOENT && make) {
-                std::error_code ignored;
-                std::filesystem::create_directories(path_.parent_path(), ignored);
-                calls_.mkdir(path_.string().c_str());
-                directory_ = descriptor{calls_.open_directory(path_.string().c_str())};
-            }
+            const auto path = path_.string();
+            directory_ = descriptor{calls_.open_directory(path.c_str())};
+            if (directory_) return 0;
+            if (errno != ENOENT || !make) return errno;
+            std::error_code error;
+            std::filesystem::create_directories(path_.parent_path(), error);
+            if (calls_.mkdir(path.c_str()) != 0 && errno != EEXIST) return error ? error.value() : errno;
+            directory_ = descriptor{calls_.open_directory(path.c_str())};
+            return directory_ ? 0 : errno;
         } catch (...) {
-            return false;
+            return ENOMEM;
         }
-        return static_cast<bool>(directory_);
     }
 
     std::filesystem::path path_;
     const system_calls& calls_;
     descriptor directory_{};
+    int trouble_ = 0;
 };
 
 }  // namespace candor::detail

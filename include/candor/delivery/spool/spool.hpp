@@ -26,6 +26,8 @@
 #include <candor/delivery/statistics.hpp>
 #include <candor/platform/system_calls.hpp>
 #include <candor/policy/clock.hpp>
+#include <candor/policy/config_file.hpp>
+#include <candor/policy/hex.hpp>
 
 namespace candor::detail {
 
@@ -42,16 +44,25 @@ struct spool_losses {
     std::uint64_t others = 0;  ///< of those that earlier runs left
 };
 
-/// Ready messages on disk, for a later run: a directory of small files that any number of processes share. A file is
-/// the process's that holds its lock, so that those of a dead process are everybody's. Made without a look at the disk.
-/// One thread at a time, the pipeline's worker. Throws nothing: what fails is as if there were no spool.
+/// A file of a writer's that is open, locked, and so nobody else's: more can be added to it while it is in hand.
+struct spool_file {
+    spool_directory::file file{};
+    std::size_t size = 0;  ///< in bytes
+};
+
+/// Messages on disk, for a later run or for one that is killed: a directory of small files that any number of processes
+/// share, and of spools in one. A file is the one's that holds its lock, so that those of a dead process are
+/// everybody's. Made without a look at the disk. One thread at a time. Throws nothing: what fails is as if there were
+/// no spool, and may work the next time.
 class spool {
 public:
-    /// A file that this process has claimed: its messages, until it is settled.
+    /// A file that was claimed: its messages, until it is settled.
     struct claim {
         spool_name name{};
         std::string content{};
         std::vector<message> messages{};
+        std::size_t settled = 0;  ///< how many lines of the file stand before them, which are settled
+        std::uint64_t named = 0;  ///< the hash of the user that the run which wrote the drafts had named, 0 for none
         unsigned attempts = 0;
         bool is_own = false;  ///< stored by this writer
         spool_directory::file file{};
@@ -65,19 +76,48 @@ public:
           directory_{options_.directory, calls},
           is_revoked_{is_revoked} {}
 
-    /// Stores messages. False where that cannot be: then nothing is left of them on disk.
+    /// Makes a file of lines, as `append_spool_line` and `append_spool_draft` make them, and keeps it in hand. `named`
+    /// is the hash of the user that this run has named. Nothing where that cannot be: then nothing is left on disk.
+    std::optional<spool_file> create(std::string_view lines, std::uint64_t named, wall_time now) noexcept {
+        return make(lines, named, 0, milliseconds_of(now), now);
+    }
+
+    /// Adds lines to a file in hand. False where that cannot be: then it is as it was.
+    bool append(spool_file& to, std::string_view lines) noexcept {
+        try {
+            if (is_revoked_ || to.size + lines.size() > options_.max_bytes || !make_room(lines.size(), 0) ||
+                !directory_.append(to.file, to.size, lines))
+                return false;
+            to.size += lines.size();
+            return true;
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
+    /// Notes on disk that so many lines at the beginning of a file in hand are settled, so that nobody sends them
+    /// again.
+    bool mark_settled(spool_directory::file& of, std::size_t lines) noexcept {
+        return overwrite(of, spool_settled_at, lines, 8);
+    }
+
+    /// Notes on disk in whose name this run sends, which was not known when the file was made.
+    bool mark_named(spool_directory::file& of, std::uint64_t user) noexcept {
+        return overwrite(of, spool_named_at, user, 16);
+    }
+
+    /// Removes a file in hand.
+    void remove(spool_directory::file& of) noexcept {
+        directory_.remove(of);
+        of = {};
+    }
+
+    /// Stores messages for whoever comes first. False where that cannot be: then nothing is left of them on disk.
     bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
         try {
-            const spool_name name{.protocol = owner_.protocol,
-                                  .destination = owner_.destination,
-                                  .created = created != 0 ? created : milliseconds_of(now),
-                                  .writer = owner_.writer,
-                                  .serial = ++serial_,
-                                  .messages = range.messages.size()};
-            const std::string content = make_spool_file(range, attempts);
-            if (content.size() > options_.max_bytes) return false;
-            make_room(now, content.size());
-            return directory_.write(name.text(), content, is_revoked_);
+            std::string lines;
+            append_spool_lines(lines, range);
+            return make(lines, 0, attempts, created != 0 ? created : milliseconds_of(now), now).has_value();
         } catch (...) {
             return false;
         }
@@ -87,18 +127,16 @@ public:
     /// aside, what is too old is removed.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
+            now_ = now;
             for (bool is_fresh = false;; is_fresh = true) {
                 while (!waiting_.empty()) {
                     const listed entry = std::move(waiting_.front());
                     waiting_.pop_front();
-                    const auto& name = entry.name;
-                    if (name.protocol != owner_.protocol || name.destination != owner_.destination) continue;
-                    if (!seen_.insert({name.writer, name.serial}).second) continue;
                     if (auto found = open(entry)) return found;
                 }
                 if (is_fresh) return std::nullopt;
-                auto all = list(now);
-                waiting_.assign(std::make_move_iterator(all.begin()), std::make_move_iterator(all.end()));
+                for (auto& entry : list())
+                    if (is_claimable(entry)) waiting_.push_back(std::move(entry));
             }
         } catch (...) {
             return std::nullopt;
@@ -115,15 +153,12 @@ public:
     unsigned count_attempt(claim& of) noexcept {
         ++of.attempts;
         const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
-        static_cast<void>(of.file.overwrite(spool_magic.size(), std::string_view{&digit, 1}));
+        static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
         return of.attempts;
     }
 
     /// Removes the file of a claim whose messages are settled, one way or the other.
-    void remove(claim& of) noexcept {
-        directory_.remove(of.file);
-        of.file = {};
-    }
+    void remove(claim& of) noexcept { remove(of.file); }
 
     /// Leaves a claimed file as it is, for a later claim.
     void let_go(claim& of) noexcept { of.file = {}; }
@@ -132,99 +167,256 @@ public:
     [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
     [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
 
+    /// What keeps messages from being stored, for a person, once for each kind of trouble.
+    [[nodiscard]] std::optional<std::string> take_trouble() noexcept {
+        const int trouble = directory_.take_trouble();
+        if (trouble == 0 || trouble == ENOSYS) return std::nullopt;  // on Windows nothing is stored yet
+        try {
+            if (!told_.insert(trouble).second) return std::nullopt;
+            return "cannot store in " + printable_path(options_.directory) + ": " +
+                   (trouble == spool_directory::foreign    ? "it belongs to another user"
+                    : trouble == spool_directory::lockless ? "this file system has no locks"
+                                                           : std::generic_category().message(trouble));
+        } catch (...) {  // no memory
+            return std::nullopt;
+        }
+    }
+
 private:
     struct listed {
         spool_name name;
         std::string text;
         std::uint64_t size = 0;
+        bool is_aside = false;  ///< was damaged
     };
 
-    /// All files of the spool, oldest first. Those that are too old are removed, those from the future are dated now.
-    std::vector<listed> list(wall_time now) {
-        auto found = directory_.list();
-        if (!std::exchange(is_swept_, true)) directory_.sweep(found);
+    /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
+    /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
+    static constexpr std::size_t blind_share_ = 16;
+
+    std::optional<spool_file> make(std::string_view lines, std::uint64_t named, unsigned attempts, std::int64_t created,
+                                   wall_time now) noexcept {
+        try {
+            now_ = now;
+            const std::string content = make_spool_file(lines, named, attempts);
+            if (is_revoked_ || content.size() > options_.max_bytes || !make_room(content.size(), 1))
+                return std::nullopt;
+            const spool_name name{.protocol = owner_.protocol,
+                                  .destination = owner_.destination,
+                                  .created = created,
+                                  .writer = owner_.writer,
+                                  .serial = ++serials_,
+                                  .messages = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'))};
+            spool_file out{directory_.make(name.text(), content, is_revoked_), content.size()};
+            if (!out.file.is_open()) return std::nullopt;
+            return out;
+        } catch (...) {
+            return std::nullopt;
+        }
+    }
+
+    bool overwrite(spool_directory::file& of, std::size_t at, std::uint64_t value, int digits) noexcept {
+        try {
+            std::string field;
+            append_hex(field, value, digits);
+            return of.overwrite(at, field);
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
+    static std::optional<spool_name> parse(std::string_view file) {
+        if (file.ends_with(spool_directory::damaged_suffix)) file.remove_suffix(spool_directory::damaged_ending.size());
+        return spool_name::parse(file);
+    }
+
+    /// All files of the spool, oldest first; of one moment, those that were stored first. Those that are too old are
+    /// removed, those from the future are dated now.
+    std::vector<listed> list() {
+        const auto note = owner_.protocol + std::string{clock_note_suffix_};
+        auto found = directory_.list([&](std::string_view name) {
+            return name == note || spool_directory::is_left_over(name) || parse(name).has_value();
+        });
+        if (!std::exchange(is_swept_, true)) directory_.sweep(found, options_.max_bytes);
         std::vector<listed> out;
+        bool has_note = false;
         for (auto& [text, size] : found) {
-            auto name = spool_name::parse(text);
+            has_note = has_note || text == note;
+            auto name = parse(text);
             if (!name) continue;
-            if (size > options_.max_bytes) {  // none of ours: it must not drive out those that are
-                if (!is_newer(text)) {
-                    if (auto held = directory_.claim(text); held.is_open()) directory_.set_aside(held);
-                    continue;
-                }
-                size = 0;
-            }
-            if (name->created > milliseconds_of(now) && !is_newer(text)) {
-                name->created = milliseconds_of(now);
-                std::string dated = name->text();
-                if (!directory_.rename(text, dated)) continue;
-                text = std::move(dated);
-            }
-            out.push_back({*std::move(name), std::move(text), size});
+            listed entry{*std::move(name), std::move(text), size};
+            entry.is_aside = entry.text.ends_with(spool_directory::damaged_suffix);
+            if (is_usable(entry)) out.push_back(std::move(entry));
         }
         std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        const auto oldest = milliseconds_of(now - options_.max_age);
-        std::erase_if(out,
-                      [&](const listed& entry) { return entry.name.created < oldest && give_up(entry, expired_); });
+        expire(out, note, has_note);
         return out;
     }
 
-    /// Gives up the oldest files until one of `size` bytes more keeps to the caps.
-    void make_room(wall_time now, std::size_t size) {
-        const auto files = list(now);
-        std::uint64_t bytes = size;
-        for (const auto& entry : files) bytes += entry.size;
-        std::size_t count = files.size() + 1;
-        for (const auto& entry : files) {
-            if (bytes <= options_.max_bytes && count <= options_.max_files) break;
-            if (is_newer(entry.text) || !give_up(entry, evicted_)) continue;
-            bytes -= entry.size;
-            --count;
+    /// Whether a file that was found may be one of ours. What is larger than all may be is not, and is set aside: it
+    /// must not drive out those that are. What is from the future is dated now.
+    bool is_usable(listed& entry) {
+        if (entry.size > options_.max_bytes && !entry.is_aside) {
+            if (!is_newer(entry.text)) {
+                if (auto held = directory_.claim(entry.text); held.is_open()) directory_.set_aside(held);
+                return false;
+            }
+            entry.size = 0;
         }
+        const auto now = milliseconds_of(now_);
+        if (entry.name.created <= now || is_newer(entry.text)) return true;
+        entry.name.created = now;
+        std::string dated = entry.name.text();
+        if (entry.is_aside) dated += spool_directory::damaged_ending;
+        if (directory_.rename(entry.text, dated)) entry.text = std::move(dated);
+        return true;
     }
 
-    bool give_up(const listed& entry, spool_losses& losses) noexcept {
+    /// Gives up what is too old, and takes it out of `files`, which are in the order of their age.
+    ///
+    /// A clock that is far ahead for one run would make all too old. So the first run that finds something too old only
+    /// notes what its clock says, in a file. If that was right, what is too old goes a day later, by the clock of
+    /// whichever run finds it then. If not, the next run finds nothing too old, or the note in the future, and corrects
+    /// it.
+    void expire(std::vector<listed>& files, const std::string& note, bool has_note) {
+        const auto oldest = milliseconds_of(now_ - options_.max_age);
+        const auto fresh =
+            std::find_if(files.begin(), files.end(), [&](const listed& entry) { return entry.name.created >= oldest; });
+        if (fresh == files.begin()) {
+            if (!has_note) return;
+            if (auto held = directory_.claim(note); held.is_open()) directory_.remove(held);
+            return;
+        }
+        const auto noted = has_note ? read_note(note) : std::nullopt;
+        if (!noted || *noted > milliseconds_of(now_)) {
+            std::string text{clock_note_magic_};
+            append_hex(text, static_cast<std::uint64_t>(milliseconds_of(now_)), 12);
+            directory_.write(note, text += '\n');
+        } else if (*noted <= milliseconds_of(now_ - std::chrono::days{1})) {
+            std::for_each(files.begin(), fresh, [&](const listed& entry) { give_up(entry, expired_); });
+        }
+        files.erase(files.begin(), fresh);
+    }
+
+    std::optional<std::int64_t> read_note(const std::string& note) {
+        const auto text = directory_.read(note, clock_note_magic_.size() + 12);
+        std::string_view rest = text ? std::string_view{*text} : std::string_view{};
+        const auto out = take(rest, clock_note_magic_) ? take_hex(rest, 12) : std::nullopt;
+        return out ? std::optional{static_cast<std::int64_t>(*out)} : std::nullopt;
+    }
+
+    /// Gives up files until so much more keeps to the caps: first what was damaged, then events, and reports of errors
+    /// last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
+    bool make_room(std::size_t bytes, std::size_t files) {
+        if (bytes <= free_bytes_ && files <= free_files_) {
+            free_bytes_ -= bytes;
+            free_files_ -= files;
+            return true;
+        }
+        auto found = list();
+        std::uint64_t all_bytes = bytes, all_files = found.size() + files;
+        for (const auto& entry : found) all_bytes += entry.size;
+        const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
+        const auto rank = [](const listed& entry) {
+            return entry.is_aside ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        };
+        if (is_over())
+            std::stable_sort(found.begin(), found.end(),
+                             [&](const listed& a, const listed& b) { return rank(a) < rank(b); });
+        for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
+            if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
+            all_bytes -= entry->size;
+            --all_files;
+        }
+        const auto free = [](std::uint64_t used, std::uint64_t most) {
+            return used >= most ? 0 : std::min(most - used, most / blind_share_);
+        };
+        free_bytes_ = free(all_bytes, options_.max_bytes);
+        free_files_ = free(all_files, options_.max_files);
+        return all_bytes <= options_.max_bytes;
+    }
+
+    /// Removes a file that is nobody's.
+    bool give_up(const listed& entry, spool_losses& losses) {
         auto file = directory_.claim(entry.text);
         if (!file.is_open()) return false;
+        const auto content = entry.is_aside ? std::nullopt : file.read(options_.max_bytes);
         directory_.remove(file);
-        (entry.name.writer == owner_.writer ? losses.own : losses.others) += entry.name.messages;
+        if (content)
+            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
         return true;
     }
 
     /// Whether a newer release wrote it, which this one does not give up before its time.
     bool is_newer(const std::string& file) {
-        const auto head = directory_.read(file, spool_head_size);
+        const auto head = directory_.read(file, spool_head.size());
         return head && format_of(*head, spool_format_name) > spool_format;
     }
 
+    [[nodiscard]] bool is_claimable(const listed& of) const {
+        return !of.is_aside && of.name.protocol == owner_.protocol && of.name.destination == owner_.destination &&
+               !seen_.contains({of.name.writer, of.name.serial});
+    }
+
+    /// Claims a file. One that somebody else has in hand may be claimed when that lets it go.
     std::optional<claim> open(const listed& entry) {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return std::nullopt;
         claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
-        auto content = file.read(options_.max_bytes + 1);
+        out.file = directory_.claim(entry.text);
+        if (!out.file.is_open()) return std::nullopt;
+        seen_.insert({entry.name.writer, entry.name.serial});
+        auto content = out.file.read(options_.max_bytes + 1);
         if (!content) return std::nullopt;                                               // it may be read another time
         if (format_of(*content, spool_format_name) > spool_format) return std::nullopt;  // for a newer release
         auto parsed = content->size() <= options_.max_bytes ? parse_spool_file(*content) : std::nullopt;
-        if (!parsed || parsed->messages.size() != entry.name.messages) {
-            directory_.set_aside(file);
+        if (parsed && parsed->format < spool_format) {
+            parsed = renew(out, *content, *parsed);
+            if (!out.file.is_open()) return std::nullopt;
+        }
+        if (!parsed) {
+            directory_.set_aside(out.file);
+            return std::nullopt;
+        }
+        if (parsed->messages.empty()) {  // its writer died before it could remove it
+            directory_.remove(out.file);
             return std::nullopt;
         }
         out.content = *std::move(content);
         out.messages = std::move(parsed->messages);
+        out.settled = parsed->settled;
+        out.named = parsed->named;
         out.attempts = parsed->attempts;
-        out.file = std::move(file);
         return out;
     }
+
+    /// Replaces a claimed file of an older format, which has no place for what is settled, by one of today's. Where
+    /// that cannot be it waits as it is.
+    std::optional<spool_content> renew(claim& of, std::string& content, const spool_content& parsed) {
+        if (parsed.messages.size() != of.name.messages) return std::nullopt;
+        std::string lines;
+        append_spool_lines(lines, {content, parsed.messages});
+        content = make_spool_file(lines, 0, parsed.attempts);
+        of.file = directory_.make(of.name.text(), content, is_revoked_);
+        return parse_spool_file(content);
+    }
+
+    static constexpr std::string_view clock_note_suffix_ = "-clock.noted";
+    static constexpr std::string_view clock_note_magic_ = "candor-clock 1 ";
+
+    /// Of all writers of the process, so that no two files have one name.
+    static inline std::atomic<std::uint64_t> serials_{0};
 
     const spool_options options_;
     const spool_owner owner_;
     spool_directory directory_;
     const std::atomic<bool>& is_revoked_;
-    std::uint64_t serial_ = 0;
+    wall_time now_{};
+    std::uint64_t free_bytes_ = 0;  ///< may be added before the next look at the directory
+    std::uint64_t free_files_ = 0;
     std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
+    std::set<int> told_;
     spool_losses evicted_;
     spool_losses expired_;
     bool is_swept_ = false;
