@@ -80,7 +80,7 @@ public:
             switch (next.what) {
                 case scheduler::action::wait:
                     waits_out_hold = next.why != scheduler::reason::idle && next.why != scheduler::reason::interval;
-                    if (waits_out_hold) signal.announce_end();  // who waits may have to know
+                    if (waits_out_hold || schedule.is_closing()) signal.announce_end();  // who waits may have to know
                     signal.idle(lock, next.until);
                     waits_out_hold = false;
                     break;
@@ -574,6 +574,7 @@ private:
     void put_back(std::unique_lock<std::mutex>& lock) noexcept {
         in_hand.clear();
         for (const auto& file : claimed) counters.put_back(file.pending, file.is_own);
+        spool_->start_over();
         claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
         signal.announce();
     }
@@ -619,13 +620,11 @@ private:
 
     /// Leaves all that is pending on disk, while there is time.
     void store_all(std::unique_lock<std::mutex>& lock) noexcept {
-        while (may_store() && counters.pending() > 0) {
-            copy_all(lock);
-            while (may_store() && let_go_oldest(lock)) {
-            }
-            // What a callback of the program's has to see first becomes messages one batch after the other.
-            if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled() || now() >= *store_until) return;
-            fill(lock);
+        while (may_store() && counters.pending() > 0 && now() < *store_until) {
+            copy_all(lock);  // one after the other: what was let go makes room where the spool is full
+            if (may_store() && let_go_oldest(lock)) continue;
+            if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled()) return;
+            fill(lock);  // what a callback of the program's has to see before it is stored
         }
     }
 

@@ -110,7 +110,7 @@ public:
         const bool is_first = worker.counters.waiting() == 1, is_first_uncopied = worker.lacks_only_one_copy();
         if (is_first || is_first_uncopied) {
             const auto now = clock_.now();
-            if (worker.counters.accepted() == 1) worker.schedule.look_at(now);
+            if (worker.counters.accepted() == 1) worker.schedule.look_at(after(now, scheduler::settling_in));
             if (is_first) worker.schedule.waits_since(now);
             if (is_first_uncopied) worker.schedule.uncopied_since(now);
             comes_too_late =
@@ -323,6 +323,7 @@ private:
         if (worker_->schedule.is_closing() && after(now, timeout) >= worker_->end_by) return;
         // A cancelled transport takes up to 50 ms to return, and what is left has to be stored.
         const auto margin = std::min(end_margin_, timeout / 4);
+        if (worker_->counters.accepted() > 0) worker_->schedule.look_at(now);
         worker_->schedule.close(after(now, timeout - margin));
         worker_->end_by = after(now, std::max(timeout, end_margin_));
         worker_->signal.wake();

@@ -154,7 +154,8 @@ public:
     void delivered(steady_time now, bool is_fresh) noexcept {
         backoff_.reset();
         if (!is_fresh || !has_spool_ || (!replays_ && now < look_again_)) return;
-        if (!std::exchange(replays_, true) || std::exchange(is_replay_paused_, false)) replay_at_ = now;
+        replays_ = true;
+        replay_at_ = now;
     }
 
     /// Earlier runs may have stored something: it is looked for at `at` at the latest.
@@ -165,12 +166,11 @@ public:
     }
 
     /// A request with what was stored has ended.
-    void replayed(steady_time now) noexcept { replay_at_ = after(now, replay_gap); }
+    void replayed(steady_time now) noexcept { replay_not_before_ = after(now, replay_gap); }
 
     /// The server is not there for what was stored: that waits until something fresh was delivered, or longer.
     void pause_replays(steady_time now) noexcept {
         replay_at_ = after(now, replay_pause);
-        is_replay_paused_ = true;
     }
 
     /// The server does not take our key.
@@ -215,10 +215,11 @@ private:
         const bool is_due = has_work && now >= due;
         if (is_due && now < hold_until_) return held_back(now, of);
         // What is stored and what is fresh take turns, where both are due.
-        const auto replay = replays_ ? std::max(replay_at_, hold_until_) : steady_time::max();
+        const auto replay =
+            replays_ ? std::max({replay_at_, replay_not_before_, hold_until_}) : steady_time::max();
         if (now >= replay && !of.has_batch_in_hand && (!is_due || is_replays_turn_)) return {action::replay, now};
         if (is_due) return {action::send, now};
-        if (is_closing_ && replay >= send_until_) return {action::stop, now};
+        if (is_closing_ && (replay >= send_until_ || now < hold_until_)) return {action::stop, now};
         if (is_closing_) return {action::wait, replay, reason::interval};
         if (has_work) return {action::wait, std::min(due, replay), reason::interval};
         // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
@@ -272,11 +273,11 @@ private:
     steady_time send_until_ = steady_time::max();  ///< nothing is sent afterwards
     std::uint64_t flush_target_ = 0;
     reason hold_why_ = reason::backoff;
-    steady_time replay_at_{};  ///< what is stored is not sent before
+    steady_time replay_at_{};                             ///< what is stored is to be sent
+    steady_time replay_not_before_ = steady_time::min();  ///< but not earlier
     steady_time copy_at_ = steady_time::max();
     std::chrono::milliseconds copy_wait_{};  ///< grows while nothing can be stored
     bool replays_ = false;                   ///< the spool may hold something
-    bool is_replay_paused_ = false;          ///< until something fresh was delivered
     bool is_replays_turn_ = false;           ///< the last request was one of fresh messages
     bool is_hurried_ = false;
     bool is_closing_ = false;
