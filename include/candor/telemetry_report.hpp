@@ -15,7 +15,7 @@
 #include <candor/consent/resolver.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/spool/directory.hpp>
-#include <candor/delivery/spool/format.hpp>
+#include <candor/delivery/spool/file_name.hpp>
 #include <candor/delivery/spool/run_state.hpp>
 #include <candor/policy/config_file.hpp>
 #include <candor/policy/environment.hpp>

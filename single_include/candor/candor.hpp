@@ -2531,6 +2531,12 @@ public:
     /// All of a request but its body.
     [[nodiscard]] virtual http_request request() const = 0;
 
+    /// Where a message goes, as a number: a request holds messages that go to one place.
+    [[nodiscard]] virtual std::uint32_t group_of(std::string_view) const noexcept { return 0; }
+
+    /// Says in a request where these messages go.
+    virtual void complete_request(const message_range&, http_request&) const {}
+
     /// Appends the body of a request with these messages.
     virtual void write_body(const message_range& messages, wall_time sent_at, std::string& out) = 0;
 
@@ -2540,6 +2546,13 @@ public:
 
     /// Says what an answer means.
     [[nodiscard]] virtual response_action classify(const http_response& response, moment now) = 0;
+
+    /// What has to be asked before more is sent, or null.
+    [[nodiscard]] virtual const http_request* inquiry() const noexcept { return nullptr; }
+
+    /// Says what the answer to that means: `deliver` where there is nothing more to be asked; else it is asked again
+    /// later. Messages may go elsewhere from now on.
+    [[nodiscard]] virtual response_action answered(const http_response&, moment) { return {}; }
 
     /// Whether what is stored has to wait, because the server takes nothing for now.
     [[nodiscard]] virtual bool holds_back(steady_time) const noexcept { return false; }
@@ -2752,13 +2765,14 @@ public:
 
     /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
     void set_aside(file& of) {
-        const std::string aside = of.name() + std::string{damaged_ending};
-        if (calls_.renameat(get(), of.name().c_str(), aside.c_str()) != 0) remove(of);
+        if (!rename(of, of.name() + std::string{damaged_ending})) remove(of);
     }
 
-    bool rename(const std::string& from, const std::string& to) noexcept {
-        const auto held = claim(from);
-        return held.is_open() && calls_.renameat(get(), from.c_str(), to.c_str()) == 0;
+    /// Gives a claimed file another name.
+    bool rename(file& of, const std::string& to) {
+        if (open(false) != 0 || calls_.renameat(get(), of.name().c_str(), to.c_str()) != 0) return false;
+        of.name_ = to;
+        return true;
     }
 
     /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside,
@@ -3092,6 +3106,12 @@ inline std::optional<spool_content> parse_spool_file(std::string_view content) {
                             : spool_reader::read_format_2(*std::move(out), rest, content);
 }
 
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool/file_name.hpp
+
+namespace candor::detail {
+
 /// What the name of a file of the spool says: `rudderstack-<destination>-<created>-<writer>-<serial>-<messages>.spool`,
 /// each number in hexadecimal digits. Names of one destination sort by age.
 struct spool_name {
@@ -3135,6 +3155,46 @@ struct spool_name {
     }
 };
 
+/// A file of the spool that was found. What was damaged, or was too old by the clock of one run, is under another name:
+/// `….spool.damaged`, `….spool.expired-<when>`.
+struct spool_entry {
+    enum class state : std::uint8_t { usable, damaged, expired };
+
+    spool_name name{};
+    std::string text{};  ///< the file's name, as it is
+    std::uint64_t size = 0;
+    state is = state::usable;
+    std::int64_t expired = 0;  ///< when it was found to be too old
+
+    static std::optional<spool_entry> parse(std::string_view file) {
+        spool_entry out{.text = std::string{file}};
+        if (file.ends_with(spool_directory::damaged_suffix)) {
+            file.remove_suffix(spool_directory::damaged_ending.size());
+            out.is = state::damaged;
+        } else if (const auto at = file.find(expired_ending); at != file.npos) {
+            std::string_view digits = file.substr(at + expired_ending.size());
+            const auto expired = take_hex(digits, 12);
+            if (!expired || !digits.empty()) return std::nullopt;
+            file = file.substr(0, at);
+            out.is = state::expired;
+            out.expired = static_cast<std::int64_t>(*expired);
+        }
+        auto name = spool_name::parse(file);
+        if (!name) return std::nullopt;
+        out.name = *std::move(name);
+        return out;
+    }
+
+    /// The name that it should have.
+    [[nodiscard]] std::string file_name() const {
+        std::string out = name.text();
+        if (is == state::damaged) out += spool_directory::damaged_ending;
+        if (is == state::expired) append_hex(out += expired_ending, static_cast<std::uint64_t>(expired), 12);
+        return out;
+    }
+
+    static constexpr std::string_view expired_ending = ".expired-";
+};
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;
@@ -3247,7 +3307,7 @@ public:
             now_ = now;
             for (bool is_fresh = false;; is_fresh = true) {
                 while (!waiting_.empty()) {
-                    const listed entry = std::move(waiting_.front());
+                    const spool_entry entry = std::move(waiting_.front());
                     waiting_.pop_front();
                     if (auto found = open(entry)) return found;
                 }
@@ -3300,12 +3360,7 @@ public:
     }
 
 private:
-    struct listed {
-        spool_name name;
-        std::string text;
-        std::uint64_t size = 0;
-        bool is_aside = false;  ///< was damaged
-    };
+    using state = spool_entry::state;
 
     /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
@@ -3342,40 +3397,33 @@ private:
         }
     }
 
-    static std::optional<spool_name> parse(std::string_view file) {
-        if (file.ends_with(spool_directory::damaged_suffix)) file.remove_suffix(spool_directory::damaged_ending.size());
-        return spool_name::parse(file);
-    }
-
-    /// All files of the spool, oldest first; of one moment, those that were stored first. Those that are too old are
-    /// removed, those from the future are dated now.
-    std::vector<listed> list() {
-        const auto note = owner_.protocol + std::string{clock_note_suffix_};
-        auto found = directory_.list([&](std::string_view name) {
-            return name == note || spool_directory::is_left_over(name) || parse(name).has_value();
+    /// All files of the spool, oldest first; of one moment, those that were stored first.
+    std::vector<spool_entry> list() {
+        const auto found = directory_.list([](std::string_view name) {
+            return spool_directory::is_left_over(name) || spool_entry::parse(name).has_value();
         });
         if (!std::exchange(is_swept_, true)) directory_.sweep(found, options_.max_bytes);
-        std::vector<listed> out;
-        bool has_note = false;
-        for (auto& [text, size] : found) {
-            has_note = has_note || text == note;
-            auto name = parse(text);
-            if (!name) continue;
-            listed entry{*std::move(name), std::move(text), size};
-            entry.is_aside = entry.text.ends_with(spool_directory::damaged_suffix);
-            if (is_usable(entry)) out.push_back(std::move(entry));
+        std::vector<spool_entry> out;
+        for (const auto& [text, size] : found) {
+            auto entry = spool_entry::parse(text);
+            if (!entry) continue;
+            entry->size = size;
+            if (keep(*entry)) out.push_back(*std::move(entry));
         }
-        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
+        std::sort(out.begin(), out.end(), [](const spool_entry& a, const spool_entry& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        expire(out, note, has_note);
         return out;
     }
 
-    /// Whether a file that was found may be one of ours. What is larger than all may be is not, and is set aside: it
-    /// must not drive out those that are. What is from the future is dated now.
-    bool is_usable(listed& entry) {
-        if (entry.size > options_.max_bytes && !entry.is_aside) {
+    /// Whether a file stays, perhaps under another name.
+    ///
+    /// What is larger than all may be is none of ours, and is set aside: it must not drive out those that are. What is
+    /// from the future is dated now. What is too old is given up; but one run's clock may be far ahead, so that it is
+    /// only renamed. A run that finds it not too old takes it back. One that still does, a day or more later, removes
+    /// it.
+    bool keep(spool_entry& entry) {
+        if (entry.size > options_.max_bytes && entry.is == state::usable) {
             if (!is_newer(entry.text)) {
                 if (auto held = directory_.claim(entry.text); held.is_open()) directory_.set_aside(held);
                 return false;
@@ -3383,49 +3431,38 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created <= now || is_newer(entry.text)) return true;
-        entry.name.created = now;
-        std::string dated = entry.name.text();
-        if (entry.is_aside) dated += spool_directory::damaged_ending;
-        if (directory_.rename(entry.text, dated)) entry.text = std::move(dated);
+        if (entry.name.created > now && is_newer(entry.text)) return true;
+        spool_entry next = entry;
+        next.name.created = std::min(entry.name.created, now);
+        next.expired = std::min(entry.expired, now);
+        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
+        if (is_old && entry.is == state::usable) {
+            next.is = state::expired;
+            next.expired = now;
+        }
+        // Not what this run has counted already.
+        if (!is_old && entry.is == state::expired && entry.name.writer != owner_.writer) next.is = state::usable;
+        const bool goes =
+            is_old && (entry.is == state::damaged ||
+                       (entry.is == state::expired && next.expired <= milliseconds_of(now_ - std::chrono::days{1})));
+        const auto text = next.file_name();
+        if (!goes && text == entry.text) return true;
+        auto held = directory_.claim(entry.text);
+        if (!held.is_open()) return true;
+        if (goes) {
+            directory_.remove(held);
+            return false;
+        }
+        if (is_old && entry.is == state::usable) count_lost(entry, held, expired_);
+        if (directory_.rename(held, text)) {
+            entry = std::move(next);
+            entry.text = text;
+        }
         return true;
     }
 
-    /// Gives up what is too old, and takes it out of `files`, which are in the order of their age.
-    ///
-    /// A clock that is far ahead for one run would make all too old. So the first run that finds something too old only
-    /// notes what its clock says, in a file. If that was right, what is too old goes a day later, by the clock of
-    /// whichever run finds it then. If not, the next run finds nothing too old, or the note in the future, and corrects
-    /// it.
-    void expire(std::vector<listed>& files, const std::string& note, bool has_note) {
-        const auto oldest = milliseconds_of(now_ - options_.max_age);
-        const auto fresh =
-            std::find_if(files.begin(), files.end(), [&](const listed& entry) { return entry.name.created >= oldest; });
-        if (fresh == files.begin()) {
-            if (!has_note) return;
-            if (auto held = directory_.claim(note); held.is_open()) directory_.remove(held);
-            return;
-        }
-        const auto noted = has_note ? read_note(note) : std::nullopt;
-        if (!noted || *noted > milliseconds_of(now_)) {
-            std::string text{clock_note_magic_};
-            append_hex(text, static_cast<std::uint64_t>(milliseconds_of(now_)), 12);
-            directory_.write(note, text += '\n');
-        } else if (*noted <= milliseconds_of(now_ - std::chrono::days{1})) {
-            std::for_each(files.begin(), fresh, [&](const listed& entry) { give_up(entry, expired_); });
-        }
-        files.erase(files.begin(), fresh);
-    }
-
-    std::optional<std::int64_t> read_note(const std::string& note) {
-        const auto text = directory_.read(note, clock_note_magic_.size() + 12);
-        std::string_view rest = text ? std::string_view{*text} : std::string_view{};
-        const auto out = take(rest, clock_note_magic_) ? take_hex(rest, 12) : std::nullopt;
-        return out ? std::optional{static_cast<std::int64_t>(*out)} : std::nullopt;
-    }
-
-    /// Gives up files until so much more keeps to the caps: first what was damaged, then events, and reports of errors
-    /// last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
+    /// Gives up files until so much more keeps to the caps: first what nobody sends any more, then events, and reports
+    /// of errors last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
     bool make_room(std::size_t bytes, std::size_t files) {
         if (bytes <= free_bytes_ && files <= free_files_) {
             free_bytes_ -= bytes;
@@ -3436,12 +3473,12 @@ private:
         std::uint64_t all_bytes = bytes, all_files = found.size() + files;
         for (const auto& entry : found) all_bytes += entry.size;
         const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
-        const auto rank = [](const listed& entry) {
-            return entry.is_aside ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        const auto rank = [](const spool_entry& entry) {
+            return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
         };
         if (is_over())
             std::stable_sort(found.begin(), found.end(),
-                             [&](const listed& a, const listed& b) { return rank(a) < rank(b); });
+                             [&](const spool_entry& a, const spool_entry& b) { return rank(a) < rank(b); });
         for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
             if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
             all_bytes -= entry->size;
@@ -3456,14 +3493,17 @@ private:
     }
 
     /// Removes a file that is nobody's.
-    bool give_up(const listed& entry, spool_losses& losses) {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return false;
-        const auto content = entry.is_aside ? std::nullopt : file.read(options_.max_bytes);
-        directory_.remove(file);
-        if (content)
-            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
+    bool give_up(const spool_entry& entry, spool_losses& losses) {
+        auto held = directory_.claim(entry.text);
+        if (!held.is_open()) return false;
+        if (entry.is == state::usable) count_lost(entry, held, losses);
+        directory_.remove(held);
         return true;
+    }
+
+    void count_lost(const spool_entry& entry, const spool_directory::file& held, spool_losses& losses) {
+        if (const auto content = held.read(options_.max_bytes))
+            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
     }
 
     /// Whether a newer release wrote it, which this one does not give up before its time.
@@ -3472,13 +3512,13 @@ private:
         return head && format_of(*head, spool_format_name) > spool_format;
     }
 
-    [[nodiscard]] bool is_claimable(const listed& of) const {
-        return !of.is_aside && of.name.protocol == owner_.protocol && of.name.destination == owner_.destination &&
-               !seen_.contains({of.name.writer, of.name.serial});
+    [[nodiscard]] bool is_claimable(const spool_entry& of) const {
+        return of.is == state::usable && of.name.protocol == owner_.protocol &&
+               of.name.destination == owner_.destination && !seen_.contains({of.name.writer, of.name.serial});
     }
 
     /// Claims a file. One that somebody else has in hand may be claimed when that lets it go.
-    std::optional<claim> open(const listed& entry) {
+    std::optional<claim> open(const spool_entry& entry) {
         claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
         out.file = directory_.claim(entry.text);
         if (!out.file.is_open()) return std::nullopt;
@@ -3518,9 +3558,6 @@ private:
         return parse_spool_file(content);
     }
 
-    static constexpr std::string_view clock_note_suffix_ = "-clock.noted";
-    static constexpr std::string_view clock_note_magic_ = "candor-clock 1 ";
-
     /// Of all writers of the process, so that no two files have one name.
     static inline std::atomic<std::uint64_t> serials_{0};
 
@@ -3531,7 +3568,7 @@ private:
     wall_time now_{};
     std::uint64_t free_bytes_ = 0;  ///< may be added before the next look at the directory
     std::uint64_t free_files_ = 0;
-    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
+    std::deque<spool_entry> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     std::set<int> told_;
     spool_losses evicted_;
@@ -8565,6 +8602,7 @@ public:
     /// answer says so, on a transport that tells. It throws nothing.
     http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
+        protocol_->complete_request(range, request_);
         protocol_->write_body(range, now, request_.body);
         on_delivered_ = std::move(on_delivered);
         delivered_status_ = 0;
@@ -8584,13 +8622,29 @@ public:
         return answer;
     }
 
-    /// Tells the program of the attempt: its callback, and where it failed its diagnostics, once for each status and
-    /// kind of failure.
+    /// Asks the server what the protocol has to know before more is sent. Not where `inquiry()` is null.
+    http_response inquire() noexcept {
+        try {
+            auto request = *protocol_->inquiry();
+            request.connect_timeout = request_.connect_timeout;
+            request.timeout = request_.timeout;
+            return attempt(request);
+        } catch (...) {  // no memory
+            return {.error = transport_error::broken};
+        }
+    }
+
+    /// Tells the program of the attempt: its callback, and where it failed its diagnostics.
     void tell(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             if (on_attempt_) on_attempt_(request_, answer);
         } catch (...) {  // a callback's failure is its own
         }
+        say_once(answer, diagnostic);
+    }
+
+    /// A diagnostic of an answer, once for each status and kind of failure.
+    void say_once(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
             if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
@@ -8609,21 +8663,23 @@ public:
 
 private:
     http_response exchange() noexcept {
-        http_response answer;
-        try {
-            request_.on_head = [this](const http_response& head) { note_head(head); };
-            answer = transport_.send(request_);
-            if (is_page(answer))
-                answer = {.error = transport_error::unreachable,
-                          .message = url() + ": a web page answers in its place"};
-        } catch (...) {
-            answer = {.error = transport_error::broken};
-        }
+        request_.on_head = [this](const http_response& head) { note_head(head); };
+        auto answer = attempt(request_);
         request_.on_head = nullptr;
         note_head(answer);
         // The messages that a head took are forgotten already.
         if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
         return answer;
+    }
+
+    http_response attempt(const http_request& request) noexcept {
+        try {
+            auto answer = transport_.send(request);
+            if (!is_page(answer)) return answer;
+            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+        } catch (...) {
+            return {.error = transport_error::broken};
+        }
     }
 
     void note_head(const http_response& head) noexcept {
@@ -10232,6 +10288,74 @@ inline std::optional<event_draft> take_draft(std::string_view& text) noexcept {
 
 }  // namespace candor::rudderstack::detail
 
+// ---- candor/rudderstack/nodes.hpp
+
+namespace candor::rudderstack::detail {
+
+/// The CRC-32 of IEEE 802.3. `before` is that of the bytes in front, where there are any.
+constexpr std::uint32_t crc32_ieee(std::string_view bytes, std::uint32_t before = 0) noexcept {
+    std::uint32_t out = ~before;
+    for (const char c : bytes) {
+        out ^= static_cast<unsigned char>(c);
+        for (int bit = 0; bit < 8; ++bit) out = (out >> 1) ^ ((out & 1) != 0 ? 0xedb88320U : 0U);
+    }
+    return ~out;
+}
+
+/// Takes a string of JSON off the beginning of `json`, as it stands there, quotes included. Nothing where none begins
+/// there, or it does not end.
+inline std::optional<std::string_view> take_json_string(std::string_view& json) noexcept {
+    if (!json.starts_with('"')) return std::nullopt;
+    for (std::size_t end = 1; end < json.size(); ++end) {
+        if (json[end] == '\\') {
+            ++end;
+        } else if (json[end] == '"') {
+            const auto out = json.substr(0, end + 1);
+            json.remove_prefix(end + 1);
+            return out;
+        }
+    }
+    return std::nullopt;
+}
+
+/// What a string of JSON says; empty where it is none.
+inline std::string text_of(std::string_view json_string) {
+    const auto parsed = nlohmann::json::parse(json_string, nullptr, false);
+    return parsed.is_string() ? parsed.get<std::string>() : std::string{};
+}
+
+/// Which of the data plane's nodes a message is for, as RudderStack's proxy counts them. Its ids stand among the texts
+/// that it begins with, as candor writes messages.
+inline std::uint32_t node_of(std::string_view message, std::uint32_t nodes) {
+    if (nodes == 1) return 0;
+    std::string user, anonymous;
+    for (char before = '{'; message.starts_with(before); before = ',') {
+        message.remove_prefix(1);
+        const auto key = take_json_string(message);
+        if (!key || !message.starts_with(':')) break;
+        message.remove_prefix(1);
+        const auto value = take_json_string(message);
+        if (!value) break;
+        if (key == R"("userId")") user = text_of(*value);
+        if (key == R"("anonymousId")") anonymous = text_of(*value);
+    }
+    return crc32_ieee(anonymous, crc32_ieee(":", crc32_ieee(user))) % nodes;
+}
+
+/// The number of nodes that the data plane's `/cluster-info` names. Nothing where the answer is anything else.
+inline std::optional<std::uint32_t> node_count(std::string_view answer) {
+    constexpr std::uint64_t most = 65'536;
+    const auto parsed = nlohmann::json::parse(answer, nullptr, false);
+    if (!parsed.is_object()) return std::nullopt;
+    const auto found = parsed.find("nodeCount");
+    if (found == parsed.end() || !found->is_number_unsigned()) return std::nullopt;
+    const auto count = found->get<std::uint64_t>();
+    if (count == 0 || count > most) return std::nullopt;
+    return static_cast<std::uint32_t>(count);
+}
+
+}  // namespace candor::rudderstack::detail
+
 // ---- candor/rudderstack/protocol.hpp
 
 namespace candor::rudderstack::detail {
@@ -10278,6 +10402,9 @@ public:
     protocol(const url& data_plane, std::string_view write_key, std::shared_ptr<event_context> events)
         : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
           authorization_{"Basic " + base64(std::string{write_key} + ":")},
+          inquiry_{.method = "GET",
+                   .url = data_plane.origin() + data_plane.path + "/cluster-info",
+                   .headers = {{"Authorization", authorization_}}},
           events_{std::move(events)} {}
 
     [[nodiscard]] std::size_t envelope_size() const noexcept override { return sizeof("{\"batch\":[]}") - 1; }
@@ -10337,15 +10464,30 @@ public:
         return events_ ? events_->identity.named_user() : 0;
     }
 
-    /// The Go client's headers, with the node fields of a server that has one node.
+    /// The Go client's headers, as for a data plane of one node.
     [[nodiscard]] http_request request() const override {
         return {.method = "POST",
                 .url = url_,
                 .headers = {{"Authorization", authorization_},
                             {"Content-Type", "application/json"},
                             {"RS-userAgent", "serverSDK"},
-                            {"RS-nodeCount", "1"},
-                            {"RS-targetNode", "0"}}};
+                            {node_count_, "1"},
+                            {target_node_, "0"}}};
+    }
+
+    [[nodiscard]] std::uint32_t group_of(std::string_view text) const noexcept override {
+        try {
+            return node_of(text, nodes_);
+        } catch (...) {  // no memory
+            return 0;
+        }
+    }
+
+    void complete_request(const common::message_range& range, http_request& request) const override {
+        for (auto& [name, value] : request.headers) {
+            if (name == node_count_) value = std::to_string(nodes_);
+            if (name == target_node_) value = std::to_string(group_of(range.text(range.messages.front())));
+        }
     }
 
     void write_body(const common::message_range& range, wall_time sent_at, std::string& out) override {
@@ -10363,9 +10505,7 @@ public:
 
     [[nodiscard]] common::response_action classify(const http_response& response, common::moment now) override {
         using action = common::response_action::kind;
-        if (response.error != transport_error::none) {
-            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
-        }
+        if (response.error != transport_error::none) return unreachable(response);
         const int status = response.status;
         if (status >= 200 && status < 300) return {.what = action::deliver};
         const std::string says = "the data plane answers " + std::to_string(status);
@@ -10375,16 +10515,48 @@ public:
             const std::string why = status == 404 ? meaning_of_404(response.body) : "it does not know the write key";
             return {.what = action::drop, .reason = drop_reason::unauthorized, .diagnostic = says + ": " + why};
         }
+        if (status == 451) {
+            has_to_ask_ = true;
+            return {.what = action::retry, .wait = time_to_settle_, .diagnostic = says + ": its nodes have changed"};
+        }
         // A redirect is not followed: it would take the key to another server. Most are a network's login page.
         const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
         if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        common::response_action again{.what = action::retry, .diagnostic = says};
-        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
-            again.wait = common::parse_retry_after(*told, now.wall);
-        return again;
+        return {.what = action::retry, .wait = told_wait(response, now), .diagnostic = says};
+    }
+
+    /// How many nodes the data plane has, where a 451 has said that they are others than before.
+    [[nodiscard]] const http_request* inquiry() const noexcept override { return has_to_ask_ ? &inquiry_ : nullptr; }
+
+    [[nodiscard]] common::response_action answered(const http_response& response, common::moment now) override {
+        if (response.error != transport_error::none) return unreachable(response);
+        const bool is_answer = response.status >= 200 && response.status < 300;
+        if (const auto count = is_answer ? node_count(response.body) : std::nullopt) {
+            nodes_ = *count;
+            has_to_ask_ = false;
+            return {.what = common::response_action::kind::deliver};
+        }
+        return {.wait = told_wait(response, now),
+                .diagnostic = "the data plane does not say how many nodes it has, but answers " +
+                              std::to_string(response.status)};
     }
 
 private:
+    static constexpr const char* node_count_ = "RS-nodeCount";
+    static constexpr const char* target_node_ = "RS-targetNode";
+    /// What the data plane's proxy takes to know of its nodes, as the Go client has it.
+    static constexpr std::chrono::seconds time_to_settle_{5};
+
+    static common::response_action unreachable(const http_response& response) {
+        return {.diagnostic = "the data plane cannot be reached: " + response.message};
+    }
+
+    static std::optional<std::chrono::milliseconds> told_wait(const http_response& response, common::moment now) {
+        const std::string* const told = response.header("Retry-After");
+        if (told == nullptr || response.status < 400) return std::nullopt;
+        return common::parse_retry_after(*told, now.wall);
+    }
+
     /// The gateway says 404 for two reasons, in these words; anybody else's may be either.
     static std::string meaning_of_404(std::string_view body) {
         if (body.find("source is disabled") != body.npos) return "the source is disabled";
@@ -10410,6 +10582,9 @@ private:
 
     std::string url_;
     std::string authorization_;
+    const http_request inquiry_;
+    std::uint32_t nodes_ = 1;
+    bool has_to_ask_ = false;
     std::shared_ptr<event_context> events_;
     std::string prepared_;  ///< the worker's
     std::string drafted_;   ///< of the thread that stores

@@ -1,5 +1,6 @@
 #include <candor/delivery/sender.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,6 +17,8 @@
 #include <doctest/doctest.h>
 
 namespace sender_test {
+
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -225,6 +228,42 @@ TEST_CASE("what a transport throws is a broken connection, what the protocol thr
     CHECK(b.sender.send({"a", b.one}, {}).error == transport_error::broken);
     const std::vector<candor::detail::message> poison{{.offset = 0, .size = 6}};
     CHECK_THROWS_AS(b.sender.send({"poison", poison}, {}), std::runtime_error);
+}
+
+TEST_CASE("what has to be asked is asked with the times of every request, and is no attempt to send") {
+    int attempts = 0;
+    candor::delivery_options options{.connect_timeout = 7ms, .request_timeout = 8ms};
+    options.on_attempt = [&](const candor::http_request&, const candor::http_response&) { ++attempts; };
+    bench<recording_transport> b{options};
+    b.transport.respond(451);
+    b.transport.respond({.status = 200, .headers = {{"Content-Type", "text/html"}}, .body = "<html>"});
+    b.transport.respond({.status = 200, .body = "2"});
+    CHECK(b.attempt() == action::retry);
+    CHECK(attempts == 1);
+
+    auto& back_end = b.sender.back_end();
+    REQUIRE(back_end.inquiry() != nullptr);
+    const auto page = b.sender.inquire();
+    CHECK(page.error == transport_error::unreachable);
+    b.sender.say_once(page, back_end.answered(page, {}).diagnostic);
+    b.sender.say_once(page, "no answer");
+    CHECK(b.said == std::vector<std::string>{"lines: no answer"});
+    CHECK(back_end.answered(b.sender.inquire(), {}).what == action::deliver);
+    CHECK(back_end.inquiry() == nullptr);
+    const auto asked = b.transport.requests().back();
+    CHECK(asked.method == "GET");
+    CHECK(asked.url == "http://plane/places");
+    CHECK(asked.body.empty());
+    CHECK_FALSE(asked.compress);
+    CHECK(asked.connect_timeout == 7ms);
+    CHECK(asked.timeout == 8ms);
+    CHECK(attempts == 1);
+
+    CHECK(b.attempt() == action::deliver);
+    CHECK(*candor::detail::find_header(b.transport.requests().back().headers, "place") == "1");  // 'a' is odd
+    bench<throwing_transport> broken;
+    static_cast<void>(broken.sender.back_end().classify({.status = 451}, {}));
+    CHECK(broken.sender.inquire().error == transport_error::broken);
 }
 
 }  // namespace sender_test

@@ -186,12 +186,9 @@ public:
         return out;
     }
 
-    /// How many messages the names of the spool's files say that there are.
+    /// How many messages wait in the spool.
     [[nodiscard]] std::uint64_t stored() const {
-        std::uint64_t out = 0;
-        for (const auto& file : machine_->files())
-            if (const auto name = candor::detail::spool_name::parse(file.filename().string())) out += name->messages;
-        return out;
+        return candor::detail::count_spooled({.directory = machine_->spool()});
     }
 
 private:

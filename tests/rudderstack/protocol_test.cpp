@@ -112,7 +112,7 @@ TEST_CASE("each status means what the gateway means by it") {
         CHECK_FALSE(classify(status).wait);
         CHECK_FALSE(classify(status).diagnostic.empty());
     }
-    for (const int status : {402, 405, 406, 410, 415, 422, 431, 451}) {
+    for (const int status : {402, 405, 406, 410, 415, 422, 431}) {
         CHECK(classify(status).what == action::drop);
         CHECK(classify(status).reason == drop_reason::rejected);
     }
@@ -361,6 +361,56 @@ TEST_CASE("drafts are made while the worker resolves") {
     }
     storing.join();
     CHECK(wrong == 0);
+}
+
+TEST_CASE("a request says how many nodes the data plane has, and which of them it is for") {
+    protocol back_end{candor::rudderstack::detail::checked_data_plane_url("http://plane/a/"), "key", nullptr};
+    const std::string text = R"({"type":"page","messageId":"m","anonymousId":"a"})";  // see nodes_test
+    const candor::detail::message message{.size = text.size()};
+    auto request = back_end.request();
+    const auto says = [&] {
+        back_end.complete_request({text, {&message, 1}}, request);
+        return *candor::detail::find_header(request.headers, "RS-targetNode") + " of " +
+               *candor::detail::find_header(request.headers, "RS-nodeCount");
+    };
+    CHECK(says() == "0 of 1");
+    CHECK(back_end.inquiry() == nullptr);
+
+    const auto changed = back_end.classify({.status = 451}, {});
+    CHECK(changed.what == action::retry);
+    CHECK(changed.wait == 5s);
+    CHECK_FALSE(changed.diagnostic.empty());
+    REQUIRE(back_end.inquiry() != nullptr);
+    CHECK(back_end.inquiry()->method == "GET");
+    CHECK(back_end.inquiry()->url == "http://plane/a/cluster-info");
+    CHECK(*candor::detail::find_header(back_end.inquiry()->headers, "Authorization") == "Basic a2V5Og==");
+    CHECK(says() == "0 of 1");
+
+    CHECK(back_end.answered({.status = 200, .body = R"({"nodeCount":7})"}, {}).what == action::deliver);
+    CHECK(back_end.inquiry() == nullptr);
+    CHECK(says() == "5 of 7");
+    CHECK(back_end.group_of(text) == 5);
+    CHECK(request.headers.size() == back_end.request().headers.size());
+}
+
+TEST_CASE(
+    "while the data plane does not say how many nodes it has, it is asked again, and they are as many as before") {
+    protocol back_end{candor::rudderstack::detail::checked_data_plane_url("http://plane"), "key", nullptr};
+    static_cast<void>(back_end.classify({.status = 451}, {}));
+    static_cast<void>(back_end.answered({.status = 200, .body = R"({"nodeCount":7})"}, {}));
+    static_cast<void>(back_end.classify({.status = 451}, {}));
+    for (const auto& answer :
+         {candor::http_response{.status = 200, .body = R"({"nodeCount":0})"},
+          candor::http_response{.status = 404, .body = R"({"nodeCount":3})"}, candor::http_response{.status = 302},
+          candor::http_response{.status = 451}, candor::http_response{.error = candor::transport_error::timeout}}) {
+        const auto found = back_end.answered(answer, {});
+        CHECK(found.what == action::retry);
+        CHECK_FALSE(found.wait);
+        CHECK_FALSE(found.diagnostic.empty());
+        CHECK(back_end.inquiry() != nullptr);
+        CHECK(back_end.group_of(R"({"type":"page","messageId":"m","anonymousId":"a"})") == 5);
+    }
+    CHECK(back_end.answered({.status = 429, .headers = {{"Retry-After", "7"}}}, {{}, now}).wait == 7s);
 }
 
 }  // namespace protocol_test

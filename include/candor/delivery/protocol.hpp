@@ -108,6 +108,12 @@ public:
     /// All of a request but its body.
     [[nodiscard]] virtual http_request request() const = 0;
 
+    /// Where a message goes, as a number: a request holds messages that go to one place.
+    [[nodiscard]] virtual std::uint32_t group_of(std::string_view) const noexcept { return 0; }
+
+    /// Says in a request where these messages go.
+    virtual void complete_request(const message_range&, http_request&) const {}
+
     /// Appends the body of a request with these messages.
     virtual void write_body(const message_range& messages, wall_time sent_at, std::string& out) = 0;
 
@@ -117,6 +123,13 @@ public:
 
     /// Says what an answer means.
     [[nodiscard]] virtual response_action classify(const http_response& response, moment now) = 0;
+
+    /// What has to be asked before more is sent, or null.
+    [[nodiscard]] virtual const http_request* inquiry() const noexcept { return nullptr; }
+
+    /// Says what the answer to that means: `deliver` where there is nothing more to be asked; else it is asked again
+    /// later. Messages may go elsewhere from now on.
+    [[nodiscard]] virtual response_action answered(const http_response&, moment) { return {}; }
 
     /// Whether what is stored has to wait, because the server takes nothing for now.
     [[nodiscard]] virtual bool holds_back(steady_time) const noexcept { return false; }

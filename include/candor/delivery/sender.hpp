@@ -44,6 +44,7 @@ public:
     /// answer says so, on a transport that tells. It throws nothing.
     http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
         request_.body.clear();
+        protocol_->complete_request(range, request_);
         protocol_->write_body(range, now, request_.body);
         on_delivered_ = std::move(on_delivered);
         delivered_status_ = 0;
@@ -63,13 +64,29 @@ public:
         return answer;
     }
 
-    /// Tells the program of the attempt: its callback, and where it failed its diagnostics, once for each status and
-    /// kind of failure.
+    /// Asks the server what the protocol has to know before more is sent. Not where `inquiry()` is null.
+    http_response inquire() noexcept {
+        try {
+            auto request = *protocol_->inquiry();
+            request.connect_timeout = request_.connect_timeout;
+            request.timeout = request_.timeout;
+            return attempt(request);
+        } catch (...) {  // no memory
+            return {.error = transport_error::broken};
+        }
+    }
+
+    /// Tells the program of the attempt: its callback, and where it failed its diagnostics.
     void tell(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             if (on_attempt_) on_attempt_(request_, answer);
         } catch (...) {  // a callback's failure is its own
         }
+        say_once(answer, diagnostic);
+    }
+
+    /// A diagnostic of an answer, once for each status and kind of failure.
+    void say_once(const http_response& answer, const std::string& diagnostic) noexcept {
         try {
             const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
             if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
@@ -88,21 +105,23 @@ public:
 
 private:
     http_response exchange() noexcept {
-        http_response answer;
-        try {
-            request_.on_head = [this](const http_response& head) { note_head(head); };
-            answer = transport_.send(request_);
-            if (is_page(answer))
-                answer = {.error = transport_error::unreachable,
-                          .message = url() + ": a web page answers in its place"};
-        } catch (...) {
-            answer = {.error = transport_error::broken};
-        }
+        request_.on_head = [this](const http_response& head) { note_head(head); };
+        auto answer = attempt(request_);
         request_.on_head = nullptr;
         note_head(answer);
         // The messages that a head took are forgotten already.
         if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
         return answer;
+    }
+
+    http_response attempt(const http_request& request) noexcept {
+        try {
+            auto answer = transport_.send(request);
+            if (!is_page(answer)) return answer;
+            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+        } catch (...) {
+            return {.error = transport_error::broken};
+        }
     }
 
     void note_head(const http_response& head) noexcept {

@@ -1,6 +1,7 @@
 #ifndef CANDOR_RUDDERSTACK_PROTOCOL_HPP
 #define CANDOR_RUDDERSTACK_PROTOCOL_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,8 +15,10 @@
 #include <candor/event/record_reader.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/error.hpp>
+#include <candor/policy/http.hpp>
 #include <candor/policy/url.hpp>
 #include <candor/rudderstack/event_message.hpp>
+#include <candor/rudderstack/nodes.hpp>
 
 namespace candor::rudderstack::detail {
 
@@ -61,6 +64,9 @@ public:
     protocol(const url& data_plane, std::string_view write_key, std::shared_ptr<event_context> events)
         : url_{data_plane.origin() + data_plane.path + "/v1/batch"},
           authorization_{"Basic " + base64(std::string{write_key} + ":")},
+          inquiry_{.method = "GET",
+                   .url = data_plane.origin() + data_plane.path + "/cluster-info",
+                   .headers = {{"Authorization", authorization_}}},
           events_{std::move(events)} {}
 
     [[nodiscard]] std::size_t envelope_size() const noexcept override { return sizeof("{\"batch\":[]}") - 1; }
@@ -120,15 +126,30 @@ public:
         return events_ ? events_->identity.named_user() : 0;
     }
 
-    /// The Go client's headers, with the node fields of a server that has one node.
+    /// The Go client's headers, as for a data plane of one node.
     [[nodiscard]] http_request request() const override {
         return {.method = "POST",
                 .url = url_,
                 .headers = {{"Authorization", authorization_},
                             {"Content-Type", "application/json"},
                             {"RS-userAgent", "serverSDK"},
-                            {"RS-nodeCount", "1"},
-                            {"RS-targetNode", "0"}}};
+                            {node_count_, "1"},
+                            {target_node_, "0"}}};
+    }
+
+    [[nodiscard]] std::uint32_t group_of(std::string_view text) const noexcept override {
+        try {
+            return node_of(text, nodes_);
+        } catch (...) {  // no memory
+            return 0;
+        }
+    }
+
+    void complete_request(const common::message_range& range, http_request& request) const override {
+        for (auto& [name, value] : request.headers) {
+            if (name == node_count_) value = std::to_string(nodes_);
+            if (name == target_node_) value = std::to_string(group_of(range.text(range.messages.front())));
+        }
     }
 
     void write_body(const common::message_range& range, wall_time sent_at, std::string& out) override {
@@ -146,9 +167,7 @@ public:
 
     [[nodiscard]] common::response_action classify(const http_response& response, common::moment now) override {
         using action = common::response_action::kind;
-        if (response.error != transport_error::none) {
-            return {.what = action::retry, .diagnostic = "the data plane cannot be reached: " + response.message};
-        }
+        if (response.error != transport_error::none) return unreachable(response);
         const int status = response.status;
         if (status >= 200 && status < 300) return {.what = action::deliver};
         const std::string says = "the data plane answers " + std::to_string(status);
@@ -158,16 +177,48 @@ public:
             const std::string why = status == 404 ? meaning_of_404(response.body) : "it does not know the write key";
             return {.what = action::drop, .reason = drop_reason::unauthorized, .diagnostic = says + ": " + why};
         }
+        if (status == 451) {
+            has_to_ask_ = true;
+            return {.what = action::retry, .wait = time_to_settle_, .diagnostic = says + ": its nodes have changed"};
+        }
         // A redirect is not followed: it would take the key to another server. Most are a network's login page.
         const bool may_pass = status < 400 || status == 408 || status == 425 || status == 429 || status >= 500;
         if (!may_pass) return {.what = action::drop, .reason = drop_reason::rejected, .diagnostic = says};
-        common::response_action again{.what = action::retry, .diagnostic = says};
-        if (const std::string* told = response.header("Retry-After"); told != nullptr && status >= 400)
-            again.wait = common::parse_retry_after(*told, now.wall);
-        return again;
+        return {.what = action::retry, .wait = told_wait(response, now), .diagnostic = says};
+    }
+
+    /// How many nodes the data plane has, where a 451 has said that they are others than before.
+    [[nodiscard]] const http_request* inquiry() const noexcept override { return has_to_ask_ ? &inquiry_ : nullptr; }
+
+    [[nodiscard]] common::response_action answered(const http_response& response, common::moment now) override {
+        if (response.error != transport_error::none) return unreachable(response);
+        const bool is_answer = response.status >= 200 && response.status < 300;
+        if (const auto count = is_answer ? node_count(response.body) : std::nullopt) {
+            nodes_ = *count;
+            has_to_ask_ = false;
+            return {.what = common::response_action::kind::deliver};
+        }
+        return {.wait = told_wait(response, now),
+                .diagnostic = "the data plane does not say how many nodes it has, but answers " +
+                              std::to_string(response.status)};
     }
 
 private:
+    static constexpr const char* node_count_ = "RS-nodeCount";
+    static constexpr const char* target_node_ = "RS-targetNode";
+    /// What the data plane's proxy takes to know of its nodes, as the Go client has it.
+    static constexpr std::chrono::seconds time_to_settle_{5};
+
+    static common::response_action unreachable(const http_response& response) {
+        return {.diagnostic = "the data plane cannot be reached: " + response.message};
+    }
+
+    static std::optional<std::chrono::milliseconds> told_wait(const http_response& response, common::moment now) {
+        const std::string* const told = response.header("Retry-After");
+        if (told == nullptr || response.status < 400) return std::nullopt;
+        return common::parse_retry_after(*told, now.wall);
+    }
+
     /// The gateway says 404 for two reasons, in these words; anybody else's may be either.
     static std::string meaning_of_404(std::string_view body) {
         if (body.find("source is disabled") != body.npos) return "the source is disabled";
@@ -193,6 +244,9 @@ private:
 
     std::string url_;
     std::string authorization_;
+    const http_request inquiry_;
+    std::uint32_t nodes_ = 1;
+    bool has_to_ask_ = false;
     std::shared_ptr<event_context> events_;
     std::string prepared_;  ///< the worker's
     std::string drafted_;   ///< of the thread that stores

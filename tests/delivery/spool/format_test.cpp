@@ -152,34 +152,4 @@ TEST_CASE("a file of release 0.1 is read where every byte is as it was written, 
     CHECK_FALSE(parse_spool_file(format_1 + "\n"));
 }
 
-TEST_CASE("a name says whose it is, and nothing else is a name") {
-    const spool_name name{.protocol = "rudderstack",
-                          .destination = 0xfedcba9876543210,
-                          .created = 1'767'323'045'123,
-                          .writer = 1,
-                          .serial = 2,
-                          .messages = 250};
-    const auto told = name.text();
-    CHECK(told == "rudderstack-fedcba9876543210-019b7ca98d03-0000000000000001-00000002-000000fa.spool");
-    const auto found = spool_name::parse(told);
-    REQUIRE(found);
-    CHECK(found->text() == told);
-    CHECK(found->created == name.created);
-    CHECK(found->messages == 250);
-    for (const std::string& other :
-         {std::string{}, "." + told, told + ".damaged", "x" + told.substr(11) + "/", "Rudderstack" + told.substr(11),
-          told.substr(11), "crash-" + told, told.substr(0, 40), std::string(200, 'a'), "a-" + std::string(80, '0')}) {
-        CAPTURE(other);
-        CHECK_FALSE(spool_name::parse(other));
-    }
-}
-
-TEST_CASE("what waits in a file is counted, and taken from the name of one that is of a newer format") {
-    const spool_name name{.messages = 7};
-    CHECK(count_waiting(name, content) == 3);
-    CHECK(count_waiting(name, format_1) == 2);
-    CHECK(count_waiting(name, "candor-spool 3 whatever") == 7);
-    CHECK(count_waiting(name, "no file of the spool") == 0);
-}
-
 }  // namespace format_test

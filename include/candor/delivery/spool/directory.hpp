@@ -222,13 +222,14 @@ public:
 
     /// Keeps a claimed file that cannot be read for whoever wants to look at it, under a name that nobody claims.
     void set_aside(file& of) {
-        const std::string aside = of.name() + std::string{damaged_ending};
-        if (calls_.renameat(get(), of.name().c_str(), aside.c_str()) != 0) remove(of);
+        if (!rename(of, of.name() + std::string{damaged_ending})) remove(of);
     }
 
-    bool rename(const std::string& from, const std::string& to) noexcept {
-        const auto held = claim(from);
-        return held.is_open() && calls_.renameat(get(), from.c_str(), to.c_str()) == 0;
+    /// Gives a claimed file another name.
+    bool rename(file& of, const std::string& to) {
+        if (open(false) != 0 || calls_.renameat(get(), of.name().c_str(), to.c_str()) != 0) return false;
+        of.name_ = to;
+        return true;
     }
 
     /// Removes, of what `list` has found, what dead processes left half-written, and all but one of what was set aside,

@@ -22,6 +22,7 @@
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/spool/directory.hpp>
+#include <candor/delivery/spool/file_name.hpp>
 #include <candor/delivery/spool/format.hpp>
 #include <candor/delivery/statistics.hpp>
 #include <candor/platform/system_calls.hpp>
@@ -142,7 +143,7 @@ public:
             now_ = now;
             for (bool is_fresh = false;; is_fresh = true) {
                 while (!waiting_.empty()) {
-                    const listed entry = std::move(waiting_.front());
+                    const spool_entry entry = std::move(waiting_.front());
                     waiting_.pop_front();
                     if (auto found = open(entry)) return found;
                 }
@@ -201,12 +202,7 @@ public:
     }
 
 private:
-    struct listed {
-        spool_name name;
-        std::string text;
-        std::uint64_t size = 0;
-        bool is_aside = false;  ///< was damaged
-    };
+    using state = spool_entry::state;
 
     /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
@@ -243,40 +239,33 @@ private:
         }
     }
 
-    static std::optional<spool_name> parse(std::string_view file) {
-        if (file.ends_with(spool_directory::damaged_suffix)) file.remove_suffix(spool_directory::damaged_ending.size());
-        return spool_name::parse(file);
-    }
-
-    /// All files of the spool, oldest first; of one moment, those that were stored first. Those that are too old are
-    /// removed, those from the future are dated now.
-    std::vector<listed> list() {
-        const auto note = owner_.protocol + std::string{clock_note_suffix_};
-        auto found = directory_.list([&](std::string_view name) {
-            return name == note || spool_directory::is_left_over(name) || parse(name).has_value();
+    /// All files of the spool, oldest first; of one moment, those that were stored first.
+    std::vector<spool_entry> list() {
+        const auto found = directory_.list([](std::string_view name) {
+            return spool_directory::is_left_over(name) || spool_entry::parse(name).has_value();
         });
         if (!std::exchange(is_swept_, true)) directory_.sweep(found, options_.max_bytes);
-        std::vector<listed> out;
-        bool has_note = false;
-        for (auto& [text, size] : found) {
-            has_note = has_note || text == note;
-            auto name = parse(text);
-            if (!name) continue;
-            listed entry{*std::move(name), std::move(text), size};
-            entry.is_aside = entry.text.ends_with(spool_directory::damaged_suffix);
-            if (is_usable(entry)) out.push_back(std::move(entry));
+        std::vector<spool_entry> out;
+        for (const auto& [text, size] : found) {
+            auto entry = spool_entry::parse(text);
+            if (!entry) continue;
+            entry->size = size;
+            if (keep(*entry)) out.push_back(*std::move(entry));
         }
-        std::sort(out.begin(), out.end(), [](const listed& a, const listed& b) {
+        std::sort(out.begin(), out.end(), [](const spool_entry& a, const spool_entry& b) {
             return std::pair{a.name.created, a.name.serial} < std::pair{b.name.created, b.name.serial};
         });
-        expire(out, note, has_note);
         return out;
     }
 
-    /// Whether a file that was found may be one of ours. What is larger than all may be is not, and is set aside: it
-    /// must not drive out those that are. What is from the future is dated now.
-    bool is_usable(listed& entry) {
-        if (entry.size > options_.max_bytes && !entry.is_aside) {
+    /// Whether a file stays, perhaps under another name.
+    ///
+    /// What is larger than all may be is none of ours, and is set aside: it must not drive out those that are. What is
+    /// from the future is dated now. What is too old is given up; but one run's clock may be far ahead, so that it is
+    /// only renamed. A run that finds it not too old takes it back. One that still does, a day or more later, removes
+    /// it.
+    bool keep(spool_entry& entry) {
+        if (entry.size > options_.max_bytes && entry.is == state::usable) {
             if (!is_newer(entry.text)) {
                 if (auto held = directory_.claim(entry.text); held.is_open()) directory_.set_aside(held);
                 return false;
@@ -284,49 +273,38 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created <= now || is_newer(entry.text)) return true;
-        entry.name.created = now;
-        std::string dated = entry.name.text();
-        if (entry.is_aside) dated += spool_directory::damaged_ending;
-        if (directory_.rename(entry.text, dated)) entry.text = std::move(dated);
+        if (entry.name.created > now && is_newer(entry.text)) return true;
+        spool_entry next = entry;
+        next.name.created = std::min(entry.name.created, now);
+        next.expired = std::min(entry.expired, now);
+        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
+        if (is_old && entry.is == state::usable) {
+            next.is = state::expired;
+            next.expired = now;
+        }
+        // Not what this run has counted already.
+        if (!is_old && entry.is == state::expired && entry.name.writer != owner_.writer) next.is = state::usable;
+        const bool goes =
+            is_old && (entry.is == state::damaged ||
+                       (entry.is == state::expired && next.expired <= milliseconds_of(now_ - std::chrono::days{1})));
+        const auto text = next.file_name();
+        if (!goes && text == entry.text) return true;
+        auto held = directory_.claim(entry.text);
+        if (!held.is_open()) return true;
+        if (goes) {
+            directory_.remove(held);
+            return false;
+        }
+        if (is_old && entry.is == state::usable) count_lost(entry, held, expired_);
+        if (directory_.rename(held, text)) {
+            entry = std::move(next);
+            entry.text = text;
+        }
         return true;
     }
 
-    /// Gives up what is too old, and takes it out of `files`, which are in the order of their age.
-    ///
-    /// A clock that is far ahead for one run would make all too old. So the first run that finds something too old only
-    /// notes what its clock says, in a file. If that was right, what is too old goes a day later, by the clock of
-    /// whichever run finds it then. If not, the next run finds nothing too old, or the note in the future, and corrects
-    /// it.
-    void expire(std::vector<listed>& files, const std::string& note, bool has_note) {
-        const auto oldest = milliseconds_of(now_ - options_.max_age);
-        const auto fresh =
-            std::find_if(files.begin(), files.end(), [&](const listed& entry) { return entry.name.created >= oldest; });
-        if (fresh == files.begin()) {
-            if (!has_note) return;
-            if (auto held = directory_.claim(note); held.is_open()) directory_.remove(held);
-            return;
-        }
-        const auto noted = has_note ? read_note(note) : std::nullopt;
-        if (!noted || *noted > milliseconds_of(now_)) {
-            std::string text{clock_note_magic_};
-            append_hex(text, static_cast<std::uint64_t>(milliseconds_of(now_)), 12);
-            directory_.write(note, text += '\n');
-        } else if (*noted <= milliseconds_of(now_ - std::chrono::days{1})) {
-            std::for_each(files.begin(), fresh, [&](const listed& entry) { give_up(entry, expired_); });
-        }
-        files.erase(files.begin(), fresh);
-    }
-
-    std::optional<std::int64_t> read_note(const std::string& note) {
-        const auto text = directory_.read(note, clock_note_magic_.size() + 12);
-        std::string_view rest = text ? std::string_view{*text} : std::string_view{};
-        const auto out = take(rest, clock_note_magic_) ? take_hex(rest, 12) : std::nullopt;
-        return out ? std::optional{static_cast<std::int64_t>(*out)} : std::nullopt;
-    }
-
-    /// Gives up files until so much more keeps to the caps: first what was damaged, then events, and reports of errors
-    /// last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
+    /// Gives up files until so much more keeps to the caps: first what nobody sends any more, then events, and reports
+    /// of errors last, each time the oldest. False where that cannot be, because others have too many bytes in hand.
     bool make_room(std::size_t bytes, std::size_t files) {
         if (bytes <= free_bytes_ && files <= free_files_) {
             free_bytes_ -= bytes;
@@ -337,12 +315,12 @@ private:
         std::uint64_t all_bytes = bytes, all_files = found.size() + files;
         for (const auto& entry : found) all_bytes += entry.size;
         const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
-        const auto rank = [](const listed& entry) {
-            return entry.is_aside ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        const auto rank = [](const spool_entry& entry) {
+            return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
         };
         if (is_over())
             std::stable_sort(found.begin(), found.end(),
-                             [&](const listed& a, const listed& b) { return rank(a) < rank(b); });
+                             [&](const spool_entry& a, const spool_entry& b) { return rank(a) < rank(b); });
         for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
             if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
             all_bytes -= entry->size;
@@ -357,14 +335,17 @@ private:
     }
 
     /// Removes a file that is nobody's.
-    bool give_up(const listed& entry, spool_losses& losses) {
-        auto file = directory_.claim(entry.text);
-        if (!file.is_open()) return false;
-        const auto content = entry.is_aside ? std::nullopt : file.read(options_.max_bytes);
-        directory_.remove(file);
-        if (content)
-            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
+    bool give_up(const spool_entry& entry, spool_losses& losses) {
+        auto held = directory_.claim(entry.text);
+        if (!held.is_open()) return false;
+        if (entry.is == state::usable) count_lost(entry, held, losses);
+        directory_.remove(held);
         return true;
+    }
+
+    void count_lost(const spool_entry& entry, const spool_directory::file& held, spool_losses& losses) {
+        if (const auto content = held.read(options_.max_bytes))
+            (entry.name.writer == owner_.writer ? losses.own : losses.others) += count_waiting(entry.name, *content);
     }
 
     /// Whether a newer release wrote it, which this one does not give up before its time.
@@ -373,13 +354,13 @@ private:
         return head && format_of(*head, spool_format_name) > spool_format;
     }
 
-    [[nodiscard]] bool is_claimable(const listed& of) const {
-        return !of.is_aside && of.name.protocol == owner_.protocol && of.name.destination == owner_.destination &&
-               !seen_.contains({of.name.writer, of.name.serial});
+    [[nodiscard]] bool is_claimable(const spool_entry& of) const {
+        return of.is == state::usable && of.name.protocol == owner_.protocol &&
+               of.name.destination == owner_.destination && !seen_.contains({of.name.writer, of.name.serial});
     }
 
     /// Claims a file. One that somebody else has in hand may be claimed when that lets it go.
-    std::optional<claim> open(const listed& entry) {
+    std::optional<claim> open(const spool_entry& entry) {
         claim out{.name = entry.name, .is_own = entry.name.writer == owner_.writer};
         out.file = directory_.claim(entry.text);
         if (!out.file.is_open()) return std::nullopt;
@@ -419,9 +400,6 @@ private:
         return parse_spool_file(content);
     }
 
-    static constexpr std::string_view clock_note_suffix_ = "-clock.noted";
-    static constexpr std::string_view clock_note_magic_ = "candor-clock 1 ";
-
     /// Of all writers of the process, so that no two files have one name.
     static inline std::atomic<std::uint64_t> serials_{0};
 
@@ -432,7 +410,7 @@ private:
     wall_time now_{};
     std::uint64_t free_bytes_ = 0;  ///< may be added before the next look at the directory
     std::uint64_t free_files_ = 0;
-    std::deque<listed> waiting_;  ///< of the last look at the directory, not claimed yet
+    std::deque<spool_entry> waiting_;  ///< of the last look at the directory, not claimed yet
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     std::set<int> told_;
     spool_losses evicted_;
