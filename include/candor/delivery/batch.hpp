@@ -9,6 +9,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <candor/delivery/options.hpp>
@@ -90,43 +92,71 @@ public:
         }
     }
 
-    /// The `index`-th message of the batch and those behind it, as far as their numbers follow one another.
+    /// What is not settled is to be sent in ranges of messages that go to one place each. Throws `std::bad_alloc`, and
+    /// changes nothing then.
+    void group(const protocol& maker) {
+        std::vector<std::pair<std::uint32_t, message>> left;
+        bool has_groups = false;
+        each_unsettled([&](const message& m) {
+            left.emplace_back(maker.group_of(std::string_view{text_}.substr(m.offset, m.size)), m);
+            has_groups = has_groups || left.back().first != left.front().first;
+        });
+        if (!has_groups) return;
+        std::sort(left.begin(), left.end(), [](const auto& a, const auto& b) {
+            return std::tuple{a.first, a.second.file, a.second.index} <
+                   std::tuple{b.first, b.second.file, b.second.index};
+        });
+        std::vector<message> messages;
+        messages.reserve(std::max(messages_.capacity(), left.size()));
+        for (const auto& [group, m] : left) messages.push_back(m);
+        ranges_.reserve(left.size() + 1);
+        messages_ = std::move(messages);
+        ranges_.clear();
+        const std::span<const message> all{messages_};
+        for (std::size_t end = left.size(); end > 0;) {
+            std::size_t begin = end;
+            while (begin > 0 && left[begin - 1].first == left[end - 1].first) --begin;
+            ranges_.push_back(all.subspan(begin, end - begin));
+            end = begin;
+        }
+    }
+
+    /// The message that the `index`-th record became, and those behind it as far as their numbers follow one another.
     [[nodiscard]] message_range row_from(std::uint32_t index) const noexcept {
         const std::span<const message> all{messages_};
-        const auto first = static_cast<std::size_t>(
-            std::lower_bound(all.begin(), all.end(), index,
-                             [](const message& m, std::uint32_t number) { return m.index < number; }) -
-            all.begin());
+        const auto found = std::find_if(all.begin(), all.end(), [&](const message& m) { return m.index == index; });
+        const auto first = static_cast<std::size_t>(found - all.begin());
         std::size_t end = first;
-        while (end < all.size() && all[end].index - index == end - first) ++end;
+        while (end < all.size() && all[end].index == index + (end - first)) ++end;
         return {text_, all.subspan(first, end - first)};
     }
 
-    /// Calls `visit` for each message that is not settled, in their order.
+    /// Calls `visit` for each message that is not settled.
     template <class Visit>
-    void each_unsettled(const Visit& visit) const noexcept {
+    void each_unsettled(const Visit& visit) const {
         for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range)
             for (const auto& m : *range) visit(m);
     }
 
     /// The number of the first record that is not settled. Nothing where all are.
     [[nodiscard]] std::optional<std::uint32_t> first_unsettled() const noexcept {
-        return is_settled() ? std::nullopt : std::optional{ranges_.back().front().index};
+        std::optional<std::uint32_t> out;
+        for (const auto& range : ranges_)
+            if (!out || range.front().index < *out) out = range.front().index;
+        return out;
     }
 
     /// Gives up what is not settled of the records before the `end`-th.
     message_count drop_before(std::uint32_t end) noexcept {
         message_count out;
-        while (!ranges_.empty()) {
-            auto& range = ranges_.back();
+        for (auto& range : ranges_) {
             while (!range.empty() && range.front().index < end) {
                 ++out.messages;
                 out.bytes += range.front().record_size;
                 range = range.subspan(1);
             }
-            if (!range.empty()) break;
-            ranges_.pop_back();
         }
+        std::erase_if(ranges_, [](const auto& range) { return range.empty(); });
         return out;
     }
 

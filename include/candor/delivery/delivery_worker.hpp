@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -224,8 +225,9 @@ private:
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         if (in_hand.is_settled()) return fill(lock);
-        if (!schedule.is_closing() || !claimed.empty()) watch_pending();
+        if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
         schedule.attempt(has_fresh_in_hand);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         in_hand.fit(sender_.back_end(), size_.limits());
         const message_range range = in_hand.next();
         const auto started = at();
@@ -259,6 +261,22 @@ private:
         settle(lock, range, *answer, found, is_taken, is_cancelled);
     }
 
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        lock.unlock();
+        const auto answer = sender_.inquire();
+        lock.lock();
+        response_action found;
+        contain([&] { found = sender_.back_end().answered(answer, at()); });
+        if (found.what == response_action::kind::deliver) return group();
+        if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
+        if (lease_ != lease::given_up) retry(lock, answer, found);
+    }
+
+    void group() noexcept {
+        contain([&] { in_hand.group(sender_.back_end()); });
+    }
+
     [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
         std::size_t out = sender_.back_end().envelope_size();
         for (const auto& m : range.messages) out += m.size + sender_.back_end().message_overhead();
@@ -280,7 +298,7 @@ private:
         const bool is_split = found.what == kind::split && range.messages.size() > 1;
         // What an earlier run has stored is not given up for a limit.
         const bool is_limited =
-            !claimed.empty() && found.what == kind::drop && found.reason == drop_reason::rate_limited;
+            !has_fresh_in_hand && found.what == kind::drop && found.reason == drop_reason::rate_limited;
         const bool is_final = is_taken || (!is_split && !is_limited && found.what != kind::retry && !is_cancelled);
         if (is_split) in_hand.split();
         if (is_final && !is_taken)
@@ -291,7 +309,7 @@ private:
         if (is_cancelled) return schedule.abort();
         if (is_split) return;
         if (!is_final) return retry(lock, answer, found);
-        const bool is_replay = !claimed.empty() || counters.expected().is_recovered;
+        const bool is_replay = counters.expected().is_recovered;
         if (is_replay) schedule.replayed(now());
         if (is_taken || found.what == kind::deliver) {
             has_delivered_ = true;
@@ -301,7 +319,7 @@ private:
             schedule.refuse(now());
         }
         tell_concluded(lock, range);
-        if (lease_ == lease::given_up || claimed.empty() || in_hand.is_settled()) return;
+        if (lease_ == lease::given_up || has_fresh_in_hand || in_hand.is_settled()) return;
         put_back(lock);  // what is left of the files takes turns with what is fresh
     }
 
@@ -384,6 +402,7 @@ private:
             if (lease_ == lease::given_up) return;
         }
         end_fill();
+        group();
         if (journal_) journal_->name_user(lock, *spool_, is_away);
         if (counters.waiting() > 0) schedule.waits_since(now());
         if (in_hand.is_settled()) schedule.batch_done(now());
@@ -399,7 +418,7 @@ private:
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
         const bool is_unreachable = answer.error == transport_error::unreachable;
-        if (claimed.empty()) {
+        if (has_fresh_in_hand) {
             schedule.failed(now(), found.wait, is_unreachable);
             if (journal_) start_journal();  // on disk before it waits
             return signal.announce();
@@ -444,27 +463,10 @@ private:
     /// Leaves the oldest copy of what is pending on disk, for later. False where there is none.
     bool store(std::unique_lock<std::mutex>& lock) noexcept {
         if (!may_store()) return false;
-        copy_all(lock);
-        return may_store() && let_go_oldest(lock);
-    }
-
-    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
-    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_thread_.joinable()) {
-            start_journal();
-            is_away = true;
-            journal_->await(lock);
-            is_away = false;
-        } else {
-            journal_->ask();
-            journal_->catch_up(lock, is_away);
-        }
-    }
-
-    bool let_go_oldest(std::unique_lock<std::mutex>& lock) noexcept {
         journal_->write_settled(lock, *spool_, is_away);
-        const auto end = journal_->oldest_end();
-        if (!end || lease_ == lease::given_up) return false;
+        copy_all(lock);  // and from here on the journal does nothing
+        const auto end = may_store() ? journal_->oldest_end() : std::nullopt;
+        if (!end) return false;
         message_count stored;
         if (has_fresh_in_hand) stored = in_hand.drop_before(static_cast<std::uint32_t>(*end - first_in_hand));
         if (*end > counters.taken()) {
@@ -479,6 +481,19 @@ private:
         if (in_hand.is_settled()) schedule.batch_done(now());
         signal.announce();
         return true;
+    }
+
+    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
+    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_thread_.joinable()) {
+            start_journal();
+            is_away = true;
+            journal_->await(lock);
+            is_away = false;
+        } else {
+            journal_->ask();
+            journal_->catch_up(lock, is_away);
+        }
     }
 
     /// Takes up the oldest files of the spool, as many as make a request.
@@ -504,6 +519,7 @@ private:
         try {
             for (auto& one : found) {
                 auto& file = claimed.add();
+                file.number = next_file_++;
                 file.end = one.messages.back().index + 1;
                 file.settled = file.marked = one.settled;
                 file.pending = one.messages.size();
@@ -524,12 +540,12 @@ private:
         in_hand.clear();
         has_fresh_in_hand = false;
         bool is_whole = true;
-        std::uint32_t number = 0;
-        auto file = claimed.begin();
+        // Behind those from before, which may be in the journal's hands still.
+        auto file = std::prev(claimed.end(), static_cast<std::ptrdiff_t>(found.size()));
         for (const auto& one : found) {
             away(lock, [&] {
                 for (auto m : one.messages) {
-                    m.file = number;
+                    m.file = file->number;
                     if (!may_call_back()) sender_.back_end().end_callbacks();
                     const auto text = std::string_view{one.content}.substr(m.offset, m.size);
                     const auto added = in_hand.add_stored(sender_.back_end(), text, m, one.named, options);
@@ -540,10 +556,10 @@ private:
             });
             if (lease_ == lease::given_up) return;
             ++file;
-            ++number;
         }
         if (!is_whole) return put_back(lock);
         in_hand.send_whole();
+        group();
         find_settled();
         write_settled(lock);
     }
@@ -559,21 +575,22 @@ private:
 
     /// How far the files in hand are settled.
     void find_settled() noexcept {
-        for (auto& file : claimed) file.settled = file.end, file.pending = 0;
-        auto file = claimed.begin();
-        std::uint32_t number = 0;
-        in_hand.each_unsettled([&](const message& m) {
-            for (; number != m.file && file != claimed.end(); ++number) ++file;
-            if (number != m.file) return;
-            ++file->pending;
-            file->settled = std::min<std::uint64_t>(file->settled, m.index);
-        });
+        for (auto& file : claimed) {
+            if (file.is_let_go) continue;
+            file.settled = file.end;
+            file.pending = 0;
+            in_hand.each_unsettled([&](const message& m) {
+                if (m.file != file.number) return;
+                ++file.pending;
+                file.settled = std::min<std::uint64_t>(file.settled, m.index);
+            });
+        }
     }
 
     /// What is left of the files in hand waits on disk again.
     void put_back(std::unique_lock<std::mutex>& lock) noexcept {
         in_hand.clear();
-        for (const auto& file : claimed) counters.put_back(file.pending, file.is_own);
+        for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
         spool_->start_over();
         claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
         signal.announce();
@@ -594,7 +611,7 @@ private:
         schedule.abort();
         if (is_filling) end_fill();  // in a callback about a record, which stays for the next batch
         counters.settle_expected();  // in a callback about that
-        if (!claimed.empty()) put_back(lock);
+        if (!has_fresh_in_hand) put_back(lock);
         store_all(lock);
         const auto left = lease_ == lease::given_up ? 0 : counters.pending();
         const auto reason = reason_at_end();
@@ -621,8 +638,7 @@ private:
     /// Leaves all that is pending on disk, while there is time.
     void store_all(std::unique_lock<std::mutex>& lock) noexcept {
         while (may_store() && counters.pending() > 0 && now() < *store_until) {
-            copy_all(lock);  // one after the other: what was let go makes room where the spool is full
-            if (may_store() && let_go_oldest(lock)) continue;
+            if (store(lock)) continue;  // one file after the other: each makes room where the spool is full
             if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled()) return;
             fill(lock);  // what a callback of the program's has to see before it is stored
         }
@@ -645,6 +661,7 @@ private:
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
     bool joins_files_ = true;  ///< one request with what is in several
+    std::uint32_t next_file_ = 0;
     std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
     std::atomic<bool> is_ending_in_callback_ = false;
 };

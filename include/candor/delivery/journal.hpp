@@ -106,14 +106,15 @@ public:
         copies_.write_settled(disk, [&](const auto& call) { away(lock, is_away, call); });
     }
 
-    /// Until where the oldest copy reaches; nothing where there is none.
-    [[nodiscard]] std::optional<std::uint64_t> oldest_end() const noexcept {
-        return copies_.empty() ? std::nullopt : std::optional{copies_.begin()->end};
+    /// Until where the oldest copy of what is pending reaches; nothing where there is none.
+    [[nodiscard]] std::optional<std::uint64_t> oldest_end() noexcept {
+        const auto oldest = find_oldest();
+        return oldest == copies_.end() ? std::nullopt : std::optional{oldest->end};
     }
 
-    /// What is left in the oldest copy waits for a later run.
+    /// What is left in that waits for a later run.
     void let_go_oldest(std::unique_lock<std::mutex>& lock, spool& disk, bool& is_away) noexcept {
-        copies_.let_go(disk, copies_.begin(), [&](const auto& call) { away(lock, is_away, call); });
+        copies_.let_go(disk, find_oldest(), [&](const auto& call) { away(lock, is_away, call); });
     }
 
     /// How many of what is pending are in copies.
@@ -159,6 +160,11 @@ private:
         call();
         lock.lock();
         is_away = false;
+    }
+
+    [[nodiscard]] files_in_hand::iterator find_oldest() noexcept {
+        return std::find_if(copies_.begin(), copies_.end(),
+                            [](const file_in_hand& copy) { return copy.left() > 0 && !copy.is_let_go; });
     }
 
     [[nodiscard]] bool is_behind() const noexcept { return first_uncopied() < asked_ && may_copy(); }

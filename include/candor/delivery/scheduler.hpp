@@ -193,7 +193,7 @@ public:
 
     /// A copy was made, or could not be: then it is tried again, later each time.
     void copied(steady_time now, bool is_stored) noexcept {
-        can_store_ = is_stored;
+        can_store_ = has_spool_ && is_stored;
         copy_wait_ =
             is_stored ? std::chrono::milliseconds{0}
                       : std::clamp<std::chrono::milliseconds>(2 * copy_wait_, shortest_copy_wait_, longest_copy_wait_);

@@ -19,7 +19,8 @@ struct file_in_hand {
     std::uint64_t settled = 0;  ///< those before are
     std::uint64_t marked = 0;   ///< and the file says it of these
     std::uint64_t named = 0;    ///< the user of the drafts in it, as the file says it
-    std::uint64_t pending = 0;  ///< of a file that was taken up: the messages that are not settled
+    std::uint32_t number = 0;   ///< of a file that was taken up: what its messages name as their `file`
+    std::uint64_t pending = 0;  ///< the same: of its messages so many are not settled
     unsigned attempts = 0;      ///< the same: so often a server did not take them
     bool is_own = false;        ///< the same: it was stored by this run
     bool has_drafts = false;
