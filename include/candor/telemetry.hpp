@@ -45,6 +45,7 @@
 #include <candor/sentry/crash_event.hpp>
 #include <candor/sentry/crash_recovery.hpp>
 #include <candor/sentry/error_pipeline.hpp>
+#include <candor/sentry/event.hpp>
 #include <candor/sentry/severity.hpp>
 #include <candor/sentry/terminate.hpp>
 #include <candor/telemetry_options.hpp>
@@ -327,6 +328,10 @@ private:
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
+            if (!sentry::detail::is_release(to.release))  // all else goes on, as with any version
+                detail::report(options.diagnostics, "errors come without a release: a server does not take \"" +
+                                                        detail::printable(to.release) + "\", but " +
+                                                        sentry::detail::release_rule);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn.is_override) throw;

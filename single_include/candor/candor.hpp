@@ -3365,6 +3365,7 @@ private:
     /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
     static constexpr std::size_t blind_share_ = 16;
+    static constexpr std::size_t few_files_ = 1000;  ///< which are looked at in a few milliseconds
 
     std::optional<spool_file> make(std::string_view lines, std::uint64_t named, unsigned attempts, std::int64_t created,
                                    wall_time now) noexcept {
@@ -3472,17 +3473,25 @@ private:
         auto found = list();
         std::uint64_t all_bytes = bytes, all_files = found.size() + files;
         for (const auto& entry : found) all_bytes += entry.size;
-        const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
-        const auto rank = [](const spool_entry& entry) {
-            return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        const auto is_over = [&](std::uint64_t spare_bytes, std::uint64_t spare_files) {
+            return all_bytes + spare_bytes > options_.max_bytes || all_files + spare_files > options_.max_files;
         };
-        if (is_over())
+        if (is_over(0, 0)) {
+            const auto rank = [](const spool_entry& entry) {
+                return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+            };
             std::stable_sort(found.begin(), found.end(),
                              [&](const spool_entry& a, const spool_entry& b) { return rank(a) < rank(b); });
-        for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
-            if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
-            all_bytes -= entry->size;
-            --all_files;
+            // A look at many files takes long: room is made for more, so that the next file needs none.
+            const auto spare = [has_many = found.size() > few_files_](std::uint64_t most) {
+                return has_many ? most / blind_share_ : 0;
+            };
+            for (const auto& entry : found) {
+                if (!is_over(spare(options_.max_bytes), spare(options_.max_files))) break;
+                if (!is_newer(entry.text) && !give_up(entry, evicted_)) continue;
+                all_bytes -= entry.size;
+                --all_files;
+            }
         }
         const auto free = [](std::uint64_t used, std::uint64_t most) {
             return used >= most ? 0 : std::min(most - used, most / blind_share_);
@@ -11882,6 +11891,20 @@ struct event {
 
 namespace detail {
 
+/// What a server takes as a release; it forgets any other.
+inline constexpr const char* release_rule =
+    "at most 200 characters without / and line breaks, and neither ., .., latest nor none";
+
+/// Whether it keeps that rule. An empty one says nothing.
+inline bool is_release(std::string_view text) noexcept {
+    constexpr std::size_t most_characters = 200;
+    const auto characters = text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+                                return candor::detail::is_continuation(c);
+                            }));
+    return characters <= most_characters && text.find_first_of("/\r\n") == text.npos && text != "." && text != ".." &&
+           text != "latest" && text != "none";
+}
+
 /// An address as Sentry writes it.
 inline std::string hexadecimal(std::uint64_t value) {
     char digits[16];
@@ -13512,6 +13535,10 @@ private:
                 .delivery = delivery_,
                 .diagnostics = options.diagnostics};
             detail::check_reach(policies(lent...).transport(), to.destination.server);
+            if (!sentry::detail::is_release(to.release))  // all else goes on, as with any version
+                detail::report(options.diagnostics, "errors come without a release: a server does not take \"" +
+                                                        detail::printable(to.release) + "\", but " +
+                                                        sentry::detail::release_rule);
             errors_ = std::move(to);
         } catch (const configuration_error& error) {
             if (!dsn.is_override) throw;
@@ -17391,7 +17418,7 @@ namespace candor::sentry {
 /// What a program says of a client. Only the DSN is required.
 struct client_options {
     std::string dsn{};
-    std::string release{};                      ///< `name@version`
+    std::string release{};                      ///< `name@version`: at most 200 characters, without `/`
     std::map<std::string, std::string> tags{};  ///< on every event; a value is cut to 200 characters
     double sample_rate = 1;                     ///< the share of the captures that is sent, from 0 to 1
     before_send_hook before_send{};
@@ -17512,6 +17539,8 @@ private:
 
     static detail::error_settings settings(const client_options& options) {
         const redactor secrets{options.secrets};
+        if (!detail::is_release(options.release))
+            throw configuration_error{"release", options.release, detail::release_rule};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,

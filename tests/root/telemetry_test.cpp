@@ -499,6 +499,27 @@ TEST_CASE("a bad DSN throws where the program passes it, and is a diagnostic whe
     CHECK(said[0].find("sentry_dsn is \"garbage\"") != std::string::npos);
 }
 
+TEST_CASE("a version that no server takes as a release is said, and all is sent as ever") {
+    for (const auto& [version, is_said] : {std::pair{"1.4.0", false}, {"feature/x", true}, {"1.4.0\n", true}}) {
+        CAPTURE(version);
+        recording_transport transport;
+        manual_clock clock;
+        std::vector<std::string> said;
+        auto o = with_errors();
+        o.product.version = version;
+        o.diagnostics = [&](std::string_view text) { said.emplace_back(text); };
+        telemetry t{o, transport, clock, fixed_environment{}};
+        t.track(ping{"x"});
+        t.capture(std::runtime_error{"x"});
+        t.shutdown();
+        CHECK(requests(transport) == tally{1, 1});
+        REQUIRE(said.size() == (is_said ? 1 : 0));
+        if (!is_said) continue;
+        CHECK(said[0].find("errors come without a release: a server does not take \"acme@") == 0);
+        CHECK(said[0].find('\n') == std::string::npos);
+    }
+}
+
 TEST_CASE("shutdown delivers events and errors within one timeout") {
     recording_transport transport;
     manual_clock clock;

@@ -166,6 +166,7 @@ TEST_CASE("an option that cannot work is refused by name") {
     CHECK(field({.dsn = "http://127.0.0.1/7"}) == "dsn");
     CHECK(field({.dsn = "http://k@127.0.0.1/7\r\n"}) == "dsn");
     CHECK(field({.dsn = "http://k@127.0.0.1/7", .sample_rate = 2}) == "sample_rate");
+    CHECK(field({.dsn = "http://k@127.0.0.1/7", .release = "acme@feature/x"}) == "release");
     CHECK(field({.dsn = "http://k@127.0.0.1/7", .shutdown_timeout = -1ms}) == "shutdown_timeout");
     CHECK(field({.dsn = "http://k@127.0.0.1/7"}) == "accepted");
 }

@@ -22,11 +22,13 @@
 #include <candor/platform/fork.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/diagnostic.hpp>
+#include <candor/policy/error.hpp>
 #include <candor/policy/policies.hpp>
 #include <candor/policy/transport.hpp>
 #include <candor/privacy/redactor.hpp>
 #include <candor/sentry/capture.hpp>
 #include <candor/sentry/error_pipeline.hpp>
+#include <candor/sentry/event.hpp>
 #include <candor/sentry/protocol.hpp>
 #include <candor/sentry/severity.hpp>
 
@@ -35,7 +37,7 @@ namespace candor::sentry {
 /// What a program says of a client. Only the DSN is required.
 struct client_options {
     std::string dsn{};
-    std::string release{};                      ///< `name@version`
+    std::string release{};                      ///< `name@version`: at most 200 characters, without `/`
     std::map<std::string, std::string> tags{};  ///< on every event; a value is cut to 200 characters
     double sample_rate = 1;                     ///< the share of the captures that is sent, from 0 to 1
     before_send_hook before_send{};
@@ -156,6 +158,8 @@ private:
 
     static detail::error_settings settings(const client_options& options) {
         const redactor secrets{options.secrets};
+        if (!detail::is_release(options.release))
+            throw configuration_error{"release", options.release, detail::release_rule};
         return {.destination = detail::checked_dsn("dsn", options.dsn),
                 .release = options.release,
                 .tags = options.tags,

@@ -3,14 +3,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <candor/identity/uuid.hpp>
 #include <candor/policy/clock.hpp>
+#include <candor/policy/utf8.hpp>
 #include <candor/sentry/breadcrumbs.hpp>
 #include <candor/sentry/severity.hpp>
 #include <candor/sentry/stack.hpp>
@@ -52,6 +55,20 @@ struct event {
 };
 
 namespace detail {
+
+/// What a server takes as a release; it forgets any other.
+inline constexpr const char* release_rule =
+    "at most 200 characters without / and line breaks, and neither ., .., latest nor none";
+
+/// Whether it keeps that rule. An empty one says nothing.
+inline bool is_release(std::string_view text) noexcept {
+    constexpr std::size_t most_characters = 200;
+    const auto characters = text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+                                return candor::detail::is_continuation(c);
+                            }));
+    return characters <= most_characters && text.find_first_of("/\r\n") == text.npos && text != "." && text != ".." &&
+           text != "latest" && text != "none";
+}
 
 /// An address as Sentry writes it.
 inline std::string hexadecimal(std::uint64_t value) {

@@ -207,6 +207,7 @@ private:
     /// The share of the caps that is used up before the directory is looked at again, so that what is added to a spool
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
     static constexpr std::size_t blind_share_ = 16;
+    static constexpr std::size_t few_files_ = 1000;  ///< which are looked at in a few milliseconds
 
     std::optional<spool_file> make(std::string_view lines, std::uint64_t named, unsigned attempts, std::int64_t created,
                                    wall_time now) noexcept {
@@ -314,17 +315,25 @@ private:
         auto found = list();
         std::uint64_t all_bytes = bytes, all_files = found.size() + files;
         for (const auto& entry : found) all_bytes += entry.size;
-        const auto is_over = [&] { return all_bytes > options_.max_bytes || all_files > options_.max_files; };
-        const auto rank = [](const spool_entry& entry) {
-            return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+        const auto is_over = [&](std::uint64_t spare_bytes, std::uint64_t spare_files) {
+            return all_bytes + spare_bytes > options_.max_bytes || all_files + spare_files > options_.max_files;
         };
-        if (is_over())
+        if (is_over(0, 0)) {
+            const auto rank = [](const spool_entry& entry) {
+                return entry.is != state::usable ? 0 : entry.name.protocol == "sentry" ? 2 : 1;
+            };
             std::stable_sort(found.begin(), found.end(),
                              [&](const spool_entry& a, const spool_entry& b) { return rank(a) < rank(b); });
-        for (auto entry = found.begin(); entry != found.end() && is_over(); ++entry) {
-            if (!is_newer(entry->text) && !give_up(*entry, evicted_)) continue;
-            all_bytes -= entry->size;
-            --all_files;
+            // A look at many files takes long: room is made for more, so that the next file needs none.
+            const auto spare = [has_many = found.size() > few_files_](std::uint64_t most) {
+                return has_many ? most / blind_share_ : 0;
+            };
+            for (const auto& entry : found) {
+                if (!is_over(spare(options_.max_bytes), spare(options_.max_files))) break;
+                if (!is_newer(entry.text) && !give_up(entry, evicted_)) continue;
+                all_bytes -= entry.size;
+                --all_files;
+            }
         }
         const auto free = [](std::uint64_t used, std::uint64_t most) {
             return used >= most ? 0 : std::min(most - used, most / blind_share_);
