@@ -85,7 +85,7 @@ struct delivery_state {
     batch in_hand{};                  ///< what is being delivered; without the mutex while `is_filling`
     std::uint64_t first_in_hand = 0;  ///< the number of its first record, where it was made of the queue
     bool has_fresh_in_hand = false;   ///< it was
-    files_in_hand claimed{};             ///< the files that it was made of otherwise
+    files_in_hand claimed{};          ///< the files that it was made of otherwise
     bool is_filling = false;          ///< it is being made of the queue, where its records are until then
     scheduler schedule;
     std::thread::id thread{};  ///< the worker's

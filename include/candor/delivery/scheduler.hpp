@@ -169,9 +169,7 @@ public:
     void replayed(steady_time now) noexcept { replay_not_before_ = after(now, replay_gap); }
 
     /// The server is not there for what was stored: that waits until something fresh was delivered, or longer.
-    void pause_replays(steady_time now) noexcept {
-        replay_at_ = after(now, replay_pause);
-    }
+    void pause_replays(steady_time now) noexcept { replay_at_ = after(now, replay_pause); }
 
     /// The server does not take our key.
     void refuse(steady_time now) noexcept { hold(after(now, pause), reason::paused); }
@@ -215,8 +213,7 @@ private:
         const bool is_due = has_work && now >= due;
         if (is_due && now < hold_until_) return held_back(now, of);
         // What is stored and what is fresh take turns, where both are due.
-        const auto replay =
-            replays_ ? std::max({replay_at_, replay_not_before_, hold_until_}) : steady_time::max();
+        const auto replay = replays_ ? std::max({replay_at_, replay_not_before_, hold_until_}) : steady_time::max();
         if (now >= replay && !of.has_batch_in_hand && (!is_due || is_replays_turn_)) return {action::replay, now};
         if (is_due) return {action::send, now};
         if (is_closing_ && (replay >= send_until_ || now < hold_until_)) return {action::stop, now};

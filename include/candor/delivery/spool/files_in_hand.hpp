@@ -27,6 +27,18 @@ struct file_in_hand {
     bool is_busy = false;    ///< one of the two threads uses it without the mutex
     bool is_let_go = false;  ///< the next one who has it in hand closes it
 
+    /// What is to be done with it on disk.
+    struct step {
+        std::uint64_t settled = 0;
+        std::uint64_t lines = 0;  ///< so many are to be marked, unless 0
+        bool is_whole = false;    ///< nothing is left in it: it is to be removed
+        bool is_last = false;     ///< and closed, in any case
+    };
+    [[nodiscard]] step todo() const noexcept {
+        const bool is_whole = settled >= end;
+        return {settled, settled > marked ? settled - first : 0, is_whole, is_whole || is_let_go};
+    }
+
     /// The messages that are left in it.
     [[nodiscard]] std::uint64_t left() const noexcept { return end - std::max(settled, first); }
 };
@@ -58,16 +70,16 @@ public:
     void write_settled(spool& disk, const Away& away) noexcept {
         for (auto at = files_.begin(); at != files_.end();) {
             auto& file = *at;
-            const auto settled = file.settled;
-            if (file.is_busy || (settled <= file.marked && !file.is_let_go)) {
+            if (file.is_busy || (file.settled <= file.marked && !file.is_let_go)) {
                 ++at;
                 continue;
             }
             file.is_busy = true;
-            away([&] { write(disk, file, settled); });
+            const auto todo = file.todo();
+            away([&] { write(disk, file.stored, todo); });
             file.is_busy = false;
-            file.marked = settled;
-            at = settled >= file.end || file.is_let_go ? files_.erase(at) : std::next(at);
+            file.marked = std::max(file.marked, todo.settled);
+            at = todo.is_last ? files_.erase(at) : std::next(at);
         }
     }
 
@@ -86,20 +98,20 @@ public:
     }
 
 private:
-    static void write(spool& disk, file_in_hand& file, std::uint64_t settled) noexcept {
-        if (settled >= file.end) {
-            disk.remove(file.stored.file);
-        } else if (settled > file.marked) {
-            static_cast<void>(disk.mark_settled(file.stored.file, settled - file.first));
+    static void write(spool& disk, spool_file& file, const file_in_hand::step& todo) noexcept {
+        if (todo.is_whole) {
+            disk.remove(file.file);
+        } else if (todo.lines > 0) {
+            static_cast<void>(disk.mark_settled(file.file, todo.lines));
         }
-        if (settled >= file.end || file.is_let_go) file.stored = {};
+        if (todo.is_last) file = {};
     }
 
     template <class Away>
     static void close(spool& disk, std::list<file_in_hand>& gone, const Away& away) noexcept {
         if (gone.empty()) return;
         away([&] {
-            for (auto& file : gone) write(disk, file, file.settled);
+            for (auto& file : gone) write(disk, file.stored, file.todo());
         });
     }
 
