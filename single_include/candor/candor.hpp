@@ -10848,7 +10848,7 @@ void each_exception(const std::exception_ptr& outer, const Found& found, int mos
 
 template <class Found>
 void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
-                    int most) {
+                    [[maybe_unused]] int most) {
     const char* text = outer.what();
     const std::string_view says = text == nullptr ? std::string_view{} : text;
 #if defined(__cpp_rtti) || defined(_CPPRTTI)
@@ -12162,7 +12162,13 @@ public:
         return false;
     }
 
-    /// Whether it is what `thrown` points to, which becomes the last one if not.
+    /// Whether it is what `thrown` points to.
+    bool is_last(const std::exception_ptr& thrown) noexcept {
+        const std::lock_guard guard{mutex_};
+        return last_ == thrown;
+    }
+
+    /// The same; if not, that becomes the last one.
     bool is_repeated(const std::exception_ptr& thrown) noexcept {
         std::exception_ptr next;
         if (is_lasting(thrown)) next = thrown;
@@ -12225,6 +12231,7 @@ private:
 
 class last_exception {
 public:
+    bool is_last(const std::exception_ptr&) noexcept { return false; }
     bool is_repeated(const std::exception&) noexcept { return false; }
     bool is_repeated(const std::exception_ptr&) noexcept { return false; }
     void forget() noexcept {}
@@ -12817,7 +12824,8 @@ public:
 
     template <class Exception>
     admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
-        if (last_.is_repeated(exception)) return delivery_.refuse(admission::duplicate);
+        if (last_.is_repeated(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         return submit({.where = where}, true, [&](std::string& record) {
             each_exception(static_cast<const std::exception&>(exception), static_type, exception_writer{record});
         });
@@ -12825,15 +12833,21 @@ public:
 
     admission capture(const std::exception_ptr& exception, source_location where) noexcept {
         if (!exception) return delivery_.refuse(admission::invalid);
-        try {
-            std::rethrow_exception(exception);
-        } catch (const std::exception& e) {
-            return capture(e, "std::exception", where);
-        } catch (...) {
-            if (last_.is_repeated(exception)) return delivery_.refuse(admission::duplicate);
-            return submit({.where = where}, true,
-                          [&](std::string& record) { each_exception(exception, exception_writer{record}); });
-        }
+        if (last_.is_last(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
+        const auto answer = submit({.where = where}, true, [&](std::string& record) {
+            try {
+                std::rethrow_exception(exception);  // once for all that is asked of it
+            } catch (const std::exception& e) {
+                last_.is_repeated(e);
+                each_exception(e, "std::exception", exception_writer{record});
+            } catch (...) {
+                last_.is_repeated(exception);
+                each_exception(exception, exception_writer{record});
+            }
+        });
+        if (answer == admission::sampled) last_.is_repeated(exception);  // it is drawn for once
+        return answer;
     }
 
     admission capture_message(severity level, std::string_view text) noexcept {
@@ -12899,14 +12913,16 @@ private:
         }
     };
 
-    /// Packs a record and queues it, or counts why not.
+    /// Packs a record and queues it, or counts why not. What returns early is laid out behind the rest: the walk of the
+    /// stack reads the unwinding rules of all that stands before its call.
     template <class Append>
     admission submit(capture_header header, bool with_stack, const Append& append_texts) noexcept {
-        if (const auto refused = delivery_.would_refuse()) return count(*refused);
+        if (const auto refused = delivery_.would_refuse()) [[unlikely]]
+            return count(*refused);
         try {
             header.id = uuid::random();
             header.timestamp = clock_.wall_now().time_since_epoch().count();
-            if (is_sampled_out(header.id)) {
+            if (is_sampled_out(header.id)) [[unlikely]] {
                 context_->discarded.add(discard_reason::sample_rate);
                 return delivery_.refuse(admission::sampled);
             }

@@ -112,6 +112,24 @@ TEST_CASE("a null exception is invalid") {
     CHECK(b.errors.capture(std::exception_ptr{}, source_location::current()) == admission::invalid);
 }
 
+TEST_CASE("an exception by its pointer is one and the same, whatever it is, also where it was left out") {
+    for (const double rate : {1.0, 0.0}) {
+        bench b{rate};
+        for (const auto& thrown : {std::make_exception_ptr(std::runtime_error{"x"}), std::make_exception_ptr(42)}) {
+            const auto capture = [&] { return b.errors.capture(thrown, source_location::current()); };
+            CHECK(capture() == (rate == 0 ? admission::sampled : admission::accepted));
+            CHECK(capture() == admission::duplicate);
+            try {
+                std::rethrow_exception(thrown);
+            } catch (const std::exception& e) {
+                CHECK(b.errors.capture(e, "", source_location::current()) == admission::duplicate);
+            } catch (...) {
+                CHECK(b.errors.capture(std::current_exception(), source_location::current()) == admission::duplicate);
+            }
+        }
+    }
+}
+
 TEST_CASE("a part of the captures is sampled, and what is left out is reported") {
     bench none{0.0};
     CHECK(none.errors.capture_message(severity::error, "x") == admission::sampled);

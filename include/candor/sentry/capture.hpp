@@ -108,7 +108,7 @@ void each_exception(const std::exception_ptr& outer, const Found& found, int mos
 
 template <class Found>
 void each_exception(const std::exception& outer, [[maybe_unused]] std::string_view static_type, const Found& found,
-                    int most) {
+                    [[maybe_unused]] int most) {
     const char* text = outer.what();
     const std::string_view says = text == nullptr ? std::string_view{} : text;
 #if defined(__cpp_rtti) || defined(_CPPRTTI)

@@ -73,7 +73,8 @@ public:
 
     template <class Exception>
     admission capture(const Exception& exception, std::string_view static_type, source_location where) noexcept {
-        if (last_.is_repeated(exception)) return delivery_.refuse(admission::duplicate);
+        if (last_.is_repeated(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
         return submit({.where = where}, true, [&](std::string& record) {
             each_exception(static_cast<const std::exception&>(exception), static_type, exception_writer{record});
         });
@@ -81,15 +82,21 @@ public:
 
     admission capture(const std::exception_ptr& exception, source_location where) noexcept {
         if (!exception) return delivery_.refuse(admission::invalid);
-        try {
-            std::rethrow_exception(exception);
-        } catch (const std::exception& e) {
-            return capture(e, "std::exception", where);
-        } catch (...) {
-            if (last_.is_repeated(exception)) return delivery_.refuse(admission::duplicate);
-            return submit({.where = where}, true,
-                          [&](std::string& record) { each_exception(exception, exception_writer{record}); });
-        }
+        if (last_.is_last(exception)) [[unlikely]]
+            return delivery_.refuse(admission::duplicate);
+        const auto answer = submit({.where = where}, true, [&](std::string& record) {
+            try {
+                std::rethrow_exception(exception);  // once for all that is asked of it
+            } catch (const std::exception& e) {
+                last_.is_repeated(e);
+                each_exception(e, "std::exception", exception_writer{record});
+            } catch (...) {
+                last_.is_repeated(exception);
+                each_exception(exception, exception_writer{record});
+            }
+        });
+        if (answer == admission::sampled) last_.is_repeated(exception);  // it is drawn for once
+        return answer;
     }
 
     admission capture_message(severity level, std::string_view text) noexcept {
@@ -155,14 +162,16 @@ private:
         }
     };
 
-    /// Packs a record and queues it, or counts why not.
+    /// Packs a record and queues it, or counts why not. What returns early is laid out behind the rest: the walk of the
+    /// stack reads the unwinding rules of all that stands before its call.
     template <class Append>
     admission submit(capture_header header, bool with_stack, const Append& append_texts) noexcept {
-        if (const auto refused = delivery_.would_refuse()) return count(*refused);
+        if (const auto refused = delivery_.would_refuse()) [[unlikely]]
+            return count(*refused);
         try {
             header.id = uuid::random();
             header.timestamp = clock_.wall_now().time_since_epoch().count();
-            if (is_sampled_out(header.id)) {
+            if (is_sampled_out(header.id)) [[unlikely]] {
                 context_->discarded.add(discard_reason::sample_rate);
                 return delivery_.refuse(admission::sampled);
             }

@@ -61,7 +61,13 @@ public:
         return false;
     }
 
-    /// Whether it is what `thrown` points to, which becomes the last one if not.
+    /// Whether it is what `thrown` points to.
+    bool is_last(const std::exception_ptr& thrown) noexcept {
+        const std::lock_guard guard{mutex_};
+        return last_ == thrown;
+    }
+
+    /// The same; if not, that becomes the last one.
     bool is_repeated(const std::exception_ptr& thrown) noexcept {
         std::exception_ptr next;
         if (is_lasting(thrown)) next = thrown;
@@ -124,6 +130,7 @@ private:
 
 class last_exception {
 public:
+    bool is_last(const std::exception_ptr&) noexcept { return false; }
     bool is_repeated(const std::exception&) noexcept { return false; }
     bool is_repeated(const std::exception_ptr&) noexcept { return false; }
     void forget() noexcept {}
