@@ -8003,174 +8003,6 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/delivery/delivery_counters.hpp
-
-namespace candor::detail {
-
-/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
-/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
-class delivery_counters {
-public:
-    void accept(std::size_t bytes) noexcept {
-        ++accepted_;
-        pending_bytes_ += bytes;
-        waiting_bytes_ += bytes;
-    }
-
-    admission refuse(admission answer) noexcept {
-        ++refused_[answer];
-        return answer;
-    }
-
-    void take(std::uint64_t count, std::size_t bytes) noexcept {
-        taken_ += count;
-        waiting_bytes_ -= bytes;
-    }
-
-    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
-        delivered_ += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-    }
-
-    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-        const bool on_purpose =
-            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
-        if (!on_purpose) lost_ += count;
-    }
-
-    /// On disk, for a later run.
-    void spool(const message_count& of) noexcept {
-        spooled_ += of.messages;
-        settled_ += of.messages;
-        lost_ += of.messages;
-        pending_bytes_ -= of.bytes;
-    }
-
-    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
-    void recover(std::uint64_t count, bool is_own) noexcept {
-        replaying_ += count;
-        if (is_own) {
-            spooled_ -= count;
-        } else {
-            recovered_ += count;
-        }
-    }
-
-    void deliver_recovered(std::uint64_t count) noexcept {
-        delivered_ += count;
-        replaying_ -= count;
-    }
-
-    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        replaying_ -= count;
-    }
-
-    /// The spool gave up what this run had stored, and what others had.
-    void drop_stored(std::uint64_t own, std::uint64_t others, drop_reason reason) noexcept {
-        spooled_ -= own;
-        recovered_ += others;
-        dropped_[reason] += own + others;
-    }
-
-    /// What this run has stored is removed.
-    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
-
-    /// Back in the spool: this run's own, or what is another run's again.
-    void put_back(std::uint64_t count, bool is_own) noexcept {
-        replaying_ -= count;
-        if (is_own) {
-            spooled_ += count;
-        } else {
-            recovered_ -= count;
-        }
-    }
-
-    /// What became of some messages.
-    struct outcome {
-        std::uint64_t count = 0;
-        std::size_t bytes = 0;  ///< what they counted as in the queue
-        bool is_recovered = false;
-        std::optional<drop_reason> dropped{};  ///< nothing: delivered
-    };
-
-    /// This is certain, and counts once the program has been told of it: with `settle_expected`, or `abandon` where the
-    /// call that tells it does not return.
-    void expect(const outcome& next) noexcept { expected_ = next; }
-
-    /// What `expect` was told last and is not settled yet.
-    [[nodiscard]] const outcome& expected() const noexcept { return *expected_; }
-
-    void settle_expected() noexcept {
-        if (!expected_) return;
-        const auto [count, bytes, is_recovered, dropped] = *std::exchange(expected_, std::nullopt);
-        if (is_recovered) {
-            dropped ? drop_recovered(count, *dropped) : deliver_recovered(count);
-        } else {
-            dropped ? drop(count, bytes, *dropped) : deliver(count, bytes);
-        }
-    }
-
-    /// Nobody will settle any of it: `stored` of what is pending is on disk and the rest is lost; what was taken from
-    /// the spool is still there, `own` of it this run's.
-    void abandon(std::uint64_t stored, std::uint64_t own, drop_reason reason) noexcept {
-        settle_expected();
-        spool({std::min(stored, pending()), 0});
-        drop(pending(), pending_bytes_, reason);
-        own = std::min(own, replaying_);
-        put_back(own, true);
-        put_back(replaying_, false);
-    }
-
-    /// How many of `accepted` were taken into batches: their numbers come before those of what waits.
-    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
-    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
-    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-    /// Dropped, and not on purpose, or left for a later run.
-    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
-
-    /// Accepted and not settled.
-    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
-    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
-
-    /// Accepted and in no batch yet.
-    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
-    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
-
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        candor::statistics out;
-        out.accepted = accepted_ + recovered_;
-        out.delivered = delivered_;
-        out.pending = pending() + replaying_;
-        out.spooled = spooled_;
-        out.recovered = recovered_;
-        out.dropped = dropped_;
-        out.refused = refused_;
-        return out;
-    }
-
-private:
-    std::uint64_t accepted_ = 0;
-    std::uint64_t taken_ = 0;
-    std::uint64_t settled_ = 0;
-    std::uint64_t delivered_ = 0;
-    std::uint64_t lost_ = 0;
-    std::uint64_t spooled_ = 0;
-    std::uint64_t recovered_ = 0;
-    std::uint64_t replaying_ = 0;
-    std::size_t pending_bytes_ = 0;
-    std::size_t waiting_bytes_ = 0;
-    std::optional<outcome> expected_{};
-    counts_by<drop_reason, drop_reason_count> dropped_;
-    counts_by<admission, admission_count> refused_;
-};
-
-}  // namespace candor::detail
-
 // ---- candor/delivery/queue.hpp
 
 namespace candor::detail {
@@ -8304,6 +8136,62 @@ private:
     head* spare_ = nullptr;
     std::size_t spares_ = 0;
     std::size_t most_spares_ = 0;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/request_size.hpp
+
+namespace candor::detail {
+
+/// How much a request may carry, as the answers of a server teach it. One that limits rates counts messages and takes
+/// all of a request or nothing, so that one with more than its limit never passes, however long it waits; one that
+/// limits sizes refuses what is too large. What has passed after that is kept to, and slowly more is tried again. One
+/// thread at a time.
+class request_size {
+public:
+    explicit request_size(const request_limits& most) noexcept : most_{most}, now_{most} {}
+
+    [[nodiscard]] const request_limits& limits() const noexcept { return now_; }
+
+    /// A request of so many messages was told to wait for a rate limit.
+    void limited(std::size_t messages) noexcept {
+        passed_in_a_row_ = 0;
+        if (messages < 2 || ++limited_in_a_row_ < most_limited_) return;
+        limited_in_a_row_ = 0;
+        now_.messages = std::max<std::size_t>(messages / 2, 1);
+    }
+
+    /// A request of that size was refused as too large. A single message says nothing of the others.
+    void too_large(const request_limits& size) noexcept {
+        passed_in_a_row_ = 0;
+        if (size.messages > 1) {
+            refused_bytes_ = std::min(refused_bytes_, size.bytes);
+        } else {
+            refused_bytes_ = most_.bytes + 1;
+            now_.bytes = most_.bytes;
+        }
+    }
+
+    /// A request of that size was taken.
+    void passed(const request_limits& size) noexcept {
+        limited_in_a_row_ = 0;
+        // After a refusal, what passes is what is known of the limit; the half of what did not is the next to try.
+        if (refused_bytes_ <= most_.bytes) now_.bytes = std::max(size.bytes, refused_bytes_ / 2);
+        if (++passed_in_a_row_ < most_passed_) return;
+        passed_in_a_row_ = 0;
+        now_.messages = std::min(2 * now_.messages, most_.messages);
+    }
+
+private:
+    static constexpr unsigned most_limited_ = 3;
+    static constexpr unsigned most_passed_ = 10;
+
+    const request_limits most_;
+    request_limits now_;
+    std::size_t refused_bytes_ = most_.bytes + 1;  ///< the least that was too large
+    unsigned limited_in_a_row_ = 0;
+    unsigned passed_in_a_row_ = 0;
 };
 
 }  // namespace candor::detail
@@ -8609,6 +8497,530 @@ private:
     bool is_closing_ = false;
     bool has_failed_closing_ = false;  ///< the last attempt failed when we were closing already
     bool is_aborted_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/sender.hpp
+
+namespace candor::detail {
+
+/// Sends ready messages in one request, and tells the program what came of it. The worker's own.
+class sender {
+public:
+    /// `name` stands before each diagnostic. The transport outlives the last `send`.
+    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics,
+           std::unique_ptr<protocol> back_end, transport_interface& transport)
+        : name_{std::move(name)},
+          diagnostics_{std::move(diagnostics)},
+          protocol_{std::move(back_end)},
+          transport_{transport},
+          on_attempt_{options.on_attempt},
+          is_dry_{options.dry_run},
+          request_{protocol_->request()} {
+        request_.compress = options.compress;
+        request_.connect_timeout = options.connect_timeout;
+        request_.timeout = options.request_timeout;
+    }
+
+    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller. A page
+    /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
+    /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
+    /// as it is, and from then on everything.
+    ///
+    /// Where the server has the messages, `on_delivered` is called once before this returns: as soon as the head of the
+    /// answer says so, on a transport that tells. It throws nothing.
+    http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
+        request_.body.clear();
+        protocol_->complete_request(range, request_);
+        protocol_->write_body(range, now, request_.body);
+        on_delivered_ = std::move(on_delivered);
+        delivered_status_ = 0;
+        if (is_dry_) {
+            note_head({.status = 200});
+            return {.status = 200};
+        }
+        auto answer = exchange();
+        if (answer.was_compressed && !knows_gzip_) {
+            if (answer.status == 400 || answer.status == 415) {
+                request_.compress = false;
+                answer = exchange();
+            } else {
+                knows_gzip_ = is_success(answer);
+            }
+        }
+        return answer;
+    }
+
+    /// Asks the server what the protocol has to know before more is sent. Not where `inquiry()` is null.
+    http_response inquire() noexcept {
+        try {
+            auto request = *protocol_->inquiry();
+            request.connect_timeout = request_.connect_timeout;
+            request.timeout = request_.timeout;
+            return attempt(request);
+        } catch (...) {  // no memory
+            return {.error = transport_error::broken};
+        }
+    }
+
+    /// Tells the program of the attempt: its callback, and where it failed its diagnostics.
+    void tell(const http_response& answer, const std::string& diagnostic) noexcept {
+        try {
+            if (on_attempt_) on_attempt_(request_, answer);
+        } catch (...) {  // a callback's failure is its own
+        }
+        say_once(answer, diagnostic);
+    }
+
+    /// A diagnostic of an answer, once for each status and kind of failure.
+    void say_once(const http_response& answer, const std::string& diagnostic) noexcept {
+        try {
+            const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
+            if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
+        } catch (...) {  // no memory
+        }
+    }
+
+    /// A diagnostic.
+    void say(const std::string& text) { report(diagnostics_, name_ + ": " + text); }
+
+    [[nodiscard]] protocol& back_end() noexcept { return *protocol_; }
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
+
+    void cancel() noexcept { transport_.cancel(); }
+
+private:
+    http_response exchange() noexcept {
+        request_.on_head = [this](const http_response& head) { note_head(head); };
+        auto answer = attempt(request_);
+        request_.on_head = nullptr;
+        note_head(answer);
+        // The messages that a head took are forgotten already.
+        if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
+        return answer;
+    }
+
+    http_response attempt(const http_request& request) noexcept {
+        try {
+            auto answer = transport_.send(request);
+            if (!is_page(answer)) return answer;
+            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
+        } catch (...) {
+            return {.error = transport_error::broken};
+        }
+    }
+
+    void note_head(const http_response& head) noexcept {
+        if (delivered_status_ != 0 || !is_success(head) || is_page(head)) return;
+        delivered_status_ = head.status;
+        if (on_delivered_) on_delivered_();
+    }
+
+    static bool is_success(const http_response& answer) noexcept {
+        return answer.error == transport_error::none && answer.status >= 200 && answer.status < 300;
+    }
+
+    /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
+    /// back end sends HTML, and over https nothing in between can.
+    [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
+        const std::string* const type = answer.header("Content-Type");
+        return is_success(answer) && type != nullptr && request_.url.starts_with("http://") &&
+               equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
+    }
+
+    static constexpr std::string_view html_ = "text/html";
+    const std::string name_;
+    const diagnostic_sink diagnostics_;
+    const std::unique_ptr<protocol> protocol_;
+    transport_interface& transport_;
+    const std::function<void(const http_request&, const http_response&)> on_attempt_;
+    const bool is_dry_;
+    http_request request_;
+    std::function<void()> on_delivered_;  ///< of the `send` under way
+    int delivered_status_ = 0;            ///< of the head that said so; 0 before
+    bool knows_gzip_ = false;
+    std::set<int> reported_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool/run_state.hpp
+
+namespace candor::detail {
+
+/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
+///
+///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
+///
+/// Times are in milliseconds since 1970.
+struct breaker_state {
+    /// So many failed runs in a row leave the endpoint alone, for 5 to 10 minutes, and twice that with each one more.
+    static constexpr unsigned most_failed_runs = 5;
+    static constexpr std::chrono::milliseconds shortest = std::chrono::minutes{5};
+    static constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
+    static constexpr std::chrono::milliseconds forgotten_after = std::chrono::days{30};
+    static constexpr std::string_view format_name = "candor-breaker ";
+    static constexpr std::string_view magic = "candor-breaker 1 failed=";
+    static constexpr std::size_t file_size = magic.size() + 8 + 7 + 12 + 7 + 12 + 1;
+
+    unsigned failed_runs = 0;
+    std::int64_t since = 0;  ///< when the last of them ended
+    std::int64_t until = 0;  ///< the endpoint is left alone before
+
+    /// For how long the endpoint is left alone from now on. Not at all where the last run ended later than now: a clock
+    /// was set back, and how long ago that was is not known. So it is never longer than `longest`.
+    [[nodiscard]] std::chrono::milliseconds remaining(wall_time now) const noexcept {
+        const auto at = milliseconds_of(now);
+        return std::chrono::milliseconds{at < since || at >= until ? 0 : until - at};
+    }
+
+    /// The state after one more failed run.
+    template <class Random>
+    [[nodiscard]] breaker_state after_failure(wall_time now, Random& random) const {
+        breaker_state out;
+        out.failed_runs = std::min(failed_runs, 1000U) + 1;
+        out.since = out.until = milliseconds_of(now);
+        if (out.failed_runs < most_failed_runs) return out;
+        const auto doublings = std::min(out.failed_runs - most_failed_runs, 16U);
+        const auto least = std::min<std::chrono::milliseconds>(shortest * (1 << doublings), longest / 2).count();
+        // Programs that failed together do not come back together.
+        out.until += std::uniform_int_distribution<std::int64_t>{least, 2 * least}(random);
+        return out;
+    }
+
+    [[nodiscard]] std::string text() const {
+        std::string out{magic};
+        append_hex(out, failed_runs, 8);
+        append_hex(out += " since=", static_cast<std::uint64_t>(since), 12);
+        append_hex(out += " until=", static_cast<std::uint64_t>(until), 12);
+        return out += '\n';
+    }
+
+    /// Nothing where it is garbled, or too old to say anything.
+    static std::optional<breaker_state> parse(std::string_view text, wall_time now) noexcept {
+        if (!take(text, magic)) return std::nullopt;
+        const auto failed = take_hex(text, 8);
+        if (!failed || *failed == 0 || !take(text, " since=")) return std::nullopt;
+        const auto since = take_hex(text, 12);
+        if (!since || !take(text, " until=")) return std::nullopt;
+        const auto until = take_hex(text, 12);
+        if (!until || text != "\n") return std::nullopt;
+        const breaker_state out{static_cast<unsigned>(*failed), static_cast<std::int64_t>(*since),
+                                static_cast<std::int64_t>(*until)};
+        if (out.until < out.since || out.until - out.since > longest.count()) return std::nullopt;
+        if (milliseconds_of(now) - out.since > forgotten_after.count()) return std::nullopt;
+        return out;
+    }
+};
+
+/// When a run last delivered something, for a person who asks: a file of the spool's directory that says
+/// `candor-delivered 1 2026-01-02T03:04:05Z`. It is written in place and not synced: a run that delivers all it has
+/// should not wait for the disk, and nothing depends on it. Its name begins as those of the protocol's spool do, so
+/// that it goes with them.
+struct last_delivery {
+    static constexpr std::string_view format_name = "candor-delivered ";
+    static constexpr std::string_view magic = "candor-delivered 1 ";
+    static constexpr std::string_view time_shape = "0000-00-00T00:00:00Z\n";
+
+    static std::string file_name(std::string_view protocol) { return std::string{protocol} + "-last.delivered"; }
+
+    static std::string text(wall_time now) {
+        return std::string{magic} + to_rfc3339(std::chrono::floor<std::chrono::seconds>(now)) + "\n";
+    }
+
+    /// Nothing where nothing is known of it.
+    static std::optional<std::string> read(const std::filesystem::path& directory, std::string_view protocol) {
+        if (directory.empty()) return std::nullopt;
+        const auto found = spool_directory{directory}.read(file_name(protocol), magic.size() + time_shape.size());
+        if (!found) return std::nullopt;
+        std::string_view text{*found};
+        if (!take(text, magic)) text = text.substr(0, time_shape.size());  // 0.1 wrote the time alone, in place
+        if (text.size() != time_shape.size()) return std::nullopt;
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            const char c = text[i];
+            if (time_shape[i] == '0' ? c < '0' || c > '9' : c != time_shape[i]) return std::nullopt;
+        }
+        return std::string{text.substr(0, text.size() - 1)};
+    }
+};
+
+/// What runs tell each other: whether the last ones could not reach an endpoint, so that this one need not find that
+/// out again, and when something was last delivered. A run has failed that tried, and heard nothing but what made it
+/// wait: no answer, or one that says "later". Any other answer is one of a server that is there. One thread at a time,
+/// the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
+class run_state {
+public:
+    /// Without a look at the disk. `destination` is a hash of the endpoint.
+    run_state(std::filesystem::path directory, std::string protocol, std::uint64_t destination, std::uint32_t seed,
+              const system_calls& calls = system_calls::real())
+        : directory_{std::move(directory), calls},
+          protocol_{std::move(protocol)},
+          name_{protocol_ + '-'},
+          random_{seed} {
+        append_hex(name_, destination, 16);
+        name_ += suffix_;
+        random_.discard(1);  // the first numbers of seeds that are near each other are near
+    }
+
+    /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
+    /// nothing on disk.
+    std::chrono::milliseconds ask(wall_time now) noexcept {
+        before_ = load(now);
+        is_on_disk_ = before_.failed_runs > 0;
+        return before_.remaining(now);
+    }
+
+    [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
+
+    /// An attempt ended. True where `forget_failures` is to be called: the server is there, and something on disk may
+    /// say otherwise.
+    [[nodiscard]] bool note(bool is_reached) noexcept {
+        if (is_reached) {
+            has_reached_ = true;
+            return std::exchange(is_on_disk_, false);
+        }
+        has_failed_ = true;
+        is_on_disk_ = true;  // runs that go on at the same time may have failed too
+        return false;
+    }
+
+    /// Removes what is known of failed runs.
+    void forget_failures() noexcept { forget(name_); }
+
+    /// The run ends. One that tried nothing says nothing.
+    void end(wall_time now, bool has_delivered) noexcept {
+        try {
+            if (has_delivered) {
+                const auto text = last_delivery::text(now);
+                if (text.size() == last_delivery_size_)
+                    directory_.write_in_place(last_delivery::file_name(protocol_), text, is_ours);
+            }
+            if (has_failed_ && !has_reached_) note_failure(now);
+        } catch (...) {  // no memory: this run was not one of them
+        }
+    }
+
+private:
+    static constexpr std::string_view suffix_ = ".breaker";
+    static constexpr std::size_t last_delivery_size_ = last_delivery::magic.size() + last_delivery::time_shape.size();
+
+    void note_failure(wall_time now) {
+        if (is_newer(name_)) return;
+        // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
+        auto state = load(now);
+        state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
+        directory_.write(name_, state.after_failure(now, random_).text());
+        for (const auto& [name, size] : directory_.list())
+            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+    }
+
+    /// Whether no newer release wrote it, whose files are left alone.
+    static bool is_ours(std::string_view text) {
+        return std::max(format_of(text, breaker_state::format_name), format_of(text, last_delivery::format_name)) <= 1;
+    }
+
+    bool is_newer(const std::string& name) {
+        const auto text = directory_.read(name, breaker_state::file_size);
+        return text && !is_ours(*text);
+    }
+
+    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
+
+    std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
+        try {
+            const auto text = directory_.read(name, breaker_state::file_size + 1);
+            if (text) return breaker_state::parse(*text, now);
+        } catch (...) {
+        }
+        return std::nullopt;
+    }
+
+    void forget(const std::string& name) noexcept {
+        try {
+            if (is_newer(name)) return;
+            if (auto held = directory_.claim(name); held.is_open()) directory_.remove(held);
+        } catch (...) {
+        }
+    }
+
+    spool_directory directory_;
+    const std::string protocol_;
+    std::string name_;
+    std::minstd_rand random_;
+    breaker_state before_;
+    bool is_on_disk_ = false;  // there may be a file
+    bool has_failed_ = false;
+    bool has_reached_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/delivery_counters.hpp
+
+namespace candor::detail {
+
+/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
+/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
+class delivery_counters {
+public:
+    void accept(std::size_t bytes) noexcept {
+        ++accepted_;
+        pending_bytes_ += bytes;
+        waiting_bytes_ += bytes;
+    }
+
+    admission refuse(admission answer) noexcept {
+        ++refused_[answer];
+        return answer;
+    }
+
+    void take(std::uint64_t count, std::size_t bytes) noexcept {
+        taken_ += count;
+        waiting_bytes_ -= bytes;
+    }
+
+    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
+        delivered_ += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+        const bool on_purpose =
+            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
+        if (!on_purpose) lost_ += count;
+    }
+
+    /// On disk, for a later run.
+    void spool(const message_count& of) noexcept {
+        spooled_ += of.messages;
+        settled_ += of.messages;
+        lost_ += of.messages;
+        pending_bytes_ -= of.bytes;
+    }
+
+    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
+    void recover(std::uint64_t count, bool is_own) noexcept {
+        replaying_ += count;
+        if (is_own) {
+            spooled_ -= count;
+        } else {
+            recovered_ += count;
+        }
+    }
+
+    void deliver_recovered(std::uint64_t count) noexcept {
+        delivered_ += count;
+        replaying_ -= count;
+    }
+
+    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        replaying_ -= count;
+    }
+
+    /// The spool gave up what this run had stored, and what others had.
+    void drop_stored(std::uint64_t own, std::uint64_t others, drop_reason reason) noexcept {
+        spooled_ -= own;
+        recovered_ += others;
+        dropped_[reason] += own + others;
+    }
+
+    /// What this run has stored is removed.
+    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
+
+    /// Back in the spool: this run's own, or what is another run's again.
+    void put_back(std::uint64_t count, bool is_own) noexcept {
+        replaying_ -= count;
+        if (is_own) {
+            spooled_ += count;
+        } else {
+            recovered_ -= count;
+        }
+    }
+
+    /// What became of some messages.
+    struct outcome {
+        std::uint64_t count = 0;
+        std::size_t bytes = 0;  ///< what they counted as in the queue
+        bool is_recovered = false;
+        std::optional<drop_reason> dropped{};  ///< nothing: delivered
+    };
+
+    /// This is certain, and counts once the program has been told of it: with `settle_expected`, or `abandon` where the
+    /// call that tells it does not return.
+    void expect(const outcome& next) noexcept { expected_ = next; }
+
+    /// What `expect` was told last and is not settled yet.
+    [[nodiscard]] const outcome& expected() const noexcept { return *expected_; }
+
+    void settle_expected() noexcept {
+        if (!expected_) return;
+        const auto [count, bytes, is_recovered, dropped] = *std::exchange(expected_, std::nullopt);
+        if (is_recovered) {
+            dropped ? drop_recovered(count, *dropped) : deliver_recovered(count);
+        } else {
+            dropped ? drop(count, bytes, *dropped) : deliver(count, bytes);
+        }
+    }
+
+    /// Nobody will settle any of it: `stored` of what is pending is on disk and the rest is lost; what was taken from
+    /// the spool is still there, `own` of it this run's.
+    void abandon(std::uint64_t stored, std::uint64_t own, drop_reason reason) noexcept {
+        settle_expected();
+        spool({std::min(stored, pending()), 0});
+        drop(pending(), pending_bytes_, reason);
+        own = std::min(own, replaying_);
+        put_back(own, true);
+        put_back(replaying_, false);
+    }
+
+    /// How many of `accepted` were taken into batches: their numbers come before those of what waits.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
+    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
+    /// Dropped, and not on purpose, or left for a later run.
+    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+
+    /// Accepted and not settled.
+    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
+    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
+
+    /// Accepted and in no batch yet.
+    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
+    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        candor::statistics out;
+        out.accepted = accepted_ + recovered_;
+        out.delivered = delivered_;
+        out.pending = pending() + replaying_;
+        out.spooled = spooled_;
+        out.recovered = recovered_;
+        out.dropped = dropped_;
+        out.refused = refused_;
+        return out;
+    }
+
+private:
+    std::uint64_t accepted_ = 0;
+    std::uint64_t taken_ = 0;
+    std::uint64_t settled_ = 0;
+    std::uint64_t delivered_ = 0;
+    std::uint64_t lost_ = 0;
+    std::uint64_t spooled_ = 0;
+    std::uint64_t recovered_ = 0;
+    std::uint64_t replaying_ = 0;
+    std::size_t pending_bytes_ = 0;
+    std::size_t waiting_bytes_ = 0;
+    std::optional<outcome> expected_{};
+    counts_by<drop_reason, drop_reason_count> dropped_;
+    counts_by<admission, admission_count> refused_;
 };
 
 }  // namespace candor::detail
@@ -9245,418 +9657,6 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/delivery/request_size.hpp
-
-namespace candor::detail {
-
-/// How much a request may carry, as the answers of a server teach it. One that limits rates counts messages and takes
-/// all of a request or nothing, so that one with more than its limit never passes, however long it waits; one that
-/// limits sizes refuses what is too large. What has passed after that is kept to, and slowly more is tried again. One
-/// thread at a time.
-class request_size {
-public:
-    explicit request_size(const request_limits& most) noexcept : most_{most}, now_{most} {}
-
-    [[nodiscard]] const request_limits& limits() const noexcept { return now_; }
-
-    /// A request of so many messages was told to wait for a rate limit.
-    void limited(std::size_t messages) noexcept {
-        passed_in_a_row_ = 0;
-        if (messages < 2 || ++limited_in_a_row_ < most_limited_) return;
-        limited_in_a_row_ = 0;
-        now_.messages = std::max<std::size_t>(messages / 2, 1);
-    }
-
-    /// A request of that size was refused as too large. A single message says nothing of the others.
-    void too_large(const request_limits& size) noexcept {
-        passed_in_a_row_ = 0;
-        if (size.messages > 1) {
-            refused_bytes_ = std::min(refused_bytes_, size.bytes);
-        } else {
-            refused_bytes_ = most_.bytes + 1;
-            now_.bytes = most_.bytes;
-        }
-    }
-
-    /// A request of that size was taken.
-    void passed(const request_limits& size) noexcept {
-        limited_in_a_row_ = 0;
-        // After a refusal, what passes is what is known of the limit; the half of what did not is the next to try.
-        if (refused_bytes_ <= most_.bytes) now_.bytes = std::max(size.bytes, refused_bytes_ / 2);
-        if (++passed_in_a_row_ < most_passed_) return;
-        passed_in_a_row_ = 0;
-        now_.messages = std::min(2 * now_.messages, most_.messages);
-    }
-
-private:
-    static constexpr unsigned most_limited_ = 3;
-    static constexpr unsigned most_passed_ = 10;
-
-    const request_limits most_;
-    request_limits now_;
-    std::size_t refused_bytes_ = most_.bytes + 1;  ///< the least that was too large
-    unsigned limited_in_a_row_ = 0;
-    unsigned passed_in_a_row_ = 0;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/sender.hpp
-
-namespace candor::detail {
-
-/// Sends ready messages in one request, and tells the program what came of it. The worker's own.
-class sender {
-public:
-    /// `name` stands before each diagnostic. The transport outlives the last `send`.
-    sender(std::string name, const delivery_options& options, diagnostic_sink diagnostics,
-           std::unique_ptr<protocol> back_end, transport_interface& transport)
-        : name_{std::move(name)},
-          diagnostics_{std::move(diagnostics)},
-          protocol_{std::move(back_end)},
-          transport_{transport},
-          on_attempt_{options.on_attempt},
-          is_dry_{options.dry_run},
-          request_{protocol_->request()} {
-        request_.compress = options.compress;
-        request_.connect_timeout = options.connect_timeout;
-        request_.timeout = options.request_timeout;
-    }
-
-    /// One attempt. What a transport throws is a broken connection; what the protocol throws goes to the caller. A page
-    /// that comes in place of the server's own answer is no answer: the server was not reached. A server that has not
-    /// yet taken anything compressed, and refuses it as malformed, may not know gzip: it gets the same body once more
-    /// as it is, and from then on everything.
-    ///
-    /// Where the server has the messages, `on_delivered` is called once before this returns: as soon as the head of the
-    /// answer says so, on a transport that tells. It throws nothing.
-    http_response send(const message_range& range, wall_time now, std::function<void()> on_delivered = {}) {
-        request_.body.clear();
-        protocol_->complete_request(range, request_);
-        protocol_->write_body(range, now, request_.body);
-        on_delivered_ = std::move(on_delivered);
-        delivered_status_ = 0;
-        if (is_dry_) {
-            note_head({.status = 200});
-            return {.status = 200};
-        }
-        auto answer = exchange();
-        if (answer.was_compressed && !knows_gzip_) {
-            if (answer.status == 400 || answer.status == 415) {
-                request_.compress = false;
-                answer = exchange();
-            } else {
-                knows_gzip_ = is_success(answer);
-            }
-        }
-        return answer;
-    }
-
-    /// Asks the server what the protocol has to know before more is sent. Not where `inquiry()` is null.
-    http_response inquire() noexcept {
-        try {
-            auto request = *protocol_->inquiry();
-            request.connect_timeout = request_.connect_timeout;
-            request.timeout = request_.timeout;
-            return attempt(request);
-        } catch (...) {  // no memory
-            return {.error = transport_error::broken};
-        }
-    }
-
-    /// Tells the program of the attempt: its callback, and where it failed its diagnostics.
-    void tell(const http_response& answer, const std::string& diagnostic) noexcept {
-        try {
-            if (on_attempt_) on_attempt_(request_, answer);
-        } catch (...) {  // a callback's failure is its own
-        }
-        say_once(answer, diagnostic);
-    }
-
-    /// A diagnostic of an answer, once for each status and kind of failure.
-    void say_once(const http_response& answer, const std::string& diagnostic) noexcept {
-        try {
-            const int kind = answer.error == transport_error::none ? answer.status : -static_cast<int>(answer.error);
-            if (!diagnostic.empty() && reported_.insert(kind).second) say(diagnostic);
-        } catch (...) {  // no memory
-        }
-    }
-
-    /// A diagnostic.
-    void say(const std::string& text) { report(diagnostics_, name_ + ": " + text); }
-
-    [[nodiscard]] protocol& back_end() noexcept { return *protocol_; }
-    [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    [[nodiscard]] const std::string& url() const noexcept { return request_.url; }
-
-    void cancel() noexcept { transport_.cancel(); }
-
-private:
-    http_response exchange() noexcept {
-        request_.on_head = [this](const http_response& head) { note_head(head); };
-        auto answer = attempt(request_);
-        request_.on_head = nullptr;
-        note_head(answer);
-        // The messages that a head took are forgotten already.
-        if (delivered_status_ != 0 && !is_success(answer)) answer = {.status = delivered_status_};
-        return answer;
-    }
-
-    http_response attempt(const http_request& request) noexcept {
-        try {
-            auto answer = transport_.send(request);
-            if (!is_page(answer)) return answer;
-            return {.error = transport_error::unreachable, .message = url() + ": a web page answers in its place"};
-        } catch (...) {
-            return {.error = transport_error::broken};
-        }
-    }
-
-    void note_head(const http_response& head) noexcept {
-        if (delivered_status_ != 0 || !is_success(head) || is_page(head)) return;
-        delivered_status_ = head.status;
-        if (on_delivered_) on_delivered_();
-    }
-
-    static bool is_success(const http_response& answer) noexcept {
-        return answer.error == transport_error::none && answer.status >= 200 && answer.status < 300;
-    }
-
-    /// Whether something in between answered with a page that looks like success: the login of a network, a proxy. No
-    /// back end sends HTML, and over https nothing in between can.
-    [[nodiscard]] bool is_page(const http_response& answer) const noexcept {
-        const std::string* const type = answer.header("Content-Type");
-        return is_success(answer) && type != nullptr && request_.url.starts_with("http://") &&
-               equal_ignoring_case(std::string_view{*type}.substr(0, html_.size()), html_);
-    }
-
-    static constexpr std::string_view html_ = "text/html";
-    const std::string name_;
-    const diagnostic_sink diagnostics_;
-    const std::unique_ptr<protocol> protocol_;
-    transport_interface& transport_;
-    const std::function<void(const http_request&, const http_response&)> on_attempt_;
-    const bool is_dry_;
-    http_request request_;
-    std::function<void()> on_delivered_;  ///< of the `send` under way
-    int delivered_status_ = 0;            ///< of the head that said so; 0 before
-    bool knows_gzip_ = false;
-    std::set<int> reported_;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/spool/run_state.hpp
-
-namespace candor::detail {
-
-/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
-///
-///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
-///
-/// Times are in milliseconds since 1970.
-struct breaker_state {
-    /// So many failed runs in a row leave the endpoint alone, for 5 to 10 minutes, and twice that with each one more.
-    static constexpr unsigned most_failed_runs = 5;
-    static constexpr std::chrono::milliseconds shortest = std::chrono::minutes{5};
-    static constexpr std::chrono::milliseconds longest = std::chrono::hours{24};
-    static constexpr std::chrono::milliseconds forgotten_after = std::chrono::days{30};
-    static constexpr std::string_view format_name = "candor-breaker ";
-    static constexpr std::string_view magic = "candor-breaker 1 failed=";
-    static constexpr std::size_t file_size = magic.size() + 8 + 7 + 12 + 7 + 12 + 1;
-
-    unsigned failed_runs = 0;
-    std::int64_t since = 0;  ///< when the last of them ended
-    std::int64_t until = 0;  ///< the endpoint is left alone before
-
-    /// For how long the endpoint is left alone from now on. Not at all where the last run ended later than now: a clock
-    /// was set back, and how long ago that was is not known. So it is never longer than `longest`.
-    [[nodiscard]] std::chrono::milliseconds remaining(wall_time now) const noexcept {
-        const auto at = milliseconds_of(now);
-        return std::chrono::milliseconds{at < since || at >= until ? 0 : until - at};
-    }
-
-    /// The state after one more failed run.
-    template <class Random>
-    [[nodiscard]] breaker_state after_failure(wall_time now, Random& random) const {
-        breaker_state out;
-        out.failed_runs = std::min(failed_runs, 1000U) + 1;
-        out.since = out.until = milliseconds_of(now);
-        if (out.failed_runs < most_failed_runs) return out;
-        const auto doublings = std::min(out.failed_runs - most_failed_runs, 16U);
-        const auto least = std::min<std::chrono::milliseconds>(shortest * (1 << doublings), longest / 2).count();
-        // Programs that failed together do not come back together.
-        out.until += std::uniform_int_distribution<std::int64_t>{least, 2 * least}(random);
-        return out;
-    }
-
-    [[nodiscard]] std::string text() const {
-        std::string out{magic};
-        append_hex(out, failed_runs, 8);
-        append_hex(out += " since=", static_cast<std::uint64_t>(since), 12);
-        append_hex(out += " until=", static_cast<std::uint64_t>(until), 12);
-        return out += '\n';
-    }
-
-    /// Nothing where it is garbled, or too old to say anything.
-    static std::optional<breaker_state> parse(std::string_view text, wall_time now) noexcept {
-        if (!take(text, magic)) return std::nullopt;
-        const auto failed = take_hex(text, 8);
-        if (!failed || *failed == 0 || !take(text, " since=")) return std::nullopt;
-        const auto since = take_hex(text, 12);
-        if (!since || !take(text, " until=")) return std::nullopt;
-        const auto until = take_hex(text, 12);
-        if (!until || text != "\n") return std::nullopt;
-        const breaker_state out{static_cast<unsigned>(*failed), static_cast<std::int64_t>(*since),
-                                static_cast<std::int64_t>(*until)};
-        if (out.until < out.since || out.until - out.since > longest.count()) return std::nullopt;
-        if (milliseconds_of(now) - out.since > forgotten_after.count()) return std::nullopt;
-        return out;
-    }
-};
-
-/// When a run last delivered something, for a person who asks: a file of the spool's directory that says
-/// `candor-delivered 1 2026-01-02T03:04:05Z`. It is written in place and not synced: a run that delivers all it has
-/// should not wait for the disk, and nothing depends on it. Its name begins as those of the protocol's spool do, so
-/// that it goes with them.
-struct last_delivery {
-    static constexpr std::string_view format_name = "candor-delivered ";
-    static constexpr std::string_view magic = "candor-delivered 1 ";
-    static constexpr std::string_view time_shape = "0000-00-00T00:00:00Z\n";
-
-    static std::string file_name(std::string_view protocol) { return std::string{protocol} + "-last.delivered"; }
-
-    static std::string text(wall_time now) {
-        return std::string{magic} + to_rfc3339(std::chrono::floor<std::chrono::seconds>(now)) + "\n";
-    }
-
-    /// Nothing where nothing is known of it.
-    static std::optional<std::string> read(const std::filesystem::path& directory, std::string_view protocol) {
-        if (directory.empty()) return std::nullopt;
-        const auto found = spool_directory{directory}.read(file_name(protocol), magic.size() + time_shape.size());
-        if (!found) return std::nullopt;
-        std::string_view text{*found};
-        if (!take(text, magic)) text = text.substr(0, time_shape.size());  // 0.1 wrote the time alone, in place
-        if (text.size() != time_shape.size()) return std::nullopt;
-        for (std::size_t i = 0; i < text.size(); ++i) {
-            const char c = text[i];
-            if (time_shape[i] == '0' ? c < '0' || c > '9' : c != time_shape[i]) return std::nullopt;
-        }
-        return std::string{text.substr(0, text.size() - 1)};
-    }
-};
-
-/// What runs tell each other: whether the last ones could not reach an endpoint, so that this one need not find that
-/// out again, and when something was last delivered. A run has failed that tried, and heard nothing but what made it
-/// wait: no answer, or one that says "later". Any other answer is one of a server that is there. One thread at a time,
-/// the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
-class run_state {
-public:
-    /// Without a look at the disk. `destination` is a hash of the endpoint.
-    run_state(std::filesystem::path directory, std::string protocol, std::uint64_t destination, std::uint32_t seed,
-              const system_calls& calls = system_calls::real())
-        : directory_{std::move(directory), calls},
-          protocol_{std::move(protocol)},
-          name_{protocol_ + '-'},
-          random_{seed} {
-        append_hex(name_, destination, 16);
-        name_ += suffix_;
-        random_.discard(1);  // the first numbers of seeds that are near each other are near
-    }
-
-    /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
-    /// nothing on disk.
-    std::chrono::milliseconds ask(wall_time now) noexcept {
-        before_ = load(now);
-        is_on_disk_ = before_.failed_runs > 0;
-        return before_.remaining(now);
-    }
-
-    [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
-
-    /// An attempt ended. True where `forget_failures` is to be called: the server is there, and something on disk may
-    /// say otherwise.
-    [[nodiscard]] bool note(bool is_reached) noexcept {
-        if (is_reached) {
-            has_reached_ = true;
-            return std::exchange(is_on_disk_, false);
-        }
-        has_failed_ = true;
-        is_on_disk_ = true;  // runs that go on at the same time may have failed too
-        return false;
-    }
-
-    /// Removes what is known of failed runs.
-    void forget_failures() noexcept { forget(name_); }
-
-    /// The run ends. One that tried nothing says nothing.
-    void end(wall_time now, bool has_delivered) noexcept {
-        try {
-            if (has_delivered) {
-                const auto text = last_delivery::text(now);
-                if (text.size() == last_delivery_size_)
-                    directory_.write_in_place(last_delivery::file_name(protocol_), text, is_ours);
-            }
-            if (has_failed_ && !has_reached_) note_failure(now);
-        } catch (...) {  // no memory: this run was not one of them
-        }
-    }
-
-private:
-    static constexpr std::string_view suffix_ = ".breaker";
-    static constexpr std::size_t last_delivery_size_ = last_delivery::magic.size() + last_delivery::time_shape.size();
-
-    void note_failure(wall_time now) {
-        if (is_newer(name_)) return;
-        // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
-        auto state = load(now);
-        state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
-        directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list())
-            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
-    }
-
-    /// Whether no newer release wrote it, whose files are left alone.
-    static bool is_ours(std::string_view text) {
-        return std::max(format_of(text, breaker_state::format_name), format_of(text, last_delivery::format_name)) <= 1;
-    }
-
-    bool is_newer(const std::string& name) {
-        const auto text = directory_.read(name, breaker_state::file_size);
-        return text && !is_ours(*text);
-    }
-
-    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
-
-    std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
-        try {
-            const auto text = directory_.read(name, breaker_state::file_size + 1);
-            if (text) return breaker_state::parse(*text, now);
-        } catch (...) {
-        }
-        return std::nullopt;
-    }
-
-    void forget(const std::string& name) noexcept {
-        try {
-            if (is_newer(name)) return;
-            if (auto held = directory_.claim(name); held.is_open()) directory_.remove(held);
-        } catch (...) {
-        }
-    }
-
-    spool_directory directory_;
-    const std::string protocol_;
-    std::string name_;
-    std::minstd_rand random_;
-    breaker_state before_;
-    bool is_on_disk_ = false;  // there may be a file
-    bool has_failed_ = false;
-    bool has_reached_ = false;
-};
-
-}  // namespace candor::detail
-
 // ---- candor/platform/library.hpp
 
 #include <cstdlib>  // which says what C library this is
@@ -9872,6 +9872,281 @@ worker_thread start_worker_thread(const char* name, Function function) {
 
 }  // namespace candor::detail
 
+// ---- candor/delivery/storage.hpp
+
+namespace candor::detail {
+
+/// What a worker has on disk: copies of what is pending, and the files of earlier runs that it has taken up. All but
+/// the constructor is called with the mutex held, or with the lock that holds it.
+class delivery_storage : public delivery_state, public std::enable_shared_from_this<delivery_storage> {
+public:
+    /// However little time there was for the server, the disk gets so much.
+    static constexpr std::chrono::milliseconds least_store_time{200};
+
+    delivery_storage(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
+                     std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
+                     const system_calls& calls)
+        : delivery_state{std::move(chosen), seed, lent_clock},
+          sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
+        if (!has_spool(options)) return;
+        const spool_owner owner{sender_.name(), destination(), fnv1a(uuid::random().to_string())};
+        spool_.emplace(options.spool, owner, calls, is_revoked);
+        journal_.emplace(*this, sender_.back_end(), options.spool, owner, calls, is_revoked);
+    }
+
+    /// Has all that is pending copied to disk, on the journal's thread, which is started now at the latest. False where
+    /// there is none: then somebody has to do it himself.
+    bool start_journal() noexcept {
+        journal_->ask();
+        return run_journal();
+    }
+
+    /// The journal keeps an eye on what is pending, while the worker cannot.
+    void watch_pending() noexcept {
+        if (journal_ && run_journal()) journal_->watch();
+    }
+
+    /// Whether the record that came last is the only one that is pending without a copy.
+    [[nodiscard]] bool lacks_only_one_copy() const noexcept {
+        return journal_ && journal_->first_uncopied() + 1 == counters.accepted();
+    }
+
+    /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
+    /// run.
+    [[nodiscard]] steady_time next_copy() const noexcept {
+        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
+        return is_watched ? steady_time::max() : schedule.copy_at();
+    }
+
+    /// The worker does not return: whatever is pending is copied without it, while there is time.
+    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
+    }
+
+    /// Whether the journal is in a call to the disk.
+    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
+
+    /// The journal's thread, for whoever joins the worker's.
+    worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
+
+    /// The worker is left behind, with what it has: that is lost, but for what has a copy.
+    void give_up() noexcept {
+        std::uint64_t own = 0;
+        for (const auto& file : claimed)
+            if (file.is_own) own += file.pending;
+        leave(lease::given_up);
+        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
+        if (journal_) journal_->wake();
+    }
+
+    /// Whether an earlier run has left something, as far as a short look can tell. Before `run`.
+    [[nodiscard]] bool finds_stored() noexcept { return spool_ && spool_->has_any(); }
+
+protected:
+    /// A hash of the endpoint.
+    [[nodiscard]] std::uint64_t destination() const noexcept { return fnv1a(sender_.name() + ' ' + sender_.url()); }
+
+    template <class Call>
+    static void contain(const Call& call) noexcept {
+        try {
+            call();
+        } catch (...) {  // a callback's failure is its own
+        }
+    }
+
+    /// Makes a call that may not return: without the mutex.
+    template <class Call>
+    void away(std::unique_lock<std::mutex>& lock, const Call& call) noexcept {
+        is_away = true;
+        lock.unlock();
+        {
+            const inside library{false};
+            call();
+        }
+        lock.lock();
+        is_away = false;
+    }
+
+    [[nodiscard]] bool may_store() const noexcept { return journal_ && !is_revoked && lease_ != lease::given_up; }
+    [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
+
+    /// Brings what is on disk to what is settled. A file of which nothing is left goes.
+    void write_settled(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!journal_) return;
+        journal_->write_settled(lock, *spool_, is_away);
+        claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
+    }
+
+    /// Says once what is the matter with the disk.
+    void tell_trouble(std::unique_lock<std::mutex>& lock) noexcept {
+        const auto trouble = journal_->take_trouble();
+        if (!trouble || !may_call_back()) return;
+        away(lock, [&] { contain([&] { sender_.say(*trouble); }); });
+    }
+
+    void group() noexcept {
+        contain([&] { in_hand.group(sender_.back_end()); });
+    }
+
+    /// Leaves the oldest copy of what is pending on disk, for later. False where there is none.
+    bool store(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!may_store()) return false;
+        journal_->write_settled(lock, *spool_, is_away);
+        copy_all(lock);  // and from here on the journal does nothing
+        const auto end = may_store() ? journal_->oldest_end() : std::nullopt;
+        if (!end) return false;
+        message_count stored;
+        if (has_fresh_in_hand) stored = in_hand.drop_before(static_cast<std::uint32_t>(*end - first_in_hand));
+        if (*end > counters.taken()) {
+            const auto count = *end - counters.taken();
+            const auto bytes = queue.take(count);
+            counters.take(count, bytes);
+            stored.messages += count;
+            stored.bytes += bytes;
+        }
+        counters.spool(stored);
+        journal_->let_go_oldest(lock, *spool_, is_away);
+        if (in_hand.is_settled()) schedule.batch_done(now());
+        signal.announce();
+        return true;
+    }
+
+    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
+    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_thread_.joinable()) {
+            start_journal();
+            is_away = true;
+            journal_->await(lock);
+            is_away = false;
+        } else {
+            journal_->ask();
+            journal_->catch_up(lock, is_away);
+        }
+    }
+
+    /// Takes up the oldest files of the spool, as many as make a request, as the batch in hand. False where there are
+    /// none. Throws `std::bad_alloc`.
+    bool take_up_files(std::unique_lock<std::mutex>& lock, std::size_t most_messages) {
+        const auto wall = wall_now();
+        std::vector<spool::claim> found;
+        away(lock, [&] {
+            std::size_t messages = 0, bytes = 0;
+            while (messages < most_messages && bytes < options.batch_bytes) {
+                auto next = spool_->claim_next(wall);
+                if (!next) break;
+                messages += next->messages.size();
+                bytes += next->content.size();
+                contain([&] { found.push_back(*std::move(next)); });
+            }
+        });
+        count_removed();
+        if (lease_ == lease::given_up) return true;
+        for (auto& one : found) {
+            auto& file = claimed.add();
+            file.number = next_file_++;
+            file.end = one.messages.back().index + 1;
+            file.settled = file.marked = one.settled;
+            file.pending = one.messages.size();
+            file.attempts = one.attempts;
+            file.is_own = one.is_own;
+            file.stored.file = std::move(one.file);
+            counters.recover(file.pending, file.is_own);
+        }
+        if (!found.empty()) read_files(lock, found);
+        return !found.empty();
+    }
+
+    /// How far the files in hand are settled.
+    void find_settled() noexcept {
+        for (auto& file : claimed) {
+            if (file.is_let_go) continue;
+            file.settled = file.end;
+            file.pending = 0;
+            in_hand.each_unsettled([&](const message& m) {
+                if (m.file != file.number) return;
+                ++file.pending;
+                file.settled = std::min<std::uint64_t>(file.settled, m.index);
+            });
+        }
+    }
+
+    /// What is left of the files in hand waits on disk again.
+    void put_back(std::unique_lock<std::mutex>& lock) noexcept {
+        in_hand.clear();
+        for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
+        spool_->start_over();
+        claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
+        signal.announce();
+    }
+
+    sender sender_;
+    std::optional<spool> spool_;
+    std::optional<journal> journal_;
+    worker_thread journal_thread_;
+    std::atomic<bool> is_ending_in_callback_ = false;
+
+private:
+    bool run_journal() noexcept {
+        if (journal_thread_.joinable()) return true;
+        try {
+            journal_thread_ =
+                start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    /// Makes a batch of what the files in hand hold.
+    void read_files(std::unique_lock<std::mutex>& lock, const std::vector<spool::claim>& found) {
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        bool is_whole = true;
+        // Behind those from before, which may be in the journal's hands still.
+        auto file = std::prev(claimed.end(), static_cast<std::ptrdiff_t>(found.size()));
+        for (const auto& one : found) {
+            away(lock, [&] {
+                for (auto m : one.messages) {
+                    m.file = file->number;
+                    if (!may_call_back()) sender_.back_end().end_callbacks();
+                    const auto text = std::string_view{one.content}.substr(m.offset, m.size);
+                    const auto added = in_hand.add_stored(sender_.back_end(), text, m, one.named, options);
+                    is_whole = is_whole && added.dropped != drop_reason::shutdown;
+                    if (!is_whole) break;
+                    if (added.dropped) drop_stored_one(added.text, *file, *added.dropped);
+                }
+            });
+            if (lease_ == lease::given_up) return;
+            ++file;
+        }
+        if (!is_whole) return put_back(lock);
+        in_hand.send_whole();
+        group();
+        find_settled();
+        write_settled(lock);
+    }
+
+    /// A stored message is given up before it is sent. Without the mutex.
+    void drop_stored_one(std::string_view text, file_in_hand& from, drop_reason reason) noexcept {
+        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
+        const std::lock_guard guard{mutex};
+        if (lease_ == lease::given_up) return;
+        counters.drop_recovered(1, reason);
+        --from.pending;
+    }
+
+    /// Counts what the spool gave up.
+    void count_removed() noexcept {
+        const auto evicted = spool_->take_evicted(), expired = spool_->take_expired();
+        counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
+        counters.drop_stored(expired.own, expired.others, drop_reason::expired);
+    }
+
+    std::uint32_t next_file_ = 0;
+};
+
+}  // namespace candor::detail
+
 // ---- candor/delivery/delivery_worker.hpp
 
 namespace candor::detail {
@@ -9881,22 +10156,20 @@ namespace candor::detail {
 /// these is made without the mutex, and marked by `is_away`; whoever leaves the worker behind then sets `lease`, which
 /// it looks at before it touches anything that is not its own. The transport and the clock are lent: they are used
 /// while nobody can leave, or not at all.
-class delivery_worker : public delivery_state, public std::enable_shared_from_this<delivery_worker> {
+class delivery_worker : public delivery_storage {
 public:
-    /// However little time there was for the server, the disk gets so much.
-    static constexpr std::chrono::milliseconds least_store_time{200};
-
     delivery_worker(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
                     std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
                     const system_calls& calls)
-        : delivery_state{std::move(chosen), seed, lent_clock},
-          sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
-        if (!has_spool(options)) return;
-        const auto destination = fnv1a(sender_.name() + ' ' + sender_.url());
-        const spool_owner owner{sender_.name(), destination, fnv1a(uuid::random().to_string())};
-        spool_.emplace(options.spool, owner, calls, is_revoked);
-        journal_.emplace(*this, sender_.back_end(), options.spool, owner, calls, is_revoked);
-        runs_.emplace(options.spool.directory, sender_.name(), destination, seed, calls);
+        : delivery_storage{std::move(name),
+                           std::move(chosen),
+                           std::move(diagnostics),
+                           seed,
+                           std::move(back_end),
+                           transport,
+                           lent_clock,
+                           calls} {
+        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
     }
     delivery_worker(const delivery_worker&) = delete;
     delivery_worker& operator=(const delivery_worker&) = delete;
@@ -9965,87 +10238,12 @@ public:
                 .is_stored = !journal_ || is_revoked || journal_->has_all()};
     }
 
-    /// Has all that is pending copied to disk, on the journal's thread, which is started now at the latest. False where
-    /// there is none: then somebody has to do it himself. With the mutex held.
-    bool start_journal() noexcept {
-        journal_->ask();
-        return run_journal();
-    }
-
-    /// The journal keeps an eye on what is pending, while the worker cannot. With the mutex held.
-    void watch_pending() noexcept {
-        if (journal_ && run_journal()) journal_->watch();
-    }
-
-    /// Whether the record that came last is the only one that is pending without a copy. With the mutex held.
-    [[nodiscard]] bool lacks_only_one_copy() const noexcept {
-        return journal_ && journal_->first_uncopied() + 1 == counters.accepted();
-    }
-
-    /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
-    /// run. With the mutex held.
-    [[nodiscard]] steady_time next_copy() const noexcept {
-        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
-        return is_watched ? steady_time::max() : schedule.copy_at();
-    }
-
-    /// The worker does not return: whatever is pending is copied without it, while there is time. With the mutex held.
-    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
-    }
-
-    /// Whether the journal is in a call to the disk. With the mutex held.
-    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
-
-    /// The journal's thread, for whoever joins the worker's. With the mutex held.
-    worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
-
-    /// The worker is left behind, with what it has: that is lost, but for what has a copy. With the mutex held.
-    void give_up() noexcept {
-        std::uint64_t own = 0;
-        for (const auto& file : claimed)
-            if (file.is_own) own += file.pending;
-        leave(lease::given_up);
-        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
-        if (journal_) journal_->wake();
-    }
-
-    /// Whether an earlier run has left something, as far as a short look can tell. Before `run`.
-    [[nodiscard]] bool finds_stored() noexcept { return spool_ && spool_->has_any(); }
-
 private:
     static constexpr std::size_t spare_blocks_ = 16;
     /// A file that so many answers of a server did not take is given up.
     static constexpr unsigned most_attempts_ = 5;
     /// A request that the end of the run cut short had time enough if it had this long.
     static constexpr std::chrono::milliseconds long_wait_{200};
-
-    /// Makes a call that may not return: without the mutex.
-    template <class Call>
-    void away(std::unique_lock<std::mutex>& lock, const Call& call) noexcept {
-        is_away = true;
-        lock.unlock();
-        {
-            const inside library{false};
-            call();
-        }
-        lock.lock();
-        is_away = false;
-    }
-
-    bool run_journal() noexcept {
-        if (journal_thread_.joinable()) return true;
-        try {
-            journal_thread_ =
-                start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
-            return true;
-        } catch (...) {
-            return false;
-        }
-    }
-
-    [[nodiscard]] bool may_store() const noexcept { return journal_ && !is_revoked && lease_ != lease::given_up; }
-    [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
 
     /// Tells a callback of the program's what became of these.
     template <class Callback, class... Fate>
@@ -10110,10 +10308,6 @@ private:
         if (lease_ != lease::given_up) retry(lock, answer, found);
     }
 
-    void group() noexcept {
-        contain([&] { in_hand.group(sender_.back_end()); });
-    }
-
     [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
         std::size_t out = sender_.back_end().envelope_size();
         for (const auto& m : range.messages) out += m.size + sender_.back_end().message_overhead();
@@ -10168,13 +10362,6 @@ private:
         if (!has_fresh_in_hand) find_settled();
     }
 
-    /// Brings what is on disk to what is settled. A file of which nothing is left goes.
-    void write_settled(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!journal_) return;
-        journal_->write_settled(lock, *spool_, is_away);
-        claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
-    }
-
     /// Callbacks come before the counts: when `flush` returns, they have run.
     void tell_concluded(std::unique_lock<std::mutex>& lock, const message_range& range) noexcept {
         const auto dropped = counters.expected().dropped;
@@ -10198,13 +10385,6 @@ private:
                             std::to_string(runs_->failed_runs()) + " runs could deliver nothing to it");
             });
         });
-    }
-
-    /// Says once what is the matter with the disk.
-    void tell_trouble(std::unique_lock<std::mutex>& lock) noexcept {
-        const auto trouble = journal_->take_trouble();
-        if (!trouble || !may_call_back()) return;
-        away(lock, [&] { contain([&] { sender_.say(*trouble); }); });
     }
 
     /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
@@ -10297,147 +10477,17 @@ private:
         }
     }
 
-    /// Leaves the oldest copy of what is pending on disk, for later. False where there is none.
-    bool store(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store()) return false;
-        journal_->write_settled(lock, *spool_, is_away);
-        copy_all(lock);  // and from here on the journal does nothing
-        const auto end = may_store() ? journal_->oldest_end() : std::nullopt;
-        if (!end) return false;
-        message_count stored;
-        if (has_fresh_in_hand) stored = in_hand.drop_before(static_cast<std::uint32_t>(*end - first_in_hand));
-        if (*end > counters.taken()) {
-            const auto count = *end - counters.taken();
-            const auto bytes = queue.take(count);
-            counters.take(count, bytes);
-            stored.messages += count;
-            stored.bytes += bytes;
-        }
-        counters.spool(stored);
-        journal_->let_go_oldest(lock, *spool_, is_away);
-        if (in_hand.is_settled()) schedule.batch_done(now());
-        signal.announce();
-        return true;
-    }
-
-    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
-    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_thread_.joinable()) {
-            start_journal();
-            is_away = true;
-            journal_->await(lock);
-            is_away = false;
-        } else {
-            journal_->ask();
-            journal_->catch_up(lock, is_away);
-        }
-    }
-
-    /// Takes up the oldest files of the spool, as many as make a request.
+    /// Takes up what was stored.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
         if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
-        const auto wall = wall_now();
-        const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
-        std::vector<spool::claim> found;
-        away(lock, [&] {
-            std::size_t messages = 0, bytes = 0;
-            while (messages < most && bytes < options.batch_bytes) {
-                auto next = spool_->claim_next(wall);
-                if (!next) break;
-                messages += next->messages.size();
-                bytes += next->content.size();
-                contain([&] { found.push_back(*std::move(next)); });
-            }
-        });
-        count_removed();
-        if (lease_ == lease::given_up) return;
-        if (found.empty()) return schedule.found_nothing_stored(now());
         try {
-            for (auto& one : found) {
-                auto& file = claimed.add();
-                file.number = next_file_++;
-                file.end = one.messages.back().index + 1;
-                file.settled = file.marked = one.settled;
-                file.pending = one.messages.size();
-                file.attempts = one.attempts;
-                file.is_own = one.is_own;
-                file.stored.file = std::move(one.file);
-                counters.recover(file.pending, file.is_own);
-            }
-            take_up(lock, found);
+            const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
         } catch (...) {  // no memory: another time
             schedule.pause_replays(now());
             put_back(lock);
         }
-    }
-
-    /// Makes a batch of what the files in hand hold.
-    void take_up(std::unique_lock<std::mutex>& lock, const std::vector<spool::claim>& found) {
-        in_hand.clear();
-        has_fresh_in_hand = false;
-        bool is_whole = true;
-        // Behind those from before, which may be in the journal's hands still.
-        auto file = std::prev(claimed.end(), static_cast<std::ptrdiff_t>(found.size()));
-        for (const auto& one : found) {
-            away(lock, [&] {
-                for (auto m : one.messages) {
-                    m.file = file->number;
-                    if (!may_call_back()) sender_.back_end().end_callbacks();
-                    const auto text = std::string_view{one.content}.substr(m.offset, m.size);
-                    const auto added = in_hand.add_stored(sender_.back_end(), text, m, one.named, options);
-                    is_whole = is_whole && added.dropped != drop_reason::shutdown;
-                    if (!is_whole) break;
-                    if (added.dropped) drop_stored_one(added.text, *file, *added.dropped);
-                }
-            });
-            if (lease_ == lease::given_up) return;
-            ++file;
-        }
-        if (!is_whole) return put_back(lock);
-        in_hand.send_whole();
-        group();
-        find_settled();
-        write_settled(lock);
-    }
-
-    /// A stored message is given up before it is sent. Without the mutex.
-    void drop_stored_one(std::string_view text, file_in_hand& from, drop_reason reason) noexcept {
-        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
-        const std::lock_guard guard{mutex};
-        if (lease_ == lease::given_up) return;
-        counters.drop_recovered(1, reason);
-        --from.pending;
-    }
-
-    /// How far the files in hand are settled.
-    void find_settled() noexcept {
-        for (auto& file : claimed) {
-            if (file.is_let_go) continue;
-            file.settled = file.end;
-            file.pending = 0;
-            in_hand.each_unsettled([&](const message& m) {
-                if (m.file != file.number) return;
-                ++file.pending;
-                file.settled = std::min<std::uint64_t>(file.settled, m.index);
-            });
-        }
-    }
-
-    /// What is left of the files in hand waits on disk again.
-    void put_back(std::unique_lock<std::mutex>& lock) noexcept {
-        in_hand.clear();
-        for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
-        spool_->start_over();
-        claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
-        signal.announce();
-    }
-
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto evicted = spool_->take_evicted(), expired = spool_->take_expired();
-        counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
-        counters.drop_stored(expired.own, expired.others, drop_reason::expired);
     }
 
     /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
@@ -10481,26 +10531,12 @@ private:
         }
     }
 
-    template <class Call>
-    static void contain(const Call& call) noexcept {
-        try {
-            call();
-        } catch (...) {  // a callback's failure is its own
-        }
-    }
-
-    sender sender_;
     request_size size_{{options.batch_messages, options.batch_bytes}};
-    std::optional<spool> spool_;
-    std::optional<journal> journal_;
     std::optional<run_state> runs_;
-    worker_thread journal_thread_;
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
     bool joins_files_ = true;  ///< one request with what is in several
-    std::uint32_t next_file_ = 0;
     std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
-    std::atomic<bool> is_ending_in_callback_ = false;
 };
 
 }  // namespace candor::detail
