@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include <sys/mount.h>
 #endif
 
+#include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
 #include <support/rounds.hpp>
 #include <support/temporary_directory.hpp>
@@ -464,6 +466,30 @@ TEST_CASE("two spools of one writer make files of two names") {
     REQUIRE(a.store(messages{{"a"}}, now));
     REQUIRE(b.store(messages{{"b"}}, now));
     CHECK(drain(a) == std::vector<std::string>{"a", "b"});
+}
+
+TEST_CASE("two spools on two threads, one that stores and one that takes up what the other lets go") {
+    const place p;
+    std::multiset<std::string> stored;
+    std::thread writer{[&] {
+        auto s = p.open(1);
+        std::optional<spool_file> made;
+        for (int i = 0; i < 400; ++i) {
+            const auto text = std::to_string(i);
+            const bool is_stored = made && i % 4 != 0 ? s.append(*made, lines({text}))
+                                                      : (made = s.create(lines({text}), 0, now)).has_value();
+            if (is_stored) stored.insert(text);
+        }
+    }};
+    std::multiset<std::string> found;
+    auto reader = p.open(2);
+    CHECK(becomes_true([&] {
+        for (auto& text : drain(reader)) found.insert(std::move(text));
+        return found.size() >= 400;
+    }));
+    writer.join();
+    CHECK(found == stored);
+    CHECK(p.files() == 0);
 }
 
 TEST_CASE("a file of release 0.1 is claimed as one of today's") {
