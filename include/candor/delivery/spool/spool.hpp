@@ -124,6 +124,18 @@ public:
         }
     }
 
+    /// Whether an earlier run has left anything for this destination.
+    [[nodiscard]] bool has_any() noexcept {
+        try {
+            return directory_.has([this](std::string_view text) {
+                const auto name = spool_name::parse(text);
+                return name && name->protocol == owner_.protocol && name->destination == owner_.destination;
+            });
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
     /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
@@ -156,6 +168,12 @@ public:
         const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
         static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
         return of.attempts;
+    }
+
+    /// The same for a file in hand.
+    void mark_attempts(spool_directory::file& of, unsigned attempts) noexcept {
+        const char digit = static_cast<char>('0' + std::min(attempts, 9U));
+        static_cast<void>(of.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
     }
 
     /// Removes the file of a claim whose messages are settled, one way or the other.
