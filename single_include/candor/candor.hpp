@@ -3219,6 +3219,7 @@ struct spool_entry {
 
     static constexpr std::string_view expired_ending = ".expired-";
 };
+
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;
@@ -3337,7 +3338,7 @@ public:
     }
 
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
+    /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
             now_ = now;
@@ -3474,11 +3475,12 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created > now && is_newer(entry.text)) return true;
+        const bool is_old = entry.name.created < milliseconds_of(now_ - options_.max_age);
+        const bool is_from_future = entry.name.created > now;
+        if (entry.is == state::usable && !is_old && (!is_from_future || is_newer(entry.text))) return true;
         spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
-        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
         if (is_old && entry.is == state::usable) {
             next.is = state::expired;
             next.expired = now;
@@ -8812,8 +8814,8 @@ private:
         auto state = load(now);
         state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
         directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list())
-            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
+            if (!load(name, now)) forget(name);
     }
 
     /// Whether no newer release wrote it, whose files are left alone.
