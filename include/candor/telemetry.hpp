@@ -345,9 +345,16 @@ private:
         if (!directory_)
             return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
         auto& errors = *session_->find()->errors;
-        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
-            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
-            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
+        using sentry::detail::record_file;
+        sentry::detail::take_crashes(*directory_, [&](const sentry::crash_record& crash, record_file& file) {
+            // Ours as long as the report is nowhere else: a run that ends before leaves it to the next one.
+            const auto record = std::make_shared<record_file>(std::move(file));
+            const auto answer =
+                errors.capture_event(sentry::detail::crash_event(crash), [record]() noexcept { record->remove(); });
+            if (answer == admission::accepted) return true;
+            if (answer == admission::full || answer == admission::out_of_memory) return false;
+            record->remove();
+            return true;
         });
         crashes_.emplace(sentry::crash_options{
             .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});

@@ -78,7 +78,7 @@ public:
 
     /// In a callback of one worker the other is not waited for, which may wait for this one.
     void shutdown() noexcept {
-        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+        close();
         if (any(&pipeline::is_calling_back)) return;
         each([this](pipeline& one) { one.shutdown(shutdown_timeout_); });
         if (errors) errors->forget_last();
@@ -87,7 +87,7 @@ public:
     void shutdown_at_exit() noexcept {
         if (at_exit::is_quick())
             return pipeline::end_quickly(shutdown_timeout_, [this](const auto& step) { each(step); });
-        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+        close();
         each([this](pipeline& one) { one.shutdown_at_exit(shutdown_timeout_); });
     }
 
@@ -119,6 +119,13 @@ public:
     std::optional<sentry::detail::error_pipeline> errors;
 
 private:
+    /// Nothing more is accepted. A run that had something to deliver has time for what earlier ones have stored, of
+    /// whatever kind.
+    void close() noexcept {
+        if (any(&pipeline::is_used)) each([](pipeline& one) { one.try_stored(); });
+        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+    }
+
     template <class Call>
     void each(const Call& call) noexcept {
         if (analytics) call(*analytics->delivery);

@@ -218,7 +218,7 @@ report check_budget(const trial& of, std::unique_ptr<running_trial> running) {
         CHECK(out.accepted == events + 1);
         CHECK(out.pending == 0);
         CHECK(out.delivered + out.spooled + out.dropped == events + 1);
-        CHECK(running->stored() >= out.spooled);
+        if (of.disk != "pwrite=lie") CHECK(running->stored() >= out.spooled);
         REQUIRE(out.took < limit + candor::testing::slack);
         if (of.is("revoke")) CHECK(out.spooled == 0);
         if (of.is("revoke lasts")) CHECK(running->stored() == 0);

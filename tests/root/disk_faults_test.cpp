@@ -135,7 +135,7 @@ TEST_CASE("row 14: a file of the spool from the future is dated now, so that it 
     auto& server = plane.start();
     server.answer_next(200);
     server.answer_next(503);
-    CHECK(run_at(now).spooled == 1);  // it was read, and put back
+    CHECK(run_at(now).recovered == 0);  // it was read, and put back
     REQUIRE(m.files().size() == 1);
     const auto later = run_at(now + 721h);
     CHECK(later.dropped[drop_reason::expired] == 1);

@@ -2,11 +2,14 @@
 #define CANDOR_DELIVERY_DELIVERY_STATE_HPP
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <candor/delivery/batch.hpp>
 #include <candor/delivery/delivery_counters.hpp>
@@ -42,6 +45,12 @@ struct delivery_state {
     delivery_state(const delivery_state&) = delete;
     delivery_state& operator=(const delivery_state&) = delete;
 
+    /// Somebody wants to know when a record is safe.
+    struct receipt {
+        std::uint64_t number = 0;
+        std::function<void()> is_safe{};  ///< throws nothing
+    };
+
     static bool has_spool(const delivery_options& of) noexcept {
         return of.spool.enabled && !of.spool.directory.empty() && !of.dry_run;
     }
@@ -55,6 +64,22 @@ struct delivery_state {
         lease_ = as;
         schedule.abort();
         signal.announce_end();
+    }
+
+    /// Tells those who keep a record elsewhere that it is settled, or has a copy on disk: `away(call)` makes a call
+    /// without the mutex.
+    template <class HasCopy, class Away>
+    void tell_safe(const HasCopy& has_copy, const Away& away) noexcept {
+        for (std::size_t i = 0; i < receipts.size();) {
+            if (receipts[i].number >= first_unsettled() && !has_copy(receipts[i].number)) {
+                ++i;
+                continue;
+            }
+            const auto is_safe = std::move(receipts[i].is_safe);
+            receipts.erase(receipts.begin() + static_cast<std::ptrdiff_t>(i));
+            away(is_safe);
+            i = 0;
+        }
     }
 
     /// Of all records that were accepted, in their order, those before this number are settled.
@@ -86,6 +111,7 @@ struct delivery_state {
     std::uint64_t first_in_hand = 0;  ///< the number of its first record, where it was made of the queue
     bool has_fresh_in_hand = false;   ///< it was
     files_in_hand claimed{};          ///< the files that it was made of otherwise
+    std::vector<receipt> receipts{};  ///< of records that are kept elsewhere until they are safe
     bool is_filling = false;          ///< it is being made of the queue, where its records are until then
     scheduler schedule;
     std::thread::id thread{};  ///< the worker's

@@ -64,6 +64,7 @@ public:
         std::unique_lock lock{mutex};
         thread = std::this_thread::get_id();
         for (;;) {
+            tell_safe(lock);
             if (journal_) tell_trouble(lock);
             const auto next = schedule.next(now(), work());
             switch (next.what) {
@@ -378,6 +379,7 @@ private:
         counters.settle_expected();  // in a callback about that
         if (!has_fresh_in_hand) put_back(lock);
         store_all(lock);
+        tell_safe(lock);
         const auto left = lease_ == lease::given_up ? 0 : counters.pending();
         const auto reason = reason_at_end();
         if (left > 0 && options.on_dropped && may_call_back()) {
@@ -392,7 +394,8 @@ private:
         }
         if (journal_) tell_trouble(lock);
         if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
-        away(lock, [&] { spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
+        auto kept = std::exchange(receipts, {});
+        away(lock, [&] { spool_.reset(), runs_.reset(), kept.clear(); });  // whoever frees this closes no file
         is_done = true;
         if (journal_) journal_->wake();
         signal.announce_end();

@@ -47,6 +47,7 @@ public:
         while (!state_.is_done && !state_.is_given_up()) {
             write_settled(lock, *disk_, is_away_);
             state_.claimed.write_settled(*disk_, [&](const auto& call) { away(lock, is_away_, call); });
+            tell_safe(lock, is_away_);
             if (is_behind()) {
                 copy_some(lock, is_away_);
             } else {
@@ -106,6 +107,16 @@ public:
         copies_.write_settled(disk, [&](const auto& call) { away(lock, is_away, call); });
     }
 
+    /// Tells those who keep a record elsewhere that there is a copy of it.
+    void tell_safe(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        const auto has_copy = [this](std::uint64_t number) {
+            return std::any_of(copies_.begin(), copies_.end(), [&](const file_in_hand& copy) {
+                return copy.first <= number && number < copy.end && !copy.is_busy;
+            });
+        };
+        state_.tell_safe(has_copy, [&](const auto& call) { away(lock, is_away, call); });
+    }
+
     /// Until where the oldest copy of what is pending reaches; nothing where there is none.
     [[nodiscard]] std::optional<std::uint64_t> oldest_end() noexcept {
         const auto oldest = find_oldest();
@@ -141,6 +152,7 @@ public:
 
     /// Nothing is copied any more: what is left stays on disk, unless consent was revoked.
     void end(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        tell_safe(lock, is_away);
         copies_.settle(state_.is_revoked ? std::numeric_limits<std::uint64_t>::max() : state_.first_unsettled());
         copies_.let_go_all(*disk_, [&](const auto& call) { away(lock, is_away, call); });
         away(lock, is_away, [&] { disk_.reset(); });  // whoever frees this closes no file

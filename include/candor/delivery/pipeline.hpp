@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -89,8 +90,10 @@ public:
         return worker_->is_given_up();
     }
 
-    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
-    admission enqueue(std::span<const std::string_view> parts) noexcept {
+    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws. Who keeps the record
+    /// elsewhere too is told on a thread of candor's when it need not be kept any more: it is delivered, dropped, or on
+    /// disk. At the end of the process it may be none of these.
+    admission enqueue(std::span<const std::string_view> parts, std::function<void()> is_safe = nullptr) noexcept {
         std::size_t size = 0;
         for (const auto part : parts) size += part.size();
         auto& worker = *worker_;
@@ -101,10 +104,12 @@ public:
             return count_refused(admission::full);
         try {
             if (!thread_.joinable()) start();
+            if (is_safe) worker.receipts.reserve(worker.receipts.size() + 1);
             worker.queue.push(parts, size);
         } catch (...) {
             return count_refused(admission::out_of_memory);
         }
+        if (is_safe) worker.receipts.push_back({worker.counters.accepted(), std::move(is_safe)});
         worker.counters.accept(size);
         bool comes_too_late = false;
         const bool is_first = worker.counters.waiting() == 1, is_first_uncopied = worker.lacks_only_one_copy();
@@ -193,6 +198,7 @@ public:
         if (!has_ended() && !worker.store_until) {
             worker.schedule.abort();
             worker.signal.wake();
+            worker.copy_without_worker();
             lock.unlock();
             worker.cancel();
             lock.lock();
@@ -200,11 +206,7 @@ public:
         while (!has_ended()) {
             const auto limit = std::max(worker.end_by, worker.store_until.value_or(steady_time::min()));
             // One that is not away is on its way.
-            if (worker.is_away && clock_.now() >= limit) {
-                worker.copy_before_leaving(lock);
-                if (!has_ended()) leave(lock, delivery_worker::lease::given_up);
-                return;
-            }
+            if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
         auto ended = std::exchange(thread_, worker_thread{});

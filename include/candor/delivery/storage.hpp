@@ -76,9 +76,9 @@ public:
         return is_watched ? steady_time::max() : schedule.copy_at();
     }
 
-    /// The worker does not return: whatever is pending is copied without it, while there is time.
-    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
+    /// The worker may not return from where it is: whatever is pending is copied without it.
+    void copy_without_worker() noexcept {
+        if (journal_ && !is_revoked && is_away && !store_until) start_journal();
     }
 
     /// Whether the journal is in a call to the disk.
@@ -133,6 +133,13 @@ protected:
         if (!journal_) return;
         journal_->write_settled(lock, *spool_, is_away);
         claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
+    }
+
+    /// Tells those who keep a record elsewhere that it is safe.
+    void tell_safe(std::unique_lock<std::mutex>& lock) noexcept {
+        if (receipts.empty()) return;
+        if (journal_) return journal_->tell_safe(lock, is_away);
+        delivery_state::tell_safe([](std::uint64_t) { return false; }, [&](const auto& call) { away(lock, call); });
     }
 
     /// Says once what is the matter with the disk.

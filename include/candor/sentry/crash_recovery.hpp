@@ -26,7 +26,7 @@ struct recovered_crashes {
 };
 
 /// How many files one call of `recover_crashes` takes up. What is left waits for the next one.
-inline constexpr std::size_t most_recovered = 16;
+inline constexpr std::size_t most_recovered = 64;
 
 /// The record of a newer release that nobody has reported for so long is removed.
 inline constexpr std::chrono::hours newer_crash_age{30 * 24};
@@ -58,6 +58,44 @@ inline bool is_expired(const std::filesystem::path& record) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Calls `take(const crash_record&, record_file&)` for each crash that an ended process of this user left in
+/// `directory`; true where it took the record, which it removes when the report is safe.
+template <class Take>
+recovered_crashes take_crashes(const std::filesystem::path& directory, const Take& take) {
+    recovered_crashes out;
+    std::size_t left = most_recovered;
+    each_crash(directory, [&](record_file& file, const std::filesystem::path& path) {
+        const auto content = file.read(largest_record + 1);
+        if (!content) return true;
+        crash_record record;
+        switch (parse_crash_record(*content, record)) {
+            case record_state::newer:
+                if (is_expired(path)) {
+                    file.remove();
+                } else {
+                    ++out.newer;
+                }
+                return true;  // those keep none of ours from being taken up
+            case record_state::unused:
+                file.remove();
+                break;
+            case record_state::damaged:
+                file.remove();
+                ++out.damaged;
+                break;
+            case record_state::crashed:
+                take(std::as_const(record), file) ? ++out.reported : ++out.kept;
+                break;
+        }
+        return --left > 0;
+    });
+    return out;
+}
+
+}  // namespace detail
+
 /// Calls `report(const crash_record&)` for each crash that an ended process of this user left in `directory`, and
 /// removes the record once that has returned true; records of processes that ended without a crash are removed in
 /// silence. The records of living processes, of newer releases, and what is no plain file of the user, stay untouched.
@@ -66,39 +104,11 @@ inline bool is_expired(const std::filesystem::path& record) {
 /// to the caller, the record stays. Throws `std::bad_alloc` otherwise. Any thread.
 template <class Report>
 recovered_crashes recover_crashes(const std::filesystem::path& directory, Report report) {
-    recovered_crashes out;
-    std::size_t left = most_recovered;
-    detail::each_crash(directory, [&](detail::record_file& file, const std::filesystem::path& path) {
-        const auto content = file.read(detail::largest_record + 1);
-        if (!content) return true;
-        crash_record record;
-        switch (detail::parse_crash_record(*content, record)) {
-            case detail::record_state::newer:
-                if (detail::is_expired(path)) {
-                    file.remove();
-                } else {
-                    ++out.newer;
-                }
-                return true;  // those keep none of ours from being taken up
-            case detail::record_state::unused:
-                file.remove();
-                break;
-            case detail::record_state::damaged:
-                file.remove();
-                ++out.damaged;
-                break;
-            case detail::record_state::crashed:
-                if (report(std::as_const(record))) {
-                    file.remove();
-                    ++out.reported;
-                } else {
-                    ++out.kept;
-                }
-                break;
-        }
-        return --left > 0;
+    return detail::take_crashes(directory, [&](const crash_record& record, detail::record_file& file) {
+        if (!report(record)) return false;
+        file.remove();
+        return true;
     });
-    return out;
 }
 
 /// Removes every record that ended processes of this user left, whichever release wrote it. Says how many of them

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <exception>
 #include <map>
 #include <memory>
@@ -115,8 +116,8 @@ public:
                       });
     }
 
-    /// An event that is complete, except for what all events have in common.
-    admission capture_event(event e) noexcept {
+    /// An event that is complete, except for what all events have in common. `is_safe` as in `pipeline::enqueue`.
+    admission capture_event(event e, std::function<void()> is_safe = nullptr) noexcept {
         try {
             e.release = e.release.empty() ? context_->release : e.release;
             e.tags = context_->tags;
@@ -127,7 +128,7 @@ public:
             append(&header, sizeof header, record);
             if (!append_event(std::move(e), context_->secrets, largest_event, record))
                 return delivery_.refuse(admission::too_large);
-            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+            return count(delivery_.enqueue(std::array{std::string_view{record}}, std::move(is_safe)));
         } catch (...) {
             return count(delivery_.refuse(admission::out_of_memory));
         }
