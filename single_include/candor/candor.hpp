@@ -2454,6 +2454,12 @@ struct message {
     bool is_draft = false;        ///< of a stored one: the identity is missing, `protocol::settle` adds it
 };
 
+/// So many messages, and what they counted as in the queue.
+struct message_count {
+    std::uint64_t messages = 0;
+    std::size_t bytes = 0;
+};
+
 /// Some messages of a batch, one behind the other.
 struct message_range {
     std::string_view bytes;
@@ -2461,10 +2467,9 @@ struct message_range {
 
     [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
 
-    /// What they counted as in the queue.
-    [[nodiscard]] std::size_t record_size() const noexcept {
-        std::size_t out = 0;
-        for (const auto& m : messages) out += m.record_size;
+    [[nodiscard]] message_count count() const noexcept {
+        message_count out{messages.size(), 0};
+        for (const auto& m : messages) out.bytes += m.record_size;
         return out;
     }
 };
@@ -2701,21 +2706,25 @@ public:
     template <class IsWanted>
     std::vector<entry> list(const IsWanted& is_wanted) {
         std::vector<entry> out;
-        if (open(false) != 0) return out;
-        struct closer {
-            const system_calls& calls;
-            void operator()(void* open) const noexcept { calls.closedir(open); }
-        };
-        const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
         constexpr std::size_t most = 1'000'000;
-        while (entries && out.size() < most) {
-            const char* const name = calls_.readdir(entries.get());
-            if (name == nullptr) break;
+        each_name([&](const char* name) {
             file_facts facts;
             if (is_wanted(std::string_view{name}) && calls_.fstatat(get(), name, &facts) == 0 &&
                 facts.type == file_type::regular)
                 out.push_back({name, facts.size});
-        }
+            return out.size() < most;
+        });
+        return out;
+    }
+
+    /// Whether a name is wanted of those in the directory.
+    template <class IsWanted>
+    bool has(const IsWanted& is_wanted) {
+        bool out = false;
+        each_name([&](std::string_view name) {
+            out = is_wanted(name);
+            return !out;
+        });
         return out;
     }
 
@@ -2807,6 +2816,21 @@ private:
     static constexpr std::string_view temporary_prefix_ = ".new-";
 
     [[nodiscard]] int get() const noexcept { return directory_.get(); }
+
+    /// Calls `visit` with each name until that returns false.
+    template <class Visit>
+    void each_name(const Visit& visit) {
+        if (open(false) != 0) return;
+        struct closer {
+            const system_calls& calls;
+            void operator()(void* open) const noexcept { calls.closedir(open); }
+        };
+        const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
+        while (entries) {
+            const char* const name = calls_.readdir(entries.get());
+            if (name == nullptr || !visit(name)) return;
+        }
+    }
 
     file open_file(const std::string& name, file_access access) {
         return {descriptor{calls_.openat(get(), name.c_str(), access)}, name, calls_};
@@ -3195,6 +3219,7 @@ struct spool_entry {
 
     static constexpr std::string_view expired_ending = ".expired-";
 };
+
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;
@@ -3300,8 +3325,20 @@ public:
         }
     }
 
+    /// Whether an earlier run has left anything for this destination.
+    [[nodiscard]] bool has_any() noexcept {
+        try {
+            return directory_.has([this](std::string_view text) {
+                const auto name = spool_name::parse(text);
+                return name && name->protocol == owner_.protocol && name->destination == owner_.destination;
+            });
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
+    /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
             now_ = now;
@@ -3332,6 +3369,12 @@ public:
         const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
         static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
         return of.attempts;
+    }
+
+    /// The same for a file in hand.
+    void mark_attempts(spool_directory::file& of, unsigned attempts) noexcept {
+        const char digit = static_cast<char>('0' + std::min(attempts, 9U));
+        static_cast<void>(of.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
     }
 
     /// Removes the file of a claim whose messages are settled, one way or the other.
@@ -3432,11 +3475,12 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created > now && is_newer(entry.text)) return true;
+        const bool is_old = entry.name.created < milliseconds_of(now_ - options_.max_age);
+        const bool is_from_future = entry.name.created > now;
+        if (entry.is == state::usable && !is_old && (!is_from_future || is_newer(entry.text))) return true;
         spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
-        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
         if (is_old && entry.is == state::usable) {
             next.is = state::expired;
             next.expired = now;
@@ -7775,13 +7819,19 @@ private:
 
 namespace candor::detail {
 
+/// How much one request may carry.
+struct request_limits {
+    std::size_t messages = 0;
+    std::size_t bytes = 0;
+};
+
 /// Ready messages, one behind the other, and the ranges of them that are still to be sent. One thread at a time.
 class batch {
 public:
     /// Makes room, so that nothing but the text itself needs memory later.
     void reserve(std::size_t messages) {
         messages_.reserve(messages);
-        ranges_.reserve(65);  // halving takes one for each bit of a number, and one more
+        ranges_.reserve(messages + 1);
     }
 
     void clear() noexcept {
@@ -7797,13 +7847,128 @@ public:
         std::string_view text{};               ///< of the message that is given up
     };
 
-    /// Makes a record into a message at the end. `text` is good until the next call.
-    addition add(protocol& maker, std::string_view record, moment now, const delivery_options& limits) noexcept {
+    /// Makes a record into a message at the end, which is the batch's `index`-th record. `text` is good until the next
+    /// call.
+    addition add(protocol& maker, std::string_view record, std::uint32_t index, moment now,
+                 const delivery_options& limits) noexcept {
+        return append(maker, {.record_size = record.size(), .index = index}, limits, limits.batch_bytes,
+                      [&] { return maker.prepare(record, now, text_); });
+    }
+
+    /// The same of a message that was stored, `as` what is known of it; of a draft, whose run had named that user.
+    /// There is always room.
+    addition add_stored(protocol& maker, std::string_view text, const message& as, std::uint64_t named,
+                        const delivery_options& limits) noexcept {
+        return append(maker, as, limits, std::numeric_limits<std::size_t>::max(), [&]() -> preparation {
+            if (as.is_draft) return maker.settle(text, named, text_);
+            text_ += text;
+            return {.sent_at = as.sent_at};
+        });
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
+
+    /// All of it is to be sent. Throws `std::bad_alloc` where there are more messages than room was made for.
+    void send_whole() {
+        ranges_.reserve(messages_.size() + 1);
+        if (!messages_.empty()) ranges_.emplace_back(messages_);
+    }
+
+    [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
+    [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
+    void pop() noexcept { ranges_.pop_back(); }
+
+    /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
+    void split() noexcept { cut(ranges_.back().size() / 2); }
+
+    /// Sends the next range in parts where it is more than a request may carry.
+    void fit(const protocol& maker, const request_limits& most) noexcept {
+        const auto& range = ranges_.back();
+        std::size_t count = 0, bytes = maker.envelope_size();
+        for (const auto& m : range) {
+            bytes += m.size + maker.message_overhead();
+            if (count > 0 && (count == most.messages || bytes > most.bytes)) return cut(count);
+            ++count;
+        }
+    }
+
+    /// What is not settled is to be sent in ranges of messages that go to one place each. Throws `std::bad_alloc`, and
+    /// changes nothing then.
+    void group(const protocol& maker) {
+        std::vector<std::pair<std::uint32_t, message>> left;
+        bool has_groups = false;
+        each_unsettled([&](const message& m) {
+            left.emplace_back(maker.group_of(std::string_view{text_}.substr(m.offset, m.size)), m);
+            has_groups = has_groups || left.back().first != left.front().first;
+        });
+        if (!has_groups) return;
+        std::sort(left.begin(), left.end(), [](const auto& a, const auto& b) {
+            return std::tuple{a.first, a.second.file, a.second.index} <
+                   std::tuple{b.first, b.second.file, b.second.index};
+        });
+        std::vector<message> messages;
+        messages.reserve(std::max(messages_.capacity(), left.size()));
+        for (const auto& [group, m] : left) messages.push_back(m);
+        ranges_.reserve(left.size() + 1);
+        messages_ = std::move(messages);
+        ranges_.clear();
+        const std::span<const message> all{messages_};
+        for (std::size_t end = left.size(); end > 0;) {
+            std::size_t begin = end;
+            while (begin > 0 && left[begin - 1].first == left[end - 1].first) --begin;
+            ranges_.push_back(all.subspan(begin, end - begin));
+            end = begin;
+        }
+    }
+
+    /// The message that the `index`-th record became, and those behind it as far as their numbers follow one another.
+    [[nodiscard]] message_range row_from(std::uint32_t index) const noexcept {
+        const std::span<const message> all{messages_};
+        const auto found = std::find_if(all.begin(), all.end(), [&](const message& m) { return m.index == index; });
+        const auto first = static_cast<std::size_t>(found - all.begin());
+        std::size_t end = first;
+        while (end < all.size() && all[end].index == index + (end - first)) ++end;
+        return {text_, all.subspan(first, end - first)};
+    }
+
+    /// Calls `visit` for each message that is not settled.
+    template <class Visit>
+    void each_unsettled(const Visit& visit) const {
+        for (auto range = ranges_.rbegin(); range != ranges_.rend(); ++range)
+            for (const auto& m : *range) visit(m);
+    }
+
+    /// The number of the first record that is not settled. Nothing where all are.
+    [[nodiscard]] std::optional<std::uint32_t> first_unsettled() const noexcept {
+        std::optional<std::uint32_t> out;
+        for (const auto& range : ranges_)
+            if (!out || range.front().index < *out) out = range.front().index;
+        return out;
+    }
+
+    /// Gives up what is not settled of the records before the `end`-th.
+    message_count drop_before(std::uint32_t end) noexcept {
+        message_count out;
+        for (auto& range : ranges_) {
+            while (!range.empty() && range.front().index < end) {
+                ++out.messages;
+                out.bytes += range.front().record_size;
+                range = range.subspan(1);
+            }
+        }
+        std::erase_if(ranges_, [](const auto& range) { return range.empty(); });
+        return out;
+    }
+
+private:
+    template <class Make>
+    addition append(const protocol& maker, message added, const delivery_options& limits, std::size_t most_bytes,
+                    const Make& make) noexcept {
         const std::size_t start = messages_.empty() ? 0 : messages_.back().offset + messages_.back().size;
-        text_.resize(start);
         preparation made;
         try {
-            made = maker.prepare(record, now, text_);
+            text_.resize(start);
+            made = make();
         } catch (...) {
             made.dropped = drop_reason::failed;
         }
@@ -7814,206 +7979,28 @@ public:
 
         const std::size_t body =
             maker.envelope_size() + text_.size() + (messages_.size() + 1) * maker.message_overhead();
-        if (!messages_.empty() && body > limits.batch_bytes) return {.has_room = false};
-        messages_.push_back({start, size, made.sent_at, record.size()});
+        if (!messages_.empty() && body > most_bytes) return {.has_room = false};
+        added.offset = start;
+        added.size = size;
+        added.sent_at = made.sent_at;
+        try {
+            messages_.push_back(added);
+        } catch (...) {  // no memory
+            return {.dropped = drop_reason::failed, .text = std::string_view{text_}.substr(start)};
+        }
         return {};
     }
 
-    /// Takes messages that are made already, instead of what it holds. They lie in `text`. Throws `std::bad_alloc`.
-    void load(std::string text, const std::vector<message>& messages) {
-        clear();
-        text_ = std::move(text);
-        messages_.assign(messages.begin(), messages.end());  // which keeps the room that was made
-        send_whole();
-    }
-
-    [[nodiscard]] std::size_t size() const noexcept { return messages_.size(); }
-
-    /// All of it is to be sent in one request.
-    void send_whole() noexcept {
-        if (!messages_.empty()) ranges_.emplace_back(messages_);
-    }
-
-    [[nodiscard]] bool is_settled() const noexcept { return ranges_.empty(); }
-    /// None of it is settled yet.
-    [[nodiscard]] bool is_whole() const noexcept {
-        std::size_t left = 0;
-        for (const auto& range : ranges_) left += range.size();
-        return left == messages_.size();
-    }
-    [[nodiscard]] message_range next() const noexcept { return {text_, ranges_.back()}; }
-    void pop() noexcept { ranges_.pop_back(); }
-
-    /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
-    void split() noexcept {
+    /// The first `count` messages of the next range become a range of their own, which is next.
+    void cut(std::size_t count) noexcept {
         const std::span<const message> whole = ranges_.back();
-        const std::size_t half = whole.size() / 2;
-        ranges_.back() = whole.subspan(half);
-        ranges_.push_back(whole.first(half));
+        ranges_.back() = whole.subspan(count);
+        ranges_.push_back(whole.first(count));
     }
 
-private:
     std::string text_;
     std::vector<message> messages_;
     std::vector<std::span<const message>> ranges_;  // of messages_; the last is next
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/delivery_counters.hpp
-
-namespace candor::detail {
-
-/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
-/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
-class delivery_counters {
-public:
-    void accept(std::size_t bytes) noexcept {
-        ++accepted_;
-        pending_bytes_ += bytes;
-        waiting_bytes_ += bytes;
-    }
-
-    admission refuse(admission answer) noexcept {
-        ++refused_[answer];
-        return answer;
-    }
-
-    void take(std::uint64_t count, std::size_t bytes) noexcept {
-        taken_ += count;
-        waiting_bytes_ -= bytes;
-    }
-
-    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
-        delivered_ += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-    }
-
-    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        settled_ += count;
-        pending_bytes_ -= bytes;
-        const bool on_purpose =
-            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
-        if (!on_purpose) lost_ += count;
-    }
-
-    /// On disk, for a later run.
-    void spool(std::uint64_t count, std::size_t bytes) noexcept {
-        spooled_ += count;
-        settled_ += count;
-        lost_ += count;
-        pending_bytes_ -= bytes;
-    }
-
-    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
-    void recover(std::uint64_t count, bool is_own) noexcept {
-        replaying_ += count;
-        if (is_own) {
-            spooled_ -= count;
-        } else {
-            recovered_ += count;
-        }
-    }
-
-    void deliver_recovered(std::uint64_t count) noexcept {
-        delivered_ += count;
-        replaying_ -= count;
-    }
-
-    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
-        dropped_[reason] += count;
-        replaying_ -= count;
-    }
-
-    /// The spool gave up what this run had stored, and what others had.
-    void drop_stored(std::uint64_t own, std::uint64_t others, drop_reason reason) noexcept {
-        spooled_ -= own;
-        recovered_ += others;
-        dropped_[reason] += own + others;
-    }
-
-    /// What this run has stored is removed.
-    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
-
-    /// Back in the spool.
-    void put_back(std::uint64_t count) noexcept {
-        spooled_ += count;
-        replaying_ -= count;
-    }
-
-    /// What became of some messages.
-    struct outcome {
-        std::uint64_t count = 0;
-        std::size_t bytes = 0;  ///< what they counted as in the queue
-        bool is_recovered = false;
-        std::optional<drop_reason> dropped{};  ///< nothing: delivered
-    };
-
-    /// This is certain, and counts once the program has been told of it: with `settle_expected`, or `abandon` where the
-    /// call that tells it does not return.
-    void expect(const outcome& next) noexcept { expected_ = next; }
-
-    /// What `expect` was told last and is not settled yet.
-    [[nodiscard]] const outcome& expected() const noexcept { return *expected_; }
-
-    void settle_expected() noexcept {
-        if (!expected_) return;
-        const auto [count, bytes, is_recovered, dropped] = *std::exchange(expected_, std::nullopt);
-        if (is_recovered) {
-            dropped ? drop_recovered(count, *dropped) : deliver_recovered(count);
-        } else {
-            dropped ? drop(count, bytes, *dropped) : deliver(count, bytes);
-        }
-    }
-
-    /// Nobody will settle any of it: what is pending is lost, and what was taken from the spool is still there.
-    void abandon(drop_reason reason) noexcept {
-        settle_expected();
-        drop(pending(), pending_bytes_, reason);
-        put_back(replaying_);
-    }
-
-    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
-    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
-    /// Dropped, and not on purpose, or left for a later run.
-    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
-
-    /// Accepted and not settled.
-    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
-    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
-
-    /// Accepted and in no batch yet.
-    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
-    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
-
-    [[nodiscard]] candor::statistics statistics() const noexcept {
-        candor::statistics out;
-        out.accepted = accepted_ + recovered_;
-        out.delivered = delivered_;
-        out.pending = pending() + replaying_;
-        out.spooled = spooled_;
-        out.recovered = recovered_;
-        out.dropped = dropped_;
-        out.refused = refused_;
-        return out;
-    }
-
-private:
-    std::uint64_t accepted_ = 0;
-    std::uint64_t taken_ = 0;
-    std::uint64_t settled_ = 0;
-    std::uint64_t delivered_ = 0;
-    std::uint64_t lost_ = 0;
-    std::uint64_t spooled_ = 0;
-    std::uint64_t recovered_ = 0;
-    std::uint64_t replaying_ = 0;
-    std::size_t pending_bytes_ = 0;
-    std::size_t waiting_bytes_ = 0;
-    std::optional<outcome> expected_{};
-    counts_by<drop_reason, drop_reason_count> dropped_;
-    counts_by<admission, admission_count> refused_;
 };
 
 }  // namespace candor::detail
@@ -8022,146 +8009,191 @@ private:
 
 namespace candor::detail {
 
-/// A run of records, one behind the other, in one block of memory, and a link to the next such block. Records are
-/// bytes; the block does not look into them.
-class record_block {
+/// First in, first out. A producer copies a record to the end of the last block; the consumer reads it where it lies
+/// and takes it when it needs it no more. Blocks are kept for reuse, so that in steady state nothing is allocated. Not
+/// thread-safe: its owner's mutex guards it; but what `run_at` has found may be read without it until it is taken.
+class record_queue {
+    /// What stands before a block's bytes: records, each behind its length. The queue does not look into them.
+    struct head {
+        std::size_t capacity;
+        std::size_t end = 0;
+        head* next = nullptr;
+
+        [[nodiscard]] char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+        [[nodiscard]] const char* bytes() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+    };
+
 public:
-    static constexpr std::size_t usual_size = 64 * 1024;
+    static constexpr std::size_t block_size = 64 * 1024;
 
-    /// An empty block of no capacity, which allocates nothing.
-    record_block() = default;
+    /// A place between two records.
+    struct cursor {
+        const head* block = nullptr;
+        std::size_t offset = 0;
+    };
 
-    /// One allocation.
-    explicit record_block(std::size_t capacity)
-        : head_{new (::operator new(sizeof(head) + capacity)) head{.capacity = capacity}} {}
+    record_queue() = default;
+    record_queue(record_queue&& other) noexcept
+        : first_{std::exchange(other.first_, nullptr)},
+          last_{std::exchange(other.last_, nullptr)},
+          taken_{std::exchange(other.taken_, 0)},
+          spare_{std::exchange(other.spare_, nullptr)},
+          spares_{std::exchange(other.spares_, 0)},
+          most_spares_{other.most_spares_} {}
+    record_queue& operator=(record_queue&&) = delete;
+    ~record_queue() {
+        free_all(first_);
+        free_all(spare_);
+    }
 
     [[nodiscard]] static std::size_t stored_size(std::size_t record) noexcept { return record + sizeof(std::uint32_t); }
-    [[nodiscard]] bool fits(std::size_t record) const noexcept {
-        return head_ && head_->capacity - head_->end >= stored_size(record);
-    }
-    [[nodiscard]] bool empty() const noexcept { return !head_ || head_->begin == head_->end; }
-    [[nodiscard]] bool is_usual() const noexcept { return head_ && head_->capacity == usual_size; }
-    void clear() noexcept { head_->begin = head_->end = 0; }
 
-    /// Appends one record, given in parts. It must fit.
-    void push(std::span<const std::string_view> parts, std::size_t size) noexcept {
+    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory. Allocates at most once.
+    void push(std::span<const std::string_view> parts, std::size_t size) {
+        if (last_ == nullptr || last_->capacity - last_->end < stored_size(size)) append_block(stored_size(size));
         const auto length = static_cast<std::uint32_t>(size);
-        char* out = bytes() + head_->end;
+        char* out = last_->bytes() + last_->end;
         std::memcpy(out, &length, sizeof length);
         out += sizeof length;
         for (const std::string_view part : parts) {
             if (!part.empty()) std::memcpy(out, part.data(), part.size());
             out += part.size();
         }
-        head_->end += stored_size(size);
+        last_->end += stored_size(size);
     }
 
-    /// The oldest record. Its bytes stay where they are until the block is cleared. The block must not be empty.
-    [[nodiscard]] std::string_view front() const noexcept {
+    /// The oldest record that is not taken.
+    [[nodiscard]] cursor begin() const noexcept { return {first_, taken_}; }
+
+    /// The records from there to the end of their block, which `pop_record` reads one by one; empty at the end.
+    [[nodiscard]] std::string_view run_at(cursor& at) const noexcept {
+        if (at.block == nullptr) return {};
+        if (at.offset == at.block->end && at.block->next != nullptr) at = {at.block->next, 0};
+        return {at.block->bytes() + at.offset, at.block->end - at.offset};
+    }
+
+    /// Takes the first record off a run, which must not be empty.
+    static std::string_view pop_record(std::string_view& run) noexcept {
         std::uint32_t length;
-        std::memcpy(&length, bytes() + head_->begin, sizeof length);
-        return {bytes() + head_->begin + sizeof length, length};
-    }
-
-    void pop() noexcept { head_->begin += stored_size(front().size()); }
-
-private:
-    friend class block_list;
-
-    /// What stands before a block's bytes.
-    struct head {
-        std::size_t capacity;
-        std::size_t begin = 0;
-        std::size_t end = 0;
-        head* next = nullptr;
-    };
-    struct freed {
-        void operator()(head* memory) const noexcept { ::operator delete(memory); }
-    };
-
-    [[nodiscard]] char* bytes() const noexcept { return reinterpret_cast<char*>(head_.get() + 1); }
-
-    std::unique_ptr<head, freed> head_;
-};
-
-/// Blocks in a row, first in, first out. A list, so that to add one takes no memory.
-class block_list {
-public:
-    block_list() = default;
-    block_list(block_list&& other) noexcept { *this = std::move(other); }
-    block_list& operator=(block_list&& other) noexcept {
-        std::swap(first_, other.first_);
-        std::swap(last_, other.last_);
-        return *this;
-    }
-    ~block_list() {
-        while (!empty()) take();
-    }
-
-    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-
-    void push(record_block block) noexcept {
-        auto* const added = block.head_.release();
-        (empty() ? first_ : last_->next) = added;
-        last_ = added;
-    }
-
-    /// The first one. There must be one.
-    record_block take() noexcept {
-        record_block out;
-        out.head_.reset(first_);
-        first_ = std::exchange(first_->next, nullptr);
+        std::memcpy(&length, run.data(), sizeof length);
+        const auto out = run.substr(sizeof length, length);
+        run.remove_prefix(stored_size(length));
         return out;
     }
 
-private:
-    record_block::head* first_ = nullptr;
-    record_block::head* last_ = nullptr;
-};
-
-/// First in, first out. A producer copies a record to the end of the last block; the consumer takes whole blocks.
-/// Blocks are kept for reuse, so that in steady state nothing is allocated. Not thread-safe: its owner's mutex guards
-/// it.
-class record_queue {
-public:
-    [[nodiscard]] bool empty() const noexcept { return full_.empty() && filling_.empty(); }
-
-    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory. Allocates at most once.
-    void push(std::span<const std::string_view> parts, std::size_t size) {
-        if (!filling_.fits(size)) {
-            const std::size_t needed = std::max(record_block::usual_size, record_block::stored_size(size));
-            record_block next = needed == record_block::usual_size && spares_ > 0 ? take_spare() : record_block{needed};
-            if (!filling_.empty()) full_.push(std::move(filling_));
-            filling_ = std::move(next);
+    /// The `count` oldest records are not needed any more. How many bytes they had.
+    std::size_t take(std::uint64_t count) noexcept {
+        std::size_t bytes = 0;
+        for (; count > 0; --count) {
+            if (taken_ == first_->end) drop_first();
+            std::string_view run{first_->bytes() + taken_, first_->end - taken_};
+            bytes += pop_record(run).size();
+            taken_ = first_->end - run.size();
         }
-        filling_.push(parts, size);
-    }
-
-    /// Takes the oldest block. There must be one.
-    record_block take() noexcept { return full_.empty() ? std::move(filling_) : full_.take(); }
-
-    /// Gives an emptied block back.
-    void recycle(record_block block) noexcept {
-        if (!block.is_usual() || spares_ == most_spares_) return;
-        block.clear();
-        spare_.push(std::move(block));
-        ++spares_;
+        while (first_ != nullptr && taken_ == first_->end && first_->next != nullptr) drop_first();
+        if (first_ != nullptr && taken_ == first_->end) {  // empty: the block can be filled from its beginning
+            first_->end = taken_ = 0;
+        }
+        return bytes;
     }
 
     /// How many emptied blocks are kept.
     void keep_spares(std::size_t most) noexcept { most_spares_ = most; }
 
 private:
-    record_block take_spare() noexcept {
-        --spares_;
-        return spare_.take();
+    void append_block(std::size_t least) {
+        head* added = nullptr;
+        if (least <= block_size && spare_ != nullptr) {
+            added = std::exchange(spare_, spare_->next);
+            --spares_;
+            added->end = 0;
+            added->next = nullptr;
+        } else {
+            const std::size_t capacity = std::max(block_size, least);
+            added = new (::operator new(sizeof(head) + capacity)) head{.capacity = capacity};
+        }
+        (last_ == nullptr ? first_ : last_->next) = added;
+        last_ = added;
     }
 
-    block_list full_;
-    record_block filling_;
-    block_list spare_;
+    void drop_first() noexcept {
+        head* const emptied = std::exchange(first_, first_->next);
+        if (first_ == nullptr) last_ = nullptr;
+        taken_ = 0;
+        if (emptied->capacity == block_size && spares_ < most_spares_) {
+            emptied->next = std::exchange(spare_, emptied);
+            ++spares_;
+        } else {
+            ::operator delete(emptied);
+        }
+    }
+
+    static void free_all(head* from) noexcept {
+        while (from != nullptr) ::operator delete(std::exchange(from, from->next));
+    }
+
+    head* first_ = nullptr;
+    head* last_ = nullptr;
+    std::size_t taken_ = 0;  ///< of the first block
+    head* spare_ = nullptr;
     std::size_t spares_ = 0;
     std::size_t most_spares_ = 0;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/request_size.hpp
+
+namespace candor::detail {
+
+/// How much a request may carry, as the answers of a server teach it. One that limits rates counts messages and takes
+/// all of a request or nothing, so that one with more than its limit never passes, however long it waits; one that
+/// limits sizes refuses what is too large. What has passed after that is kept to, and slowly more is tried again. One
+/// thread at a time.
+class request_size {
+public:
+    explicit request_size(const request_limits& most) noexcept : most_{most}, now_{most} {}
+
+    [[nodiscard]] const request_limits& limits() const noexcept { return now_; }
+
+    /// A request of so many messages was told to wait for a rate limit.
+    void limited(std::size_t messages) noexcept {
+        passed_in_a_row_ = 0;
+        if (messages < 2 || ++limited_in_a_row_ < most_limited_) return;
+        limited_in_a_row_ = 0;
+        now_.messages = std::max<std::size_t>(messages / 2, 1);
+    }
+
+    /// A request of that size was refused as too large. A single message says nothing of the others.
+    void too_large(const request_limits& size) noexcept {
+        passed_in_a_row_ = 0;
+        if (size.messages > 1) {
+            refused_bytes_ = std::min(refused_bytes_, size.bytes);
+        } else {
+            refused_bytes_ = most_.bytes + 1;
+            now_.bytes = most_.bytes;
+        }
+    }
+
+    /// A request of that size was taken.
+    void passed(const request_limits& size) noexcept {
+        limited_in_a_row_ = 0;
+        // After a refusal, what passes is what is known of the limit; the half of what did not is the next to try.
+        if (refused_bytes_ <= most_.bytes) now_.bytes = std::max(size.bytes, refused_bytes_ / 2);
+        if (++passed_in_a_row_ < most_passed_) return;
+        passed_in_a_row_ = 0;
+        now_.messages = std::min(2 * now_.messages, most_.messages);
+    }
+
+private:
+    static constexpr unsigned most_limited_ = 3;
+    static constexpr unsigned most_passed_ = 10;
+
+    const request_limits most_;
+    request_limits now_;
+    std::size_t refused_bytes_ = most_.bytes + 1;  ///< the least that was too large
+    unsigned limited_in_a_row_ = 0;
+    unsigned passed_in_a_row_ = 0;
 };
 
 }  // namespace candor::detail
@@ -8208,6 +8240,7 @@ struct backlog {
     std::size_t pending_bytes = 0;
     std::uint64_t settled = 0;       ///< delivered, dropped or stored, since the beginning
     bool has_batch_in_hand = false;  ///< a batch of which a part is not settled
+    bool is_stored = true;           ///< what is pending has a copy on disk, or cannot have one
 };
 
 /// Decides what a pipeline does next, and when: every rule about waiting is here. A value that is told what happened
@@ -8225,7 +8258,8 @@ public:
     enum class action {
         wait,    ///< until `until`, or until something happens
         send,    ///< the batch in hand, or one of what waits
-        store,   ///< the same, but to disk
+        copy,    ///< what is pending to disk, and go on: it outlives the process now
+        store,   ///< the oldest of what is pending is left on disk, and is pending no more
         replay,  ///< take up what was stored
         stop,    ///< the end: store all that is left
     };
@@ -8251,26 +8285,32 @@ public:
     /// A destination that does not take our key is left alone for this long.
     static constexpr std::chrono::minutes pause{5};
 
+    /// What has waited for so long is copied to disk.
+    static constexpr std::chrono::milliseconds copy_delay{120};
+
+    /// A run without a message of its own looks after what earlier ones have stored when it has lasted so long.
+    static constexpr std::chrono::seconds settling_in{3};
+
+    /// Between requests with what was stored: a server that was away is not met by all of it at once.
+    static constexpr std::chrono::milliseconds replay_gap{100};
+
+    /// What is stored is tried again after so long, where the server was not there for it.
+    static constexpr std::chrono::minutes replay_pause{5};
+
     scheduler(const limits& of, bool has_spool, std::uint32_t seed)
         : limits_{of}, has_spool_{has_spool}, can_store_{has_spool}, backoff_{seed} {}
 
     /// What to do now. `wait` always ends later than `now`.
     [[nodiscard]] decision next(steady_time now, const backlog& of) const noexcept {
-        if (is_aborted_ || (is_closing_ && now >= send_until_)) return {action::stop, now};
-        const bool has_work = of.has_batch_in_hand || of.waiting > 0;
-        const auto due = due_at(of);
-        if (has_work && now >= due) return now >= hold_until_ ? decision{action::send, now} : held_back(now, of);
-        if (replays_ && now >= hold_until_) return {action::replay, now};
-        if (is_closing_) return {action::stop, now};
-        if (has_work) return {action::wait, due, reason::interval};
-        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
-        // its caller more than all the rest.
-        return {action::wait, now < linger_until_ ? linger_until_ : steady_time::max(), reason::idle};
+        const auto out = next_delivery(now, of);
+        if (out.what != action::wait || of.is_stored || !has_spool_) return out;
+        if (now >= copy_at_) return {action::copy, now};
+        return {action::wait, std::min(out.until, copy_at_), out.why};
     }
 
     /// Until when what is due is not sent. Nothing where it is sent at once.
     [[nodiscard]] std::optional<steady_time> held_until(steady_time now, const backlog& of) const noexcept {
-        const auto what = next(now, of);
+        const auto what = next_delivery(now, of);
         const bool is_held = what.what == action::wait && what.why != reason::idle && what.why != reason::interval;
         return is_held ? std::optional{what.until} : std::nullopt;
     }
@@ -8313,10 +8353,11 @@ public:
     /// The runs before this one could not reach the server: it is left alone until then.
     void hold_for_breaker(steady_time until) noexcept { hold(until, reason::breaker); }
 
-    /// A request is about to be sent.
-    void attempt() noexcept {
+    /// A request is about to be sent: with fresh messages, or with what was stored.
+    void attempt(bool is_fresh) noexcept {
         hold_until_ = steady_time::min();
         is_hurried_ = false;
+        is_replays_turn_ = is_fresh;
     }
 
     /// A request failed, and the same is to be sent again: after `told`, where the server said that.
@@ -8331,13 +8372,23 @@ public:
     /// Messages were delivered: fresh ones, or those of a stored file.
     void delivered(steady_time now, bool is_fresh) noexcept {
         backoff_.reset();
-        can_store_ = has_spool_;
-        if (is_fresh) replays_ = has_spool_ && now >= look_again_;
+        if (!is_fresh || !has_spool_ || (!replays_ && now < look_again_)) return;
+        replays_ = true;
+        replay_at_ = now;
     }
 
-    /// The server took something for good and did not want it, or takes nothing now: what is stored has to wait until
-    /// something fresh was delivered.
-    void stop_replaying() noexcept { replays_ = false; }
+    /// Earlier runs may have stored something: it is looked for at `at` at the latest.
+    void look_at(steady_time at) noexcept {
+        if (!has_spool_) return;
+        replay_at_ = replays_ ? std::min(replay_at_, at) : at;
+        replays_ = true;
+    }
+
+    /// A request with what was stored has ended.
+    void replayed(steady_time now) noexcept { replay_not_before_ = after(now, replay_gap); }
+
+    /// The server is not there for what was stored: that waits until something fresh was delivered, or longer.
+    void pause_replays(steady_time now) noexcept { replay_at_ = after(now, replay_pause); }
 
     /// The server does not take our key.
     void refuse(steady_time now) noexcept { hold(after(now, pause), reason::paused); }
@@ -8345,19 +8396,53 @@ public:
     /// No batch is in hand any more.
     void batch_done(steady_time now) noexcept { linger_until_ = latest_send(now); }
 
-    /// A batch was stored, or could not be.
-    void stored(bool is_stored) noexcept {
-        can_store_ = is_stored;
-        if (is_stored) look_again_ = steady_time::min();
-    }
-
     /// There is nothing stored that could be taken up.
     void found_nothing_stored(steady_time now) noexcept {
         replays_ = false;
         look_again_ = latest_send(now);  // for what others leave
     }
 
+    /// What is pending has been copied to disk up to here, and something came since `now`.
+    void uncopied_since(steady_time now) noexcept { copy_at_ = after(now, std::max(copy_delay, copy_wait_)); }
+
+    /// When what is pending is to be copied.
+    [[nodiscard]] steady_time copy_at() const noexcept { return copy_at_; }
+
+    /// A copy was made, or could not be: then it is tried again, later each time.
+    void copied(steady_time now, bool is_stored) noexcept {
+        can_store_ = has_spool_ && is_stored;
+        copy_wait_ =
+            is_stored ? std::chrono::milliseconds{0}
+                      : std::clamp<std::chrono::milliseconds>(2 * copy_wait_, shortest_copy_wait_, longest_copy_wait_);
+        uncopied_since(now);
+    }
+
+    /// The oldest of what is pending was left on disk, or could not be.
+    void stored(bool is_stored) noexcept {
+        can_store_ = is_stored;
+        if (is_stored) look_again_ = steady_time::min();
+    }
+
 private:
+    /// What is to be done for delivery.
+    [[nodiscard]] decision next_delivery(steady_time now, const backlog& of) const noexcept {
+        if (is_aborted_ || (is_closing_ && now >= send_until_)) return {action::stop, now};
+        const bool has_work = of.has_batch_in_hand || of.waiting > 0;
+        const auto due = due_at(of);
+        const bool is_due = has_work && now >= due;
+        if (is_due && now < hold_until_) return held_back(now, of);
+        // What is stored and what is fresh take turns, where both are due.
+        const auto replay = replays_ ? std::max({replay_at_, replay_not_before_, hold_until_}) : steady_time::max();
+        if (now >= replay && !of.has_batch_in_hand && (!is_due || is_replays_turn_)) return {action::replay, now};
+        if (is_due) return {action::send, now};
+        if (is_closing_ && (replay >= send_until_ || now < hold_until_)) return {action::stop, now};
+        if (is_closing_) return {action::wait, replay, reason::interval};
+        if (has_work) return {action::wait, std::min(due, replay), reason::interval};
+        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
+        // its caller more than all the rest.
+        return {action::wait, std::min(now < linger_until_ ? linger_until_ : steady_time::max(), replay), reason::idle};
+    }
+
     [[nodiscard]] steady_time due_at(const backlog& of) const noexcept {
         const bool is_due =
             of.has_batch_in_hand || is_closing_ || flush_target_ > of.settled || has_full_batch(of) || is_spilling(of);
@@ -8389,6 +8474,9 @@ private:
         is_hurried_ = false;
     }
 
+    static constexpr std::chrono::milliseconds shortest_copy_wait_{1000};
+    static constexpr std::chrono::milliseconds longest_copy_wait_{30'000};
+
     limits limits_;
     bool has_spool_;
     bool can_store_;  ///< the spool takes something
@@ -8401,181 +8489,16 @@ private:
     steady_time send_until_ = steady_time::max();  ///< nothing is sent afterwards
     std::uint64_t flush_target_ = 0;
     reason hold_why_ = reason::backoff;
-    bool replays_ = false;  ///< the server is there, and the spool may hold something
+    steady_time replay_at_{};                             ///< what is stored is to be sent
+    steady_time replay_not_before_ = steady_time::min();  ///< but not earlier
+    steady_time copy_at_ = steady_time::max();
+    std::chrono::milliseconds copy_wait_{};  ///< grows while nothing can be stored
+    bool replays_ = false;                   ///< the spool may hold something
+    bool is_replays_turn_ = false;           ///< the last request was one of fresh messages
     bool is_hurried_ = false;
     bool is_closing_ = false;
     bool has_failed_closing_ = false;  ///< the last attempt failed when we were closing already
     bool is_aborted_ = false;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/worker_signal.hpp
-
-namespace candor::detail {
-
-/// How a worker idles and is woken, and how threads of the program wait for it. Both go through the clock policy. Every
-/// member is called with the worker's mutex held, or with the lock that holds it.
-class worker_signal {
-public:
-    explicit worker_signal(clock_interface& clock) noexcept : clock_{clock} {}
-
-    /// The worker has nothing to do before `until`, unless it is woken. It may return early.
-    void idle(std::unique_lock<std::mutex>& lock, steady_time until) {
-        is_idle_ = true;
-        idle_until_ = until;
-        clock_.idle_until(lock, work_, until);
-        if (is_woken_) {
-            // A scheduler likes to run who is woken at once, on the processor of whoever woke it, which then waits for
-            // all that the worker does, and not only for the call that woke it.
-            lock.unlock();
-            std::this_thread::yield();
-            lock.lock();
-        }
-        is_idle_ = false;
-        if (std::exchange(is_woken_, false)) announce_end();
-    }
-
-    /// Whether the worker idles beyond `time`, and nobody has woken it.
-    [[nodiscard]] bool oversleeps(steady_time time) const noexcept {
-        return is_idle_ && !is_woken_ && idle_until_ > time;
-    }
-
-    /// Whether the worker was woken and is not there yet.
-    [[nodiscard]] bool is_coming() const noexcept { return is_woken_; }
-
-    /// Wakes the worker where it idles.
-    void wake() noexcept {
-        if (mark_woken()) work_.notify_one();
-    }
-
-    /// The same, and gives up the lock first: the worker would wake only to wait for it.
-    void wake(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!mark_woken()) return;
-        lock.unlock();
-        work_.notify_one();
-    }
-
-    /// The worker has done something that threads may wait for.
-    void announce() noexcept { progress_.notify_all(); }
-
-    /// The worker is at the end, or has come there. Who waits for that is not woken by anything else on the way: on few
-    /// processors that would hold up the worker.
-    void announce_end() noexcept {
-        end_.notify_all();
-        progress_.notify_all();
-    }
-
-    /// A thread waits for the worker, until `deadline`, the next announcement or spuriously. A worker that was just
-    /// woken is awaited without the clock: a simulated one must not let time pass for a worker that is on its way.
-    void await(std::unique_lock<std::mutex>& lock, steady_time deadline) { await(lock, progress_, deadline); }
-
-    /// The same, until the next announcement of the end.
-    void await_end(std::unique_lock<std::mutex>& lock, steady_time deadline) { await(lock, end_, deadline); }
-
-    /// The same without the clock, for at most `time`, until `condition` holds.
-    template <class Condition>
-    void await_end_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time, const Condition& condition) {
-        end_.wait_for(lock, time, condition);
-    }
-
-private:
-    void await(std::unique_lock<std::mutex>& lock, std::condition_variable& change, steady_time deadline) {
-        if (is_woken_) {
-            change.wait(lock);
-        } else {
-            clock_.wait_until(lock, change, deadline);
-        }
-    }
-
-    bool mark_woken() noexcept { return is_idle_ && !std::exchange(is_woken_, true); }
-
-    clock_interface& clock_;
-    std::condition_variable work_;
-    std::condition_variable progress_;
-    std::condition_variable end_;
-    steady_time idle_until_{};
-    bool is_idle_ = false;
-    bool is_woken_ = false;
-};
-
-}  // namespace candor::detail
-
-// ---- candor/delivery/delivery_state.hpp
-
-namespace candor::detail {
-
-/// What a pipeline and its worker share.
-struct delivery_state {
-    /// Whose the worker is.
-    enum class lease {
-        held,      ///< the pipeline's
-        released,  ///< nobody's: it stores what is left and ends
-        given_up,  ///< nobody's, and what is left has been counted as lost: it ends
-    };
-
-    delivery_state(delivery_options chosen, std::uint32_t seed, clock_interface& clock)
-        : options{std::move(chosen)},
-          signal{clock},
-          schedule{{options.batch_messages, options.batch_bytes, options.queue_messages / 2, options.queue_bytes / 2,
-                    options.flush_interval},
-                   has_spool(options),
-                   seed},
-          clock_{clock} {}
-    delivery_state(const delivery_state&) = delete;
-    delivery_state& operator=(const delivery_state&) = delete;
-
-    static bool has_spool(const delivery_options& of) noexcept {
-        return of.spool.enabled && !of.spool.directory.empty() && !of.dry_run;
-    }
-
-    // The mutex is held for all that follows.
-
-    /// Nobody waits for the worker any more, or for what it has. With the mutex held.
-    void leave(lease as) noexcept {
-        last_steady_ = clock_.now();
-        last_wall_ = clock_.wall_now();
-        lease_ = as;
-        schedule.abort();
-        if (as == lease::given_up) counters.abandon(reason_at_end());
-        signal.announce_end();
-    }
-
-    [[nodiscard]] bool is_left() const noexcept { return lease_ != lease::held; }
-    [[nodiscard]] bool is_given_up() const noexcept { return lease_ == lease::given_up; }
-    [[nodiscard]] bool is_this_thread() const noexcept { return thread == std::this_thread::get_id(); }
-
-    /// With the mutex held, whoever's the worker is.
-    [[nodiscard]] steady_time now() const noexcept { return lease_ == lease::held ? clock_.now() : last_steady_; }
-    [[nodiscard]] wall_time wall_now() const noexcept { return lease_ == lease::held ? clock_.wall_now() : last_wall_; }
-    [[nodiscard]] moment at() const noexcept { return {now(), wall_now()}; }
-
-    [[nodiscard]] drop_reason reason_at_end() const noexcept {
-        return is_revoked ? drop_reason::revoked : drop_reason::shutdown;
-    }
-
-    const delivery_options options;
-    mutable std::mutex mutex;  ///< guards all that follows, and the batch in hand
-    worker_signal signal;
-    record_queue queue{};
-    delivery_counters counters{};
-    scheduler schedule;
-    std::thread::id thread{};  ///< the worker's
-    bool is_done = false;
-    std::atomic<bool> is_revoked = false;      ///< set with the mutex held
-    bool is_away = false;                      ///< in a call that may not return
-    bool waits_out_hold = false;               ///< idles because the server is not to be asked now
-    steady_time end_by{};                      ///< when whoever waits for the end wants to go on
-    std::optional<steady_time> store_until{};  ///< what is left is being stored, for so long
-    std::optional<at_exit> at_end{};           ///< where the worker has no owner any more
-
-protected:
-    std::atomic<lease> lease_ = lease::held;  ///< changed with the mutex held
-
-private:
-    clock_interface& clock_;
-    steady_time last_steady_{};  ///< when the clock was given back
-    wall_time last_wall_{};
 };
 
 }  // namespace candor::detail
@@ -8891,8 +8814,8 @@ private:
         auto state = load(now);
         state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
         directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list())
-            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
+            if (!load(name, now)) forget(name);
     }
 
     /// Whether no newer release wrote it, whose files are left alone.
@@ -8936,413 +8859,802 @@ private:
 
 }  // namespace candor::detail
 
-// ---- candor/delivery/delivery_worker.hpp
+// ---- candor/delivery/delivery_counters.hpp
 
 namespace candor::detail {
 
-/// What a pipeline shares with its worker, and all that the worker does. The worker owns a share of it and of nothing
-/// else, so that it can be left behind in a call that does not return: a callback, an account source, a disk. Each of
-/// these is made without the mutex, and marked by `is_away`; whoever leaves the worker behind then sets `lease`, which
-/// it looks at before it touches anything that is not its own. The transport and the clock are lent: they are used
-/// while nobody can leave, or not at all.
-class delivery_worker : public delivery_state {
+/// The account of every message: accepted, then taken into a batch, then settled, that is delivered or dropped. Its
+/// sums hold after each call. Not thread-safe: its owner's mutex guards it.
+class delivery_counters {
 public:
-    /// However little time there was for the server, the disk gets so much.
-    static constexpr std::chrono::milliseconds least_store_time{200};
-
-    delivery_worker(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
-                    std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
-                    const system_calls& calls)
-        : delivery_state{std::move(chosen), seed, lent_clock},
-          sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
-        if (!has_spool(options)) return;
-        const auto destination = fnv1a(sender_.name() + ' ' + sender_.url());
-        spool_.emplace(options.spool, spool_owner{sender_.name(), destination, fnv1a(uuid::random().to_string())},
-                       calls, is_revoked);
-        runs_.emplace(options.spool.directory, sender_.name(), destination, seed, calls);
-    }
-    delivery_worker(const delivery_worker&) = delete;
-    delivery_worker& operator=(const delivery_worker&) = delete;
-
-    /// Takes all memory that the account of messages needs. With the mutex held, before `run`.
-    void prepare() {
-        queue.keep_spares(spare_blocks_);
-        batch_.reserve(options.batch_messages);
+    void accept(std::size_t bytes) noexcept {
+        ++accepted_;
+        pending_bytes_ += bytes;
+        waiting_bytes_ += bytes;
     }
 
-    /// The worker thread.
-    void run() noexcept {
-        const inside library;
-        std::unique_lock lock{mutex};
-        thread = std::this_thread::get_id();
-        for (;;) {
-            const auto next = schedule.next(now(), work());
-            switch (next.what) {
-                case scheduler::action::wait:
-                    waits_out_hold = next.why != scheduler::reason::idle && next.why != scheduler::reason::interval;
-                    if (waits_out_hold) signal.announce_end();  // who waits may have to know
-                    signal.idle(lock, next.until);
-                    waits_out_hold = false;
-                    break;
-                case scheduler::action::send:
-                    send(lock);
-                    break;
-                case scheduler::action::store:
-                    if (!batch_.is_settled()) {
-                        schedule.stored(store(lock));
-                    } else {
-                        fill(lock);
-                    }
-                    break;
-                case scheduler::action::replay:
-                    replay(lock);
-                    break;
-                case scheduler::action::stop:
-                    return finish(lock);
-            }
+    admission refuse(admission answer) noexcept {
+        ++refused_[answer];
+        return answer;
+    }
+
+    void take(std::uint64_t count, std::size_t bytes) noexcept {
+        taken_ += count;
+        waiting_bytes_ -= bytes;
+    }
+
+    void deliver(std::uint64_t count, std::size_t bytes) noexcept {
+        delivered_ += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+    }
+
+    void drop(std::uint64_t count, std::size_t bytes, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        settled_ += count;
+        pending_bytes_ -= bytes;
+        const bool on_purpose =
+            reason == drop_reason::internal || reason == drop_reason::no_account || reason == drop_reason::vetoed;
+        if (!on_purpose) lost_ += count;
+    }
+
+    /// On disk, for a later run.
+    void spool(const message_count& of) noexcept {
+        spooled_ += of.messages;
+        settled_ += of.messages;
+        lost_ += of.messages;
+        pending_bytes_ -= of.bytes;
+    }
+
+    /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
+    void recover(std::uint64_t count, bool is_own) noexcept {
+        replaying_ += count;
+        if (is_own) {
+            spooled_ -= count;
+        } else {
+            recovered_ += count;
         }
     }
 
-    /// Instead of `run`, where the process ends in a callback of the worker's: stores what there is. The worker thread.
-    void finish_in_callback(std::unique_lock<std::mutex> lock) noexcept {
-        is_ending_in_callback_ = true;
-        if (!is_done) finish(lock);
+    void deliver_recovered(std::uint64_t count) noexcept {
+        delivered_ += count;
+        replaying_ -= count;
     }
 
-    /// Ends the request under way, and all later ones. Any thread.
-    void cancel() noexcept { sender_.cancel(); }
-    [[nodiscard]] const char* thread_name() noexcept { return sender_.back_end().thread_name(); }
+    void drop_recovered(std::uint64_t count, drop_reason reason) noexcept {
+        dropped_[reason] += count;
+        replaying_ -= count;
+    }
 
-    /// Whether the process ends in a callback of the worker's: then its thread does not come back. With the mutex held.
-    [[nodiscard]] bool is_ending_in_callback() const noexcept { return is_ending_in_callback_; }
+    /// The spool gave up what this run had stored, and what others had.
+    void drop_stored(std::uint64_t own, std::uint64_t others, drop_reason reason) noexcept {
+        spooled_ -= own;
+        recovered_ += others;
+        dropped_[reason] += own + others;
+    }
 
-    /// With the mutex held.
-    [[nodiscard]] backlog work() const noexcept {
-        return {counters.waiting(),       counters.waiting_bytes(), counters.pending(),
-                counters.pending_bytes(), counters.settled(),       !batch_.is_settled()};
+    /// What this run has stored is removed.
+    void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
+
+    /// Back in the spool: this run's own, or what is another run's again.
+    void put_back(std::uint64_t count, bool is_own) noexcept {
+        replaying_ -= count;
+        if (is_own) {
+            spooled_ += count;
+        } else {
+            recovered_ -= count;
+        }
+    }
+
+    /// What became of some messages.
+    struct outcome {
+        std::uint64_t count = 0;
+        std::size_t bytes = 0;  ///< what they counted as in the queue
+        bool is_recovered = false;
+        std::optional<drop_reason> dropped{};  ///< nothing: delivered
+    };
+
+    /// This is certain, and counts once the program has been told of it: with `settle_expected`, or `abandon` where the
+    /// call that tells it does not return.
+    void expect(const outcome& next) noexcept { expected_ = next; }
+
+    /// What `expect` was told last and is not settled yet.
+    [[nodiscard]] const outcome& expected() const noexcept { return *expected_; }
+
+    void settle_expected() noexcept {
+        if (!expected_) return;
+        const auto [count, bytes, is_recovered, dropped] = *std::exchange(expected_, std::nullopt);
+        if (is_recovered) {
+            dropped ? drop_recovered(count, *dropped) : deliver_recovered(count);
+        } else {
+            dropped ? drop(count, bytes, *dropped) : deliver(count, bytes);
+        }
+    }
+
+    /// Nobody will settle any of it: `stored` of what is pending is on disk and the rest is lost; what was taken from
+    /// the spool is still there, `own` of it this run's.
+    void abandon(std::uint64_t stored, std::uint64_t own, drop_reason reason) noexcept {
+        settle_expected();
+        spool({std::min(stored, pending()), 0});
+        drop(pending(), pending_bytes_, reason);
+        own = std::min(own, replaying_);
+        put_back(own, true);
+        put_back(replaying_, false);
+    }
+
+    /// How many of `accepted` were taken into batches: their numbers come before those of what waits.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
+    [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
+    /// Dropped, and not on purpose, or left for a later run.
+    [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+
+    /// Accepted and not settled.
+    [[nodiscard]] std::uint64_t pending() const noexcept { return accepted_ - settled_; }
+    [[nodiscard]] std::size_t pending_bytes() const noexcept { return pending_bytes_; }
+
+    /// Accepted and in no batch yet.
+    [[nodiscard]] std::uint64_t waiting() const noexcept { return accepted_ - taken_; }
+    [[nodiscard]] std::size_t waiting_bytes() const noexcept { return waiting_bytes_; }
+
+    [[nodiscard]] candor::statistics statistics() const noexcept {
+        candor::statistics out;
+        out.accepted = accepted_ + recovered_;
+        out.delivered = delivered_;
+        out.pending = pending() + replaying_;
+        out.spooled = spooled_;
+        out.recovered = recovered_;
+        out.dropped = dropped_;
+        out.refused = refused_;
+        return out;
     }
 
 private:
-    static constexpr std::size_t spare_blocks_ = 16;
-    /// A file that so many answers of a server did not take is given up.
-    static constexpr unsigned most_attempts_ = 5;
-    /// A request that the end of the run cut short had time enough if it had this long.
-    static constexpr std::chrono::milliseconds long_wait_{200};
+    std::uint64_t accepted_ = 0;
+    std::uint64_t taken_ = 0;
+    std::uint64_t settled_ = 0;
+    std::uint64_t delivered_ = 0;
+    std::uint64_t lost_ = 0;
+    std::uint64_t spooled_ = 0;
+    std::uint64_t recovered_ = 0;
+    std::uint64_t replaying_ = 0;
+    std::size_t pending_bytes_ = 0;
+    std::size_t waiting_bytes_ = 0;
+    std::optional<outcome> expected_{};
+    counts_by<drop_reason, drop_reason_count> dropped_;
+    counts_by<admission, admission_count> refused_;
+};
 
-    /// Makes a call that may not return: without the mutex.
+}  // namespace candor::detail
+
+// ---- candor/delivery/spool/files_in_hand.hpp
+
+namespace candor::detail {
+
+/// A file of the spool that this process has in hand, because it delivers what is in it, and how far it has come. Its
+/// messages are numbered, and settled in that order; what is settled is marked in the file, or removed with it.
+struct file_in_hand {
+    spool_file stored{};
+    std::uint64_t first = 0;    ///< number of its first message
+    std::uint64_t end = 0;      ///< and behind its last one
+    std::uint64_t settled = 0;  ///< those before are
+    std::uint64_t marked = 0;   ///< and the file says it of these
+    std::uint64_t named = 0;    ///< the user of the drafts in it, as the file says it
+    std::uint32_t number = 0;   ///< of a file that was taken up: what its messages name as their `file`
+    std::uint64_t pending = 0;  ///< the same: of its messages so many are not settled
+    unsigned attempts = 0;      ///< the same: so often a server did not take them
+    bool is_own = false;        ///< the same: it was stored by this run
+    bool has_drafts = false;
+    bool is_busy = false;    ///< one of the two threads uses it without the mutex
+    bool is_let_go = false;  ///< the next one who has it in hand closes it
+
+    /// What is to be done with it on disk.
+    struct step {
+        std::uint64_t settled = 0;
+        std::uint64_t lines = 0;  ///< so many are to be marked, unless 0
+        bool is_whole = false;    ///< nothing is left in it: it is to be removed
+        bool is_last = false;     ///< and closed, in any case
+    };
+    [[nodiscard]] step todo() const noexcept {
+        const bool is_whole = settled >= end;
+        return {settled, settled > marked ? settled - first : 0, is_whole, is_whole || is_let_go};
+    }
+
+    /// The messages that are left in it.
+    [[nodiscard]] std::uint64_t left() const noexcept { return end - std::max(settled, first); }
+};
+
+/// Some files in hand. Guarded by the worker's mutex, but for a file that is busy. The list keeps each where it is.
+class files_in_hand {
+public:
+    using iterator = std::list<file_in_hand>::iterator;
+
+    [[nodiscard]] bool empty() const noexcept { return files_.empty(); }
+    [[nodiscard]] iterator begin() noexcept { return files_.begin(); }
+    [[nodiscard]] iterator end() noexcept { return files_.end(); }
+    [[nodiscard]] auto begin() const noexcept { return files_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return files_.end(); }
+    [[nodiscard]] file_in_hand& back() noexcept { return files_.back(); }
+
+    /// Adds a place for a file. Throws `std::bad_alloc`.
+    file_in_hand& add() { return files_.emplace_back(); }
+    void remove_last() noexcept { files_.pop_back(); }
+
+    /// All messages before that number are settled.
+    void settle(std::uint64_t number) noexcept {
+        for (auto& file : files_)
+            if (number > file.settled) file.settled = std::min(std::max(number, file.first), file.end);
+    }
+
+    /// Brings the files to what is settled: `away(call)` makes a call to the disk without the mutex.
+    template <class Away>
+    void write_settled(spool& disk, const Away& away) noexcept {
+        for (auto at = files_.begin(); at != files_.end();) {
+            auto& file = *at;
+            if (file.is_busy || (file.settled <= file.marked && !file.is_let_go)) {
+                ++at;
+                continue;
+            }
+            file.is_busy = true;
+            const auto todo = file.todo();
+            away([&] { write(disk, file.stored, todo); });
+            file.is_busy = false;
+            file.marked = std::max(file.marked, todo.settled);
+            at = todo.is_last ? files_.erase(at) : std::next(at);
+        }
+    }
+
+    /// Gives a file back to everybody, with what is left in it, or all of them.
+    template <class Away>
+    void let_go(spool& disk, iterator which, const Away& away) noexcept {
+        std::list<file_in_hand> gone;
+        move_out(which, gone);
+        close(disk, gone, away);
+    }
+    template <class Away>
+    void let_go_all(spool& disk, const Away& away) noexcept {
+        std::list<file_in_hand> gone;
+        for (auto at = files_.begin(); at != files_.end();) move_out(at++, gone);
+        close(disk, gone, away);
+    }
+
+private:
+    static void write(spool& disk, spool_file& file, const file_in_hand::step& todo) noexcept {
+        if (todo.is_whole) {
+            disk.remove(file.file);
+        } else if (todo.lines > 0) {
+            static_cast<void>(disk.mark_settled(file.file, todo.lines));
+        }
+        if (todo.is_last) file = {};
+    }
+
+    template <class Away>
+    static void close(spool& disk, std::list<file_in_hand>& gone, const Away& away) noexcept {
+        if (gone.empty()) return;
+        away([&] {
+            for (auto& file : gone) write(disk, file.stored, file.todo());
+        });
+    }
+
+    /// One that the other thread uses is closed by that.
+    void move_out(iterator which, std::list<file_in_hand>& gone) noexcept {
+        which->is_let_go = true;
+        if (!which->is_busy) gone.splice(gone.end(), files_, which);
+    }
+
+    std::list<file_in_hand> files_;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/worker_signal.hpp
+
+namespace candor::detail {
+
+/// How a worker idles and is woken, and how threads of the program wait for it. Both go through the clock policy. Every
+/// member is called with the worker's mutex held, or with the lock that holds it.
+class worker_signal {
+public:
+    explicit worker_signal(clock_interface& clock) noexcept : clock_{clock} {}
+
+    /// The worker has nothing to do before `until`, unless it is woken. It may return early.
+    void idle(std::unique_lock<std::mutex>& lock, steady_time until) {
+        is_idle_ = true;
+        idle_until_ = until;
+        clock_.idle_until(lock, work_, until);
+        if (is_woken_) {
+            // A scheduler likes to run who is woken at once, on the processor of whoever woke it, which then waits for
+            // all that the worker does, and not only for the call that woke it.
+            lock.unlock();
+            std::this_thread::yield();
+            lock.lock();
+        }
+        is_idle_ = false;
+        if (std::exchange(is_woken_, false)) announce_end();
+    }
+
+    /// Whether the worker idles beyond `time`, and nobody has woken it.
+    [[nodiscard]] bool oversleeps(steady_time time) const noexcept {
+        return is_idle_ && !is_woken_ && idle_until_ > time;
+    }
+
+    /// Whether the worker has nothing to do.
+    [[nodiscard]] bool is_idle() const noexcept { return is_idle_ && !is_woken_; }
+
+    /// Whether the worker was woken and is not there yet.
+    [[nodiscard]] bool is_coming() const noexcept { return is_woken_; }
+
+    /// Wakes the worker where it idles.
+    void wake() noexcept {
+        if (mark_woken()) work_.notify_one();
+    }
+
+    /// The same, and gives up the lock first: the worker would wake only to wait for it.
+    void wake(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!mark_woken()) return;
+        lock.unlock();
+        work_.notify_one();
+    }
+
+    /// The worker has done something that threads may wait for.
+    void announce() noexcept { progress_.notify_all(); }
+
+    /// The worker is at the end, or has come there. Who waits for that is not woken by anything else on the way: on few
+    /// processors that would hold up the worker.
+    void announce_end() noexcept {
+        end_.notify_all();
+        progress_.notify_all();
+    }
+
+    /// A thread waits for the worker, until `deadline`, the next announcement or spuriously. A worker that was just
+    /// woken is awaited without the clock: a simulated one must not let time pass for a worker that is on its way.
+    void await(std::unique_lock<std::mutex>& lock, steady_time deadline) { await(lock, progress_, deadline); }
+
+    /// The same, until the next announcement of the end.
+    void await_end(std::unique_lock<std::mutex>& lock, steady_time deadline) { await(lock, end_, deadline); }
+
+    /// The same without the clock, for at most `time`, until `condition` holds.
+    template <class Condition>
+    void await_end_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time, const Condition& condition) {
+        end_.wait_for(lock, time, condition);
+    }
+
+private:
+    void await(std::unique_lock<std::mutex>& lock, std::condition_variable& change, steady_time deadline) {
+        if (is_woken_) {
+            change.wait(lock);
+        } else {
+            clock_.wait_until(lock, change, deadline);
+        }
+    }
+
+    bool mark_woken() noexcept { return is_idle_ && !std::exchange(is_woken_, true); }
+
+    clock_interface& clock_;
+    std::condition_variable work_;
+    std::condition_variable progress_;
+    std::condition_variable end_;
+    steady_time idle_until_{};
+    bool is_idle_ = false;
+    bool is_woken_ = false;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/delivery_state.hpp
+
+namespace candor::detail {
+
+/// What a pipeline and its worker share.
+struct delivery_state {
+    /// Whose the worker is.
+    enum class lease {
+        held,      ///< the pipeline's
+        released,  ///< nobody's: it stores what is left and ends
+        given_up,  ///< nobody's, and what is left has been counted as lost: it ends
+    };
+
+    delivery_state(delivery_options chosen, std::uint32_t seed, clock_interface& clock)
+        : options{std::move(chosen)},
+          signal{clock},
+          schedule{{options.batch_messages, options.batch_bytes, options.queue_messages / 2, options.queue_bytes / 2,
+                    options.flush_interval},
+                   has_spool(options),
+                   seed},
+          clock_{clock} {}
+    delivery_state(const delivery_state&) = delete;
+    delivery_state& operator=(const delivery_state&) = delete;
+
+    static bool has_spool(const delivery_options& of) noexcept {
+        return of.spool.enabled && !of.spool.directory.empty() && !of.dry_run;
+    }
+
+    // The mutex is held for all that follows.
+
+    /// Nobody waits for the worker any more, or for what it has.
+    void leave(lease as) noexcept {
+        last_steady_ = clock_.now();
+        last_wall_ = clock_.wall_now();
+        lease_ = as;
+        schedule.abort();
+        signal.announce_end();
+    }
+
+    /// Of all records that were accepted, in their order, those before this number are settled.
+    [[nodiscard]] std::uint64_t first_unsettled() const noexcept {
+        if (!has_fresh_in_hand) return counters.taken();
+        const auto index = in_hand.first_unsettled();
+        return index ? first_in_hand + *index : counters.taken();
+    }
+
+    [[nodiscard]] bool is_left() const noexcept { return lease_ != lease::held; }
+    [[nodiscard]] bool is_given_up() const noexcept { return lease_ == lease::given_up; }
+    [[nodiscard]] bool is_this_thread() const noexcept { return thread == std::this_thread::get_id(); }
+
+    /// With the mutex held, whoever's the worker is.
+    [[nodiscard]] steady_time now() const noexcept { return lease_ == lease::held ? clock_.now() : last_steady_; }
+    [[nodiscard]] wall_time wall_now() const noexcept { return lease_ == lease::held ? clock_.wall_now() : last_wall_; }
+    [[nodiscard]] moment at() const noexcept { return {now(), wall_now()}; }
+
+    [[nodiscard]] drop_reason reason_at_end() const noexcept {
+        return is_revoked ? drop_reason::revoked : drop_reason::shutdown;
+    }
+
+    const delivery_options options;
+    mutable std::mutex mutex;  ///< guards all that follows, and the batch in hand
+    worker_signal signal;
+    record_queue queue{};  ///< begins with the records that are in no batch
+    delivery_counters counters{};
+    batch in_hand{};                  ///< what is being delivered; without the mutex while `is_filling`
+    std::uint64_t first_in_hand = 0;  ///< the number of its first record, where it was made of the queue
+    bool has_fresh_in_hand = false;   ///< it was
+    files_in_hand claimed{};          ///< the files that it was made of otherwise
+    bool is_filling = false;          ///< it is being made of the queue, where its records are until then
+    scheduler schedule;
+    std::thread::id thread{};  ///< the worker's
+    bool is_done = false;
+    std::atomic<bool> is_revoked = false;      ///< set with the mutex held
+    bool is_away = false;                      ///< in a call that may not return
+    bool waits_out_hold = false;               ///< idles because the server is not to be asked now
+    steady_time end_by{};                      ///< when whoever waits for the end wants to go on
+    std::optional<steady_time> store_until{};  ///< what is left is being stored, for so long
+    std::optional<at_exit> at_end{};           ///< where the worker has no owner any more
+
+protected:
+    std::atomic<lease> lease_ = lease::held;  ///< changed with the mutex held
+
+private:
+    clock_interface& clock_;
+    steady_time last_steady_{};  ///< when the clock was given back
+    wall_time last_wall_{};
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/journal.hpp
+
+namespace candor::detail {
+
+/// Copies on disk of what is pending, so that it outlives the process, whatever ends that. A thread of its own, which
+/// the worker starts when something waits: while the worker is in a request, in a callback or in a call of the account
+/// source, nobody else could store what is accepted meanwhile. It calls no callback of the program's. A copy is a file
+/// of the spool that this process has in hand; it is removed, or marked, as its messages are settled, and let go at the
+/// end, when what is left in it counts as stored.
+///
+/// Every member but the constructor is called with the mutex of the state held, or with the lock that holds it.
+class journal {
+public:
+    /// Both outlive it.
+    journal(delivery_state& state, protocol& maker, const spool_options& options, const spool_owner& owner,
+            const system_calls& calls, const std::atomic<bool>& is_revoked)
+        : state_{state}, maker_{maker}, disk_{std::in_place, options, owner, calls, is_revoked} {}
+    journal(const journal&) = delete;
+    journal& operator=(const journal&) = delete;
+
+    /// The thread.
+    void run() noexcept {
+        const inside library;
+        std::unique_lock lock{state_.mutex};
+        while (!state_.is_done && !state_.is_given_up()) {
+            write_settled(lock, *disk_, is_away_);
+            state_.claimed.write_settled(*disk_, [&](const auto& call) { away(lock, is_away_, call); });
+            if (is_behind()) {
+                copy_some(lock, is_away_);
+            } else {
+                wait(lock);
+            }
+        }
+        end(lock, is_away_);
+        has_ended_ = true;
+        progress_.notify_all();
+    }
+
+    /// Everything that is accepted now is to be copied.
+    void ask() noexcept {
+        asked_ = state_.counters.accepted();
+        wake();
+    }
+
+    /// The worker begins something that takes its time.
+    void watch() noexcept {
+        if (is_asleep_) wake();
+    }
+
+    /// What it waits for may have come about.
+    void wake() noexcept { changed_.notify_one(); }
+
+    /// The number of the first record that is pending and has no copy.
+    [[nodiscard]] std::uint64_t first_uncopied() const noexcept { return std::max(copied_, state_.first_unsettled()); }
+
+    /// Whether what is pending has a copy, as far as it can have one.
+    [[nodiscard]] bool has_all() const noexcept { return first_uncopied() >= state_.counters.accepted(); }
+
+    /// Whether it has a call to the disk under way, which may not return.
+    [[nodiscard]] bool is_away() const noexcept { return is_away_; }
+    [[nodiscard]] bool has_ended() const noexcept { return has_ended_; }
+
+    /// Copies what was asked for, on this thread, where the journal has none of its own.
+    void catch_up(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        while (is_behind()) copy_some(lock, is_away);
+    }
+
+    /// Waits until what was asked for is copied, or cannot be, or nobody waits for it any more.
+    void await(std::unique_lock<std::mutex>& lock) noexcept {
+        progress_.wait(lock, [&] { return has_ended_ || state_.is_given_up() || (!is_behind() && !is_away_); });
+    }
+
+    /// The same, for a thread of the program's and not longer than that.
+    void await_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
+        progress_.wait_for(lock, time, [&] { return has_ended_ || (!is_behind() && !is_away_); });
+    }
+
+    /// Whether a callback of the program's has to see the next record before it can be stored.
+    [[nodiscard]] bool needs_worker() const noexcept { return needs_worker_at_ == first_uncopied(); }
+
+    /// Files are brought to what is settled. `disk` is the caller's own, here and below.
+    void write_settled(std::unique_lock<std::mutex>& lock, spool& disk, bool& is_away) noexcept {
+        copies_.settle(state_.first_unsettled());
+        copies_.write_settled(disk, [&](const auto& call) { away(lock, is_away, call); });
+    }
+
+    /// Until where the oldest copy of what is pending reaches; nothing where there is none.
+    [[nodiscard]] std::optional<std::uint64_t> oldest_end() noexcept {
+        const auto oldest = find_oldest();
+        return oldest == copies_.end() ? std::nullopt : std::optional{oldest->end};
+    }
+
+    /// What is left in that waits for a later run.
+    void let_go_oldest(std::unique_lock<std::mutex>& lock, spool& disk, bool& is_away) noexcept {
+        copies_.let_go(disk, find_oldest(), [&](const auto& call) { away(lock, is_away, call); });
+    }
+
+    /// How many of what is pending are in copies.
+    [[nodiscard]] std::uint64_t copied() noexcept {
+        copies_.settle(state_.first_unsettled());
+        std::uint64_t out = 0;
+        for (const auto& copy : copies_) out += copy.left();
+        return out;
+    }
+
+    /// This run has named a user since drafts were stored: whoever delivers them is told.
+    void name_user(std::unique_lock<std::mutex>& lock, spool& disk, bool& is_away) noexcept {
+        const auto user = maker_.named_user();
+        if (user == 0 || user == named_) return;
+        named_ = user;
+        for (auto& copy : copies_) {
+            if (copy.is_busy || !copy.has_drafts || copy.named != 0) continue;
+            copy.is_busy = true;
+            copy.named = user;
+            away(lock, is_away, [&] { static_cast<void>(disk.mark_named(copy.stored.file, user)); });
+            copy.is_busy = false;
+        }
+    }
+
+    /// Nothing is copied any more: what is left stays on disk, unless consent was revoked.
+    void end(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        copies_.settle(state_.is_revoked ? std::numeric_limits<std::uint64_t>::max() : state_.first_unsettled());
+        copies_.let_go_all(*disk_, [&](const auto& call) { away(lock, is_away, call); });
+        away(lock, is_away, [&] { disk_.reset(); });  // whoever frees this closes no file
+    }
+
+    /// What is the matter with the disk, for a person.
+    std::optional<std::string> take_trouble() noexcept { return std::exchange(trouble_, std::nullopt); }
+
+private:
+    /// How often the thread looks whether the worker is busy, while it works.
+    static constexpr std::chrono::milliseconds look_interval_{60};
+
     template <class Call>
-    void away(std::unique_lock<std::mutex>& lock, const Call& call) noexcept {
+    void away(std::unique_lock<std::mutex>& lock, bool& is_away, const Call& call) noexcept {
         is_away = true;
         lock.unlock();
-        {
-            const inside library{false};
-            call();
-        }
+        call();
         lock.lock();
         is_away = false;
     }
 
-    [[nodiscard]] bool may_store() const noexcept { return spool_ && !is_revoked && lease_ != lease::given_up; }
-    [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
-
-    /// Tells a callback of the program's what became of these.
-    template <class Callback, class... Fate>
-    void call_back(std::unique_lock<std::mutex>& lock, const Callback& to, const message_range& of,
-                   Fate... fate) noexcept {
-        if (!to || !may_call_back()) return;
-        away(lock, [&] {
-            for (const auto& m : of.messages)
-                if (may_call_back()) contain([&] { to(of.text(m), fate...); });
-        });
+    [[nodiscard]] files_in_hand::iterator find_oldest() noexcept {
+        return std::find_if(copies_.begin(), copies_.end(),
+                            [](const file_in_hand& copy) { return copy.left() > 0 && !copy.is_let_go; });
     }
 
-    /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
-    void send(std::unique_lock<std::mutex>& lock) noexcept {
-        if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
-        if (batch_.is_settled()) return fill(lock);
-        schedule.attempt();
-        const message_range range = batch_.next();
-        const auto started = at();
-        std::optional<http_response> answer;
-        lock.unlock();
+    [[nodiscard]] bool is_behind() const noexcept { return first_uncopied() < asked_ && may_copy(); }
+
+    [[nodiscard]] bool may_copy() const noexcept {
+        return !state_.is_revoked && (!needs_worker() || is_in_hand(first_uncopied()));
+    }
+
+    /// Whether a record is a message of the batch in hand by now.
+    [[nodiscard]] bool is_in_hand(std::uint64_t number) const noexcept {
+        return state_.has_fresh_in_hand && !state_.is_filling && number >= state_.first_in_hand &&
+               number < state_.counters.taken();
+    }
+
+    /// Copies some of what was asked for: to one file, with one write.
+    void copy_some(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        const auto first = copied_ = first_uncopied();
+        const auto taken_at = state_.now();
+        const auto wall = state_.wall_now();
+        bool is_stored = true;
         try {
-            answer = sender_.send(range, started.wall);
-        } catch (...) {
-        }
-        lock.lock();
-        if (!answer) return drop_batch(lock, drop_reason::failed);
-        const bool is_cancelled = answer->error == transport_error::cancelled;
-        response_action found;
-        try {
-            if (!is_cancelled) found = sender_.back_end().classify(*answer, at());
-        } catch (...) {
-            return drop_batch(lock, drop_reason::failed);
-        }
-        if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
-            const bool is_reached = found.what != response_action::kind::retry;
-            if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
-        }
-        settle(lock, range, *answer, found, is_cancelled);
-    }
-
-    /// What an answer means for the messages of a request.
-    void settle(std::unique_lock<std::mutex>& lock, const message_range& range, const http_response& answer,
-                const response_action& found, bool is_cancelled) noexcept {
-        using kind = response_action::kind;
-        const bool is_split = found.what == kind::split && range.messages.size() > 1;
-        const bool is_final = !is_split && found.what != kind::retry;
-        if (is_split) batch_.split();
-        if (is_final) conclude(lock, range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
-        if (!is_cancelled && may_call_back()) away(lock, [&] { sender_.tell(answer, found.diagnostic); });
-        if (lease_ == lease::given_up) return;
-        if (is_cancelled) return schedule.abort();
-        if (is_split) return;
-        if (!is_final) return retry(lock, answer, found);
-        if (found.what == kind::deliver) {
-            has_delivered_ = true;
-            schedule.delivered(now(), !counters.expected().is_recovered);
-        } else {
-            schedule.stop_replaying();
-            if (found.reason == drop_reason::unauthorized) schedule.refuse(now());
-        }
-        tell_concluded(lock, range);
-    }
-
-    /// It is certain what becomes of the next range: delivered, or dropped. A file of which nothing is left goes at
-    /// once: whatever happens from now on, nobody sends it again.
-    void conclude(std::unique_lock<std::mutex>& lock, const message_range& range,
-                  std::optional<drop_reason> dropped) noexcept {
-        batch_.pop();
-        counters.expect({range.messages.size(), range.record_size(), claim_.has_value(), dropped});
-        if (batch_.is_settled()) remove_claimed(lock);
-    }
-
-    void remove_claimed(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!claim_) return;
-        away(lock, [&] { spool_->remove(*claim_); });
-        claim_.reset();
-    }
-
-    /// Callbacks come before the counts: when `flush` returns, they have run.
-    void tell_concluded(std::unique_lock<std::mutex>& lock, const message_range& range) noexcept {
-        const auto dropped = counters.expected().dropped;
-        dropped ? call_back(lock, options.on_dropped, range, *dropped) : call_back(lock, options.on_delivered, range);
-        if (lease_ == lease::given_up) return;
-        counters.settle_expected();
-        signal.announce();
-        if (batch_.is_settled()) schedule.batch_done(now());
-    }
-
-    void ask_runs(std::unique_lock<std::mutex>& lock) noexcept {
-        std::chrono::milliseconds wait{0};
-        const auto wall = wall_now();
-        away(lock, [&] { wait = runs_->ask(wall); });
-        if (wait == wait.zero() || lease_ != lease::held) return;
-        schedule.hold_for_breaker(after(now(), wait));
-        away(lock, [&] {
-            contain([&] {
-                sender_.say("not tried for another " +
-                            std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
-                            std::to_string(runs_->failed_runs()) + " runs could not reach it");
-            });
-        });
-    }
-
-    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
-    /// whatever is thrown.
-    void fill(std::unique_lock<std::mutex>& lock) noexcept {
-        batch_.clear();
-        const auto when = at();
-        bool has_room = true;
-        is_filling_ = true;
-        for (auto left = counters.waiting(); left > 0 && has_room && batch_.size() < options.batch_messages;) {
-            if (block_.empty() && !next_block()) break;
-            away(lock, [&] {
-                while (left > 0 && !block_.empty() && batch_.size() < options.batch_messages) {
-                    const std::string_view record = block_.front();
-                    if (!may_call_back()) sender_.back_end().end_callbacks();
-                    const auto added = batch_.add(sender_.back_end(), record, when, options);
-                    has_room = added.has_room;
-                    if (!has_room) break;
-                    if (added.dropped) drop_one(added.text, record.size(), *added.dropped);
-                    block_.pop();
-                    ++taken_;
-                    taken_bytes_ += record.size();
-                    --left;
+            lines_.clear();
+            std::uint64_t count = 0;
+            bool has_drafts = false;
+            if (is_in_hand(first)) {
+                const auto row = state_.in_hand.row_from(static_cast<std::uint32_t>(first - state_.first_in_hand));
+                if (row.messages.empty()) return skip_to_message(first);
+                for (const auto& m : row.messages) {
+                    if (count == state_.options.batch_messages || lines_.size() > record_queue::block_size) break;
+                    append_spool_line(lines_, row.text(m), m.sent_at);
+                    ++count;
                 }
-            });
-            if (lease_ == lease::given_up) return;
-        }
-        end_fill();
-        if (counters.waiting() > 0) schedule.waits_since(now());
-        if (batch_.is_settled()) schedule.batch_done(now());
-    }
-
-    void end_fill() noexcept {
-        is_filling_ = false;
-        batch_.send_whole();
-        counters.take(std::exchange(taken_, 0), std::exchange(taken_bytes_, 0));
-    }
-
-    bool next_block() noexcept {
-        queue.recycle(std::exchange(block_, record_block{}));
-        if (queue.empty()) return false;
-        block_ = queue.take();
-        return true;
-    }
-
-    void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        if (!claim_) {
-            schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
-            return signal.announce();
-        }
-        // What was stored waits for another success, or run; the server's own refusals are counted.
-        schedule.stop_replaying();
-        spool_->start_over();
-        unsigned attempts = 0;
-        if (answer.error == transport_error::none) away(lock, [&] { attempts = spool_->count_attempt(*claim_); });
-        if (lease_ == lease::given_up) return;
-        if (attempts >= most_attempts_) {
-            drop_batch(lock, drop_reason::exhausted);
-        } else {
-            put_back(lock);
-        }
-    }
-
-    /// One record of the queue became no message. Without the mutex.
-    void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
-        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
-        const std::lock_guard guard{mutex};
-        if (lease_ == lease::given_up) return;
-        counters.drop(1, record_size, reason);
-        signal.announce();
-    }
-
-    void drop_batch(std::unique_lock<std::mutex>& lock, drop_reason reason) noexcept {
-        while (!batch_.is_settled() && lease_ != lease::given_up) {
-            const message_range range = batch_.next();
-            conclude(lock, range, reason);
-            if (lease_ != lease::given_up) tell_concluded(lock, range);
-        }
-    }
-
-    /// Stores what is left of the batch. False where something could not be stored, which is left in the batch then.
-    bool store(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store()) return false;
-        while (!batch_.is_settled()) {
-            const message_range range = batch_.next();
-            const auto wall = wall_now();
-            bool is_stored = false;
-            away(lock, [&] {
-                is_stored =
-                    spool_->store(range, wall, claim_ ? claim_->name.created : 0, claim_ ? claim_->attempts : 0);
-            });
-            if (lease_ == lease::given_up) return true;
-            count_removed();
-            if (!is_stored) return false;
-            batch_.pop();
-            if (claim_) {
-                counters.put_back(range.messages.size());
             } else {
-                counters.spool(range.messages.size(), range.record_size());
+                records_ = run_from(first);
+                auto records = std::string_view{records_};
+                const auto most = std::min<std::uint64_t>(asked_ - first, state_.options.batch_messages);
+                bool needs_worker = false, is_skipped = false;
+                away(lock, is_away, [&] {
+                    while (count < most && !records.empty() && !needs_worker && !is_skipped) {
+                        draft_.clear();
+                        const auto made = draft(record_queue::pop_record(records));
+                        needs_worker = !made;
+                        is_skipped = made && made->dropped;
+                        if (needs_worker || is_skipped) break;
+                        has_drafts = has_drafts || made->is_draft;
+                        made->is_draft ? append_spool_draft(lines_, draft_)
+                                       : append_spool_line(lines_, draft_, made->sent_at);
+                        ++count;
+                    }
+                });
+                if (needs_worker) needs_worker_at_ = first + count;
+                if (is_skipped && count == 0)
+                    copied_ = first + 1;  // it will not become a message: the worker counts it
             }
-            signal.announce();
+            if (count > 0 && first >= state_.first_unsettled()) {
+                is_stored = write(lock, is_away, first, count, has_drafts, wall);
+                if (is_stored) copied_ = std::max(copied_, first + count);
+            }
+        } catch (...) {  // no memory
+            is_stored = false;
         }
-        schedule.batch_done(now());
-        remove_claimed(lock);
-        return true;
+        if (!is_stored) asked_ = 0;
+        state_.schedule.copied(taken_at, is_stored);
+        progress_.notify_all();
     }
 
-    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
-    void replay(std::unique_lock<std::mutex>& lock) noexcept {
-        if (sender_.back_end().holds_back(now())) return schedule.stop_replaying();
-        const auto wall = wall_now();
-        away(lock, [&] { claim_ = spool_->claim_next(wall); });
-        if (lease_ == lease::given_up) return;
-        count_removed();
-        if (!claim_) return schedule.found_nothing_stored(now());
-        counters.recover(claim_->messages.size(), claim_->is_own);
+    std::optional<preparation> draft(std::string_view record) noexcept {
         try {
-            batch_.load(std::move(claim_->content), claim_->messages);
-        } catch (...) {  // no memory: another time
-            schedule.stop_replaying();
-            put_back(lock);
+            return maker_.draft(record, draft_);
+        } catch (...) {
+            return preparation{.dropped = drop_reason::failed};
         }
     }
 
-    /// What is left of a claimed file waits on disk again.
-    void put_back(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store() || !batch_.is_whole()) return give_up_batch(lock);
-        counters.put_back(claim_->messages.size());
-        batch_.clear();
-        away(lock, [&] { spool_->let_go(*claim_); });
-        claim_.reset();
-    }
-
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto evicted = spool_->take_evicted(), expired = spool_->take_expired();
-        counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
-        counters.drop_stored(expired.own, expired.others, drop_reason::expired);
-    }
-
-    void give_up_batch(std::unique_lock<std::mutex>& lock) noexcept {
-        if (store(lock)) return;
-        drop_batch(lock, reason_at_end());
-    }
-
-    /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
-    void finish(std::unique_lock<std::mutex>& lock) noexcept {
-        store_until = std::max(end_by, after(now(), least_store_time));
-        signal.announce_end();
-        schedule.close(now());
-        schedule.abort();
-        if (is_filling_) end_fill();  // in a callback about a record, which stays for the next batch
-        counters.settle_expected();   // in a callback about that
-        if (!batch_.is_settled()) claim_ ? put_back(lock) : give_up_batch(lock);
-        while (may_store() && counters.waiting() > 0 && now() < *store_until) {
-            fill(lock);
-            if (!batch_.is_settled()) give_up_batch(lock);
+    /// A record became no message when the batch was made.
+    void skip_to_message(std::uint64_t number) noexcept {
+        auto& batch = state_.in_hand;
+        while (++number < state_.counters.taken() &&
+               batch.row_from(static_cast<std::uint32_t>(number - state_.first_in_hand)).messages.empty()) {
         }
-        const auto left = lease_ == lease::given_up ? 0 : counters.pending();
-        const auto reason = reason_at_end();
-        if (left > 0 && options.on_dropped && may_call_back()) {
-            away(lock, [&] {
-                for (auto i = left; i > 0 && may_call_back(); --i) contain([&] { options.on_dropped({}, reason); });
-            });
-        }
-        if (lease_ != lease::given_up) counters.drop(left, counters.pending_bytes(), reason);
-        if (may_store() && now() < *store_until) {
-            const auto wall = wall_now();
-            away(lock, [&] { runs_->end(wall, has_delivered_); });
-        }
-        away(lock, [&] { claim_.reset(), spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
-        is_done = true;
-        signal.announce_end();
-        const auto emptied = std::exchange(queue, record_queue{});
-        lock.unlock();  // and only then frees the memory: an allocator may make it wait
+        copied_ = number;
     }
 
-    template <class Call>
-    static void contain(const Call& call) noexcept {
-        try {
-            call();
-        } catch (...) {  // a callback's failure is its own
+    /// The records from a number on that lie together, each behind its length. Throws `std::bad_alloc`.
+    std::string run_from(std::uint64_t number) {
+        const auto taken = state_.counters.taken();
+        if (number <= taken || cursor_at_ < taken || cursor_at_ > number) {  // what is taken may have been freed
+            cursor_ = state_.queue.begin();
+            cursor_at_ = taken;
         }
+        auto run = state_.queue.run_at(cursor_);
+        for (; cursor_at_ < number; ++cursor_at_) {
+            cursor_.offset += record_queue::stored_size(record_queue::pop_record(run).size());
+            if (run.empty()) run = state_.queue.run_at(cursor_);
+        }
+        return std::string{run};
     }
 
-    sender sender_;
-    record_block block_;
-    batch batch_;
-    std::optional<spool> spool_;
-    std::optional<spool::claim> claim_;  ///< the file whose messages the batch holds
-    std::optional<run_state> runs_;
-    bool has_asked_runs_ = false;
-    bool has_delivered_ = false;
-    bool is_filling_ = false;  ///< the batch is being made
-    std::uint64_t taken_ = 0;  ///< the records of the queue that were made into messages of it, or given up
-    std::size_t taken_bytes_ = 0;
-    std::atomic<bool> is_ending_in_callback_ = false;
+    /// Appends lines to the newest copy, or makes another one.
+    bool write(std::unique_lock<std::mutex>& lock, bool& is_away, std::uint64_t first, std::uint64_t count,
+               bool has_drafts, wall_time wall) {
+        const auto named = maker_.named_user();
+        const auto fits = [&](const file_in_hand& newest) {
+            return newest.end == first && !newest.is_busy && !newest.is_let_go && newest.settled < newest.end &&
+                   newest.end - newest.first + count <= state_.options.batch_messages &&
+                   newest.stored.size + lines_.size() <= state_.options.batch_bytes &&
+                   (newest.named == named || !newest.has_drafts || !has_drafts);
+        };
+        const bool is_new = copies_.empty() || !fits(copies_.back());
+        auto& copy = is_new ? copies_.add() : copies_.back();
+        if (is_new) {
+            copy.first = copy.end = copy.settled = copy.marked = first;
+            copy.named = has_drafts ? named : 0;
+        }
+        copy.is_busy = true;
+        bool is_stored = false;
+        std::optional<std::string> trouble;
+        away(lock, is_away, [&] {
+            if (is_new) {
+                auto made = disk_->create(lines_, copy.named, wall);
+                is_stored = made.has_value();
+                if (made) copy.stored = *std::move(made);
+            } else {
+                is_stored = disk_->append(copy.stored, lines_);
+            }
+            trouble = disk_->take_trouble();
+        });
+        copy.is_busy = false;
+        const auto evicted = disk_->take_evicted(), expired = disk_->take_expired();
+        state_.counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
+        state_.counters.drop_stored(expired.own, expired.others, drop_reason::expired);
+        if (trouble) {
+            trouble_ = std::move(trouble);
+            state_.signal.wake();  // who tells it
+        }
+        copy.has_drafts = copy.has_drafts || (is_stored && has_drafts);
+        if (is_stored) copy.end = first + count;
+        if (is_new && !is_stored) copies_.remove_last();
+        return is_stored;
+    }
+
+    /// Waits for something to do.
+    void wait(std::unique_lock<std::mutex>& lock) noexcept {
+        progress_.notify_all();
+        if (state_.signal.is_idle()) {
+            is_asleep_ = true;
+            changed_.wait(lock);
+            is_asleep_ = false;
+            return;
+        }
+        // Only a worker that idles sees to it that its clock is kept.
+        auto time = look_interval_;
+        if (!has_all() && may_copy()) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(state_.schedule.copy_at() - state_.now());
+            if (left <= left.zero()) return ask();
+            time = std::min(time, left);
+        }
+        changed_.wait_for(lock, time);
+    }
+
+    delivery_state& state_;
+    protocol& maker_;
+    std::optional<spool> disk_;
+    files_in_hand copies_;
+    std::condition_variable changed_;   ///< there may be something to do
+    std::condition_variable progress_;  ///< something was done
+    std::string records_;
+    std::string draft_;
+    std::string lines_;
+    record_queue::cursor cursor_;  ///< of the record with that number
+    std::uint64_t cursor_at_ = 0;
+    std::uint64_t copied_ = 0;  ///< before this number all are copied, settled, or will not become messages
+    std::uint64_t asked_ = 0;   ///< and before this they are to be copied
+    std::optional<std::uint64_t> needs_worker_at_{};
+    std::uint64_t named_ = 0;
+    std::optional<std::string> trouble_{};
+    bool is_away_ = false;
+    bool is_asleep_ = false;
+    bool has_ended_ = false;
 };
 
 }  // namespace candor::detail
@@ -9562,6 +9874,675 @@ worker_thread start_worker_thread(const char* name, Function function) {
 
 }  // namespace candor::detail
 
+// ---- candor/delivery/storage.hpp
+
+namespace candor::detail {
+
+/// What a worker has on disk: copies of what is pending, and the files of earlier runs that it has taken up. All but
+/// the constructor is called with the mutex held, or with the lock that holds it.
+class delivery_storage : public delivery_state, public std::enable_shared_from_this<delivery_storage> {
+public:
+    /// However little time there was for the server, the disk gets so much.
+    static constexpr std::chrono::milliseconds least_store_time{200};
+
+    delivery_storage(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
+                     std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
+                     const system_calls& calls)
+        : delivery_state{std::move(chosen), seed, lent_clock},
+          sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
+        if (!has_spool(options)) return;
+        const spool_owner owner{sender_.name(), destination(), fnv1a(uuid::random().to_string())};
+        spool_.emplace(options.spool, owner, calls, is_revoked);
+        journal_.emplace(*this, sender_.back_end(), options.spool, owner, calls, is_revoked);
+    }
+
+    /// Has all that is pending copied to disk, on the journal's thread, which is started now at the latest. False where
+    /// there is none: then somebody has to do it himself.
+    bool start_journal() noexcept {
+        journal_->ask();
+        return run_journal();
+    }
+
+    /// The journal keeps an eye on what is pending, while the worker cannot.
+    void watch_pending() noexcept {
+        if (journal_ && run_journal()) journal_->watch();
+    }
+
+    /// Whether the record that came last is the only one that is pending without a copy.
+    [[nodiscard]] bool lacks_only_one_copy() const noexcept {
+        return journal_ && journal_->first_uncopied() + 1 == counters.accepted();
+    }
+
+    /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
+    /// run.
+    [[nodiscard]] steady_time next_copy() const noexcept {
+        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
+        return is_watched ? steady_time::max() : schedule.copy_at();
+    }
+
+    /// The worker does not return: whatever is pending is copied without it, while there is time.
+    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
+    }
+
+    /// Whether the journal is in a call to the disk.
+    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
+
+    /// The journal's thread, for whoever joins the worker's.
+    worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
+
+    /// The worker is left behind, with what it has: that is lost, but for what has a copy.
+    void give_up() noexcept {
+        std::uint64_t own = 0;
+        for (const auto& file : claimed)
+            if (file.is_own) own += file.pending;
+        leave(lease::given_up);
+        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
+        if (journal_) journal_->wake();
+    }
+
+    /// Whether an earlier run has left something, as far as a short look can tell. Before `run`.
+    [[nodiscard]] bool finds_stored() noexcept { return spool_ && spool_->has_any(); }
+
+protected:
+    /// A hash of the endpoint.
+    [[nodiscard]] std::uint64_t destination() const noexcept { return fnv1a(sender_.name() + ' ' + sender_.url()); }
+
+    template <class Call>
+    static void contain(const Call& call) noexcept {
+        try {
+            call();
+        } catch (...) {  // a callback's failure is its own
+        }
+    }
+
+    /// Makes a call that may not return: without the mutex.
+    template <class Call>
+    void away(std::unique_lock<std::mutex>& lock, const Call& call) noexcept {
+        is_away = true;
+        lock.unlock();
+        {
+            const inside library{false};
+            call();
+        }
+        lock.lock();
+        is_away = false;
+    }
+
+    [[nodiscard]] bool may_store() const noexcept { return journal_ && !is_revoked && lease_ != lease::given_up; }
+    [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
+
+    /// Brings what is on disk to what is settled. A file of which nothing is left goes.
+    void write_settled(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!journal_) return;
+        journal_->write_settled(lock, *spool_, is_away);
+        claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
+    }
+
+    /// Says once what is the matter with the disk.
+    void tell_trouble(std::unique_lock<std::mutex>& lock) noexcept {
+        const auto trouble = journal_->take_trouble();
+        if (!trouble || !may_call_back()) return;
+        away(lock, [&] { contain([&] { sender_.say(*trouble); }); });
+    }
+
+    void group() noexcept {
+        contain([&] { in_hand.group(sender_.back_end()); });
+    }
+
+    /// Leaves the oldest copy of what is pending on disk, for later. False where there is none.
+    bool store(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!may_store()) return false;
+        journal_->write_settled(lock, *spool_, is_away);
+        copy_all(lock);  // and from here on the journal does nothing
+        const auto end = may_store() ? journal_->oldest_end() : std::nullopt;
+        if (!end) return false;
+        message_count stored;
+        if (has_fresh_in_hand) stored = in_hand.drop_before(static_cast<std::uint32_t>(*end - first_in_hand));
+        if (*end > counters.taken()) {
+            const auto count = *end - counters.taken();
+            const auto bytes = queue.take(count);
+            counters.take(count, bytes);
+            stored.messages += count;
+            stored.bytes += bytes;
+        }
+        counters.spool(stored);
+        journal_->let_go_oldest(lock, *spool_, is_away);
+        if (in_hand.is_settled()) schedule.batch_done(now());
+        signal.announce();
+        return true;
+    }
+
+    /// Has all that is pending copied to disk, as far as that can be, and waits for it.
+    void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
+        if (journal_thread_.joinable()) {
+            start_journal();
+            is_away = true;
+            journal_->await(lock);
+            is_away = false;
+        } else {
+            journal_->ask();
+            journal_->catch_up(lock, is_away);
+        }
+    }
+
+    /// Takes up the oldest files of the spool, as many as make a request, as the batch in hand. False where there are
+    /// none. Throws `std::bad_alloc`.
+    bool take_up_files(std::unique_lock<std::mutex>& lock, std::size_t most_messages) {
+        const auto wall = wall_now();
+        std::vector<spool::claim> found;
+        away(lock, [&] {
+            std::size_t messages = 0, bytes = 0;
+            while (messages < most_messages && bytes < options.batch_bytes) {
+                auto next = spool_->claim_next(wall);
+                if (!next) break;
+                messages += next->messages.size();
+                bytes += next->content.size();
+                contain([&] { found.push_back(*std::move(next)); });
+            }
+        });
+        count_removed();
+        if (lease_ == lease::given_up) return true;
+        for (auto& one : found) {
+            auto& file = claimed.add();
+            file.number = next_file_++;
+            file.end = one.messages.back().index + 1;
+            file.settled = file.marked = one.settled;
+            file.pending = one.messages.size();
+            file.attempts = one.attempts;
+            file.is_own = one.is_own;
+            file.stored.file = std::move(one.file);
+            counters.recover(file.pending, file.is_own);
+        }
+        if (!found.empty()) read_files(lock, found);
+        return !found.empty();
+    }
+
+    /// How far the files in hand are settled.
+    void find_settled() noexcept {
+        for (auto& file : claimed) {
+            if (file.is_let_go) continue;
+            file.settled = file.end;
+            file.pending = 0;
+            in_hand.each_unsettled([&](const message& m) {
+                if (m.file != file.number) return;
+                ++file.pending;
+                file.settled = std::min<std::uint64_t>(file.settled, m.index);
+            });
+        }
+    }
+
+    /// What is left of the files in hand waits on disk again.
+    void put_back(std::unique_lock<std::mutex>& lock) noexcept {
+        in_hand.clear();
+        for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
+        spool_->start_over();
+        claimed.let_go_all(*spool_, [&](const auto& call) { away(lock, call); });
+        signal.announce();
+    }
+
+    sender sender_;
+    std::optional<spool> spool_;
+    std::optional<journal> journal_;
+    worker_thread journal_thread_;
+    std::atomic<bool> is_ending_in_callback_ = false;
+
+private:
+    bool run_journal() noexcept {
+        if (journal_thread_.joinable()) return true;
+        try {
+            journal_thread_ =
+                start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    /// Makes a batch of what the files in hand hold.
+    void read_files(std::unique_lock<std::mutex>& lock, const std::vector<spool::claim>& found) {
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        bool is_whole = true;
+        // Behind those from before, which may be in the journal's hands still.
+        auto file = std::prev(claimed.end(), static_cast<std::ptrdiff_t>(found.size()));
+        for (const auto& one : found) {
+            away(lock, [&] {
+                for (auto m : one.messages) {
+                    m.file = file->number;
+                    if (!may_call_back()) sender_.back_end().end_callbacks();
+                    const auto text = std::string_view{one.content}.substr(m.offset, m.size);
+                    const auto added = in_hand.add_stored(sender_.back_end(), text, m, one.named, options);
+                    is_whole = is_whole && added.dropped != drop_reason::shutdown;
+                    if (!is_whole) break;
+                    if (added.dropped) drop_stored_one(added.text, *file, *added.dropped);
+                }
+            });
+            if (lease_ == lease::given_up) return;
+            ++file;
+        }
+        if (!is_whole) return put_back(lock);
+        in_hand.send_whole();
+        group();
+        find_settled();
+        write_settled(lock);
+    }
+
+    /// A stored message is given up before it is sent. Without the mutex.
+    void drop_stored_one(std::string_view text, file_in_hand& from, drop_reason reason) noexcept {
+        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
+        const std::lock_guard guard{mutex};
+        if (lease_ == lease::given_up) return;
+        counters.drop_recovered(1, reason);
+        --from.pending;
+    }
+
+    /// Counts what the spool gave up.
+    void count_removed() noexcept {
+        const auto evicted = spool_->take_evicted(), expired = spool_->take_expired();
+        counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
+        counters.drop_stored(expired.own, expired.others, drop_reason::expired);
+    }
+
+    std::uint32_t next_file_ = 0;
+};
+
+}  // namespace candor::detail
+
+// ---- candor/delivery/delivery_worker.hpp
+
+namespace candor::detail {
+
+/// What a pipeline shares with its worker, and all that the worker does. The worker owns a share of it and of nothing
+/// else, so that it can be left behind in a call that does not return: a callback, an account source, a disk. Each of
+/// these is made without the mutex, and marked by `is_away`; whoever leaves the worker behind then sets `lease`, which
+/// it looks at before it touches anything that is not its own. The transport and the clock are lent: they are used
+/// while nobody can leave, or not at all.
+class delivery_worker : public delivery_storage {
+public:
+    delivery_worker(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
+                    std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
+                    const system_calls& calls)
+        : delivery_storage{std::move(name),
+                           std::move(chosen),
+                           std::move(diagnostics),
+                           seed,
+                           std::move(back_end),
+                           transport,
+                           lent_clock,
+                           calls} {
+        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
+    }
+    delivery_worker(const delivery_worker&) = delete;
+    delivery_worker& operator=(const delivery_worker&) = delete;
+
+    /// Takes all memory that the account of messages needs. With the mutex held, before `run`.
+    void prepare() {
+        queue.keep_spares(spare_blocks_);
+        in_hand.reserve(options.batch_messages);
+    }
+
+    /// The worker thread.
+    void run() noexcept {
+        const inside library;
+        std::unique_lock lock{mutex};
+        thread = std::this_thread::get_id();
+        for (;;) {
+            if (journal_) tell_trouble(lock);
+            const auto next = schedule.next(now(), work());
+            switch (next.what) {
+                case scheduler::action::wait:
+                    waits_out_hold = next.why != scheduler::reason::idle && next.why != scheduler::reason::interval;
+                    if (waits_out_hold || schedule.is_closing()) signal.announce_end();  // who waits may have to know
+                    signal.idle(lock, next.until);
+                    waits_out_hold = false;
+                    break;
+                case scheduler::action::send:
+                    send(lock);
+                    break;
+                case scheduler::action::copy:
+                    if (!start_journal()) journal_->catch_up(lock, is_away);
+                    schedule.uncopied_since(now());
+                    break;
+                case scheduler::action::store:
+                    schedule.stored(store(lock));
+                    break;
+                case scheduler::action::replay:
+                    replay(lock);
+                    break;
+                case scheduler::action::stop:
+                    return finish(lock);
+            }
+        }
+    }
+
+    /// Instead of `run`, where the process ends in a callback of the worker's: stores what there is. The worker thread.
+    void finish_in_callback(std::unique_lock<std::mutex> lock) noexcept {
+        is_ending_in_callback_ = true;
+        if (!is_done) finish(lock);
+    }
+
+    /// Ends the request under way, and all later ones. Any thread.
+    void cancel() noexcept { sender_.cancel(); }
+    [[nodiscard]] const char* thread_name() noexcept { return sender_.back_end().thread_name(); }
+
+    /// Whether the process ends in a callback of the worker's: then its thread does not come back. With the mutex held.
+    [[nodiscard]] bool is_ending_in_callback() const noexcept { return is_ending_in_callback_; }
+
+    /// With the mutex held.
+    [[nodiscard]] backlog work() const noexcept {
+        return {.waiting = counters.waiting(),
+                .waiting_bytes = counters.waiting_bytes(),
+                .pending = counters.pending(),
+                .pending_bytes = counters.pending_bytes(),
+                .settled = counters.settled(),
+                .has_batch_in_hand = !in_hand.is_settled(),
+                .is_stored = !journal_ || is_revoked || journal_->has_all()};
+    }
+
+private:
+    static constexpr std::size_t spare_blocks_ = 16;
+    /// A file that so many answers of a server did not take is given up.
+    static constexpr unsigned most_attempts_ = 5;
+    /// A request that the end of the run cut short had time enough if it had this long.
+    static constexpr std::chrono::milliseconds long_wait_{200};
+
+    /// Tells a callback of the program's what became of these.
+    template <class Callback, class... Fate>
+    void call_back(std::unique_lock<std::mutex>& lock, const Callback& to, const message_range& of,
+                   Fate... fate) noexcept {
+        if (!to || !may_call_back()) return;
+        away(lock, [&] {
+            for (const auto& m : of.messages)
+                if (may_call_back()) contain([&] { to(of.text(m), fate...); });
+        });
+    }
+
+    /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
+    void send(std::unique_lock<std::mutex>& lock) noexcept {
+        if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
+        if (in_hand.is_settled()) return fill(lock);
+        if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
+        schedule.attempt(has_fresh_in_hand);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
+        in_hand.fit(sender_.back_end(), size_.limits());
+        const message_range range = in_hand.next();
+        const auto started = at();
+        std::optional<http_response> answer;
+        bool is_taken = false;
+        lock.unlock();
+        try {
+            // As soon as the server has them: whatever happens from now on, nobody sends them again.
+            answer = sender_.send(range, started.wall, [&] {
+                const std::lock_guard guard{mutex};
+                conclude(range, std::nullopt);
+                if (journal_) journal_->wake();
+                is_taken = true;
+            });
+        } catch (...) {
+        }
+        lock.lock();
+        if (!answer) return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
+        const bool is_cancelled = !is_taken && answer->error == transport_error::cancelled;
+        response_action found;
+        try {
+            if (!is_cancelled) found = sender_.back_end().classify(*answer, at());
+        } catch (...) {
+            return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
+        }
+        if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
+            const bool is_reached = found.what != response_action::kind::retry;
+            if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
+        }
+        learn(range, *answer, found);
+        settle(lock, range, *answer, found, is_taken, is_cancelled);
+    }
+
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        lock.unlock();
+        const auto answer = sender_.inquire();
+        lock.lock();
+        response_action found;
+        contain([&] { found = sender_.back_end().answered(answer, at()); });
+        if (found.what == response_action::kind::deliver) return group();
+        if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
+        if (lease_ != lease::given_up) retry(lock, answer, found);
+    }
+
+    [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
+        std::size_t out = sender_.back_end().envelope_size();
+        for (const auto& m : range.messages) out += m.size + sender_.back_end().message_overhead();
+        return out;
+    }
+
+    /// What an answer says of how much a request may carry.
+    void learn(const message_range& range, const http_response& answer, const response_action& found) noexcept {
+        const request_limits size{range.messages.size(), body_size(range)};
+        if (found.what == response_action::kind::deliver) return size_.passed(size);
+        if (answer.status == 429) size_.limited(size.messages);
+        if (answer.status == 413) size_.too_large(size);
+    }
+
+    /// What an answer means for the messages of a request.
+    void settle(std::unique_lock<std::mutex>& lock, const message_range& range, const http_response& answer,
+                const response_action& found, bool is_taken, bool is_cancelled) noexcept {
+        using kind = response_action::kind;
+        const bool is_split = found.what == kind::split && range.messages.size() > 1;
+        // What an earlier run has stored is not given up for a limit.
+        const bool is_limited =
+            !has_fresh_in_hand && found.what == kind::drop && found.reason == drop_reason::rate_limited;
+        const bool is_final = is_taken || (!is_split && !is_limited && found.what != kind::retry && !is_cancelled);
+        if (is_split) in_hand.split();
+        if (is_final && !is_taken)
+            conclude(range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
+        if (is_final) write_settled(lock);
+        if (!is_cancelled && may_call_back()) away(lock, [&] { sender_.tell(answer, found.diagnostic); });
+        if (lease_ == lease::given_up) return;
+        if (is_cancelled) return schedule.abort();
+        if (is_split) return;
+        if (!is_final) return retry(lock, answer, found);
+        const bool is_replay = counters.expected().is_recovered;
+        if (is_replay) schedule.replayed(now());
+        if (is_taken || found.what == kind::deliver) {
+            has_delivered_ = true;
+            schedule.delivered(now(), !is_replay);
+        } else if (found.reason == drop_reason::unauthorized) {
+            schedule.pause_replays(now());
+            schedule.refuse(now());
+        }
+        tell_concluded(lock, range);
+        if (lease_ == lease::given_up || has_fresh_in_hand || in_hand.is_settled()) return;
+        put_back(lock);  // what is left of the files takes turns with what is fresh
+    }
+
+    /// It is certain what becomes of the next range: delivered, or dropped.
+    void conclude(const message_range& range, std::optional<drop_reason> dropped) noexcept {
+        in_hand.pop();
+        const auto [count, bytes] = range.count();
+        counters.expect({count, bytes, !has_fresh_in_hand, dropped});
+        if (!has_fresh_in_hand) find_settled();
+    }
+
+    /// Callbacks come before the counts: when `flush` returns, they have run.
+    void tell_concluded(std::unique_lock<std::mutex>& lock, const message_range& range) noexcept {
+        const auto dropped = counters.expected().dropped;
+        dropped ? call_back(lock, options.on_dropped, range, *dropped) : call_back(lock, options.on_delivered, range);
+        if (lease_ == lease::given_up) return;
+        counters.settle_expected();
+        signal.announce();
+        if (in_hand.is_settled()) schedule.batch_done(now());
+    }
+
+    void ask_runs(std::unique_lock<std::mutex>& lock) noexcept {
+        std::chrono::milliseconds wait{0};
+        const auto wall = wall_now();
+        away(lock, [&] { wait = runs_->ask(wall); });
+        if (wait == wait.zero() || lease_ != lease::held) return;
+        schedule.hold_for_breaker(after(now(), wait));
+        away(lock, [&] {
+            contain([&] {
+                sender_.say("not tried for another " +
+                            std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
+                            std::to_string(runs_->failed_runs()) + " runs could deliver nothing to it");
+            });
+        });
+    }
+
+    /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
+    /// whatever is thrown.
+    void fill(std::unique_lock<std::mutex>& lock) noexcept {
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        first_in_hand = counters.taken();
+        const auto when = at();
+        const auto most = std::min(options.batch_messages, size_.limits().messages);
+        bool has_room = true;
+        is_filling = true;
+        auto at = queue.begin();
+        if (!schedule.is_closing()) watch_pending();
+        for (auto left = counters.waiting(); left > 0 && has_room && in_hand.size() < most;) {
+            auto records = queue.run_at(at);
+            away(lock, [&] {
+                while (left > 0 && !records.empty() && in_hand.size() < most) {
+                    auto rest = records;
+                    const std::string_view record = record_queue::pop_record(rest);
+                    if (!may_call_back()) sender_.back_end().end_callbacks();
+                    const auto added = in_hand.add(sender_.back_end(), record, taken_, when, options);
+                    has_room = added.has_room;
+                    if (!has_room) break;
+                    if (added.dropped) drop_one(added.text, record.size(), *added.dropped);
+                    at.offset += records.size() - rest.size();
+                    records = rest;
+                    ++taken_;
+                    --left;
+                }
+            });
+            if (lease_ == lease::given_up) return;
+        }
+        end_fill();
+        group();
+        if (journal_) journal_->name_user(lock, *spool_, is_away);
+        if (counters.waiting() > 0) schedule.waits_since(now());
+        if (in_hand.is_settled()) schedule.batch_done(now());
+    }
+
+    void end_fill() noexcept {
+        is_filling = false;
+        has_fresh_in_hand = true;
+        in_hand.send_whole();
+        const auto count = std::exchange(taken_, 0);
+        counters.take(count, queue.take(count));
+    }
+
+    void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
+        const bool is_unreachable = answer.error == transport_error::unreachable;
+        if (has_fresh_in_hand) {
+            schedule.failed(now(), found.wait, is_unreachable);
+            if (journal_) start_journal();  // on disk before it waits
+            return signal.announce();
+        }
+        // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
+        // asked a few times.
+        const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
+        const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
+        if (!is_told) schedule.pause_replays(now());
+        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (!is_blamed) return put_back(lock);
+        joins_files_ = false;  // the others are not to be blamed with one
+        unsigned attempts = 0;
+        away(lock, [&] {
+            for (auto& file : claimed) {
+                spool_->mark_attempts(file.stored.file, ++file.attempts);
+                attempts = std::max(attempts, file.attempts);
+            }
+        });
+        if (lease_ == lease::given_up) return;
+        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);
+    }
+
+    /// One record of the queue became no message. Without the mutex.
+    void drop_one(std::string_view text, std::size_t record_size, drop_reason reason) noexcept {
+        if (options.on_dropped && may_call_back()) contain([&] { options.on_dropped(text, reason); });
+        const std::lock_guard guard{mutex};
+        if (lease_ == lease::given_up) return;
+        counters.drop(1, record_size, reason);
+        signal.announce();
+    }
+
+    void drop_batch(std::unique_lock<std::mutex>& lock, drop_reason reason) noexcept {
+        while (!in_hand.is_settled() && lease_ != lease::given_up) {
+            const message_range range = in_hand.next();
+            conclude(range, reason);
+            write_settled(lock);
+            if (lease_ != lease::given_up) tell_concluded(lock, range);
+        }
+    }
+
+    /// Takes up what was stored.
+    void replay(std::unique_lock<std::mutex>& lock) noexcept {
+        if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
+        try {
+            const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
+        } catch (...) {  // no memory: another time
+            schedule.pause_replays(now());
+            put_back(lock);
+        }
+    }
+
+    /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
+    void finish(std::unique_lock<std::mutex>& lock) noexcept {
+        store_until = std::max(end_by, after(now(), least_store_time));
+        signal.announce_end();
+        schedule.close(now());
+        schedule.abort();
+        if (is_filling) end_fill();  // in a callback about a record, which stays for the next batch
+        counters.settle_expected();  // in a callback about that
+        if (!has_fresh_in_hand) put_back(lock);
+        store_all(lock);
+        const auto left = lease_ == lease::given_up ? 0 : counters.pending();
+        const auto reason = reason_at_end();
+        if (left > 0 && options.on_dropped && may_call_back()) {
+            away(lock, [&] {
+                for (auto i = left; i > 0 && may_call_back(); --i) contain([&] { options.on_dropped({}, reason); });
+            });
+        }
+        if (lease_ != lease::given_up) counters.drop(left, counters.pending_bytes(), reason);
+        if (may_store() && now() < *store_until) {
+            const auto wall = wall_now();
+            away(lock, [&] { runs_->end(wall, has_delivered_); });
+        }
+        if (journal_) tell_trouble(lock);
+        if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
+        away(lock, [&] { spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
+        is_done = true;
+        if (journal_) journal_->wake();
+        signal.announce_end();
+        const record_queue emptied{std::move(queue)};
+        lock.unlock();  // and only then frees the memory: an allocator may make it wait
+    }
+
+    /// Leaves all that is pending on disk, while there is time.
+    void store_all(std::unique_lock<std::mutex>& lock) noexcept {
+        while (may_store() && counters.pending() > 0 && now() < *store_until) {
+            if (store(lock)) continue;  // one file after the other: each makes room where the spool is full
+            if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled()) return;
+            fill(lock);  // what a callback of the program's has to see before it is stored
+        }
+    }
+
+    request_size size_{{options.batch_messages, options.batch_bytes}};
+    std::optional<run_state> runs_;
+    bool has_asked_runs_ = false;
+    bool has_delivered_ = false;
+    bool joins_files_ = true;  ///< one request with what is in several
+    std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
+};
+
+}  // namespace candor::detail
+
 // ---- candor/delivery/pipeline.hpp
 
 namespace candor::detail {
@@ -9585,7 +10566,15 @@ public:
              const system_calls& calls = system_calls::real())
         : clock_{clock},
           worker_{std::make_shared<delivery_worker>(std::move(name), std::move(options), std::move(diagnostics), seed,
-                                                    std::move(back_end), transport, clock, calls)} {}
+                                                    std::move(back_end), transport, clock, calls)} {
+        if (!worker_->finds_stored()) return;
+        const std::lock_guard guard{worker_->mutex};
+        worker_->schedule.look_at(after(clock_.now(), scheduler::settling_in));
+        try {
+            start();
+        } catch (...) {  // no memory: the first record tries again
+        }
+    }
 
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
@@ -9636,14 +10625,19 @@ public:
         }
         worker.counters.accept(size);
         bool comes_too_late = false;
-        if (worker.counters.waiting() == 1) {
+        const bool is_first = worker.counters.waiting() == 1, is_first_uncopied = worker.lacks_only_one_copy();
+        if (is_first || is_first_uncopied) {
             const auto now = clock_.now();
-            worker.schedule.waits_since(now);
-            comes_too_late = worker.signal.oversleeps(worker.schedule.latest_send(now));
+            if (worker.counters.accepted() == 1) worker.schedule.look_at(after(now, scheduler::settling_in));
+            if (is_first) worker.schedule.waits_since(now);
+            if (is_first_uncopied) worker.schedule.uncopied_since(now);
+            comes_too_late =
+                (is_first && !worker.waits_out_hold && worker.signal.oversleeps(worker.schedule.latest_send(now))) ||
+                (is_first_uncopied && worker.signal.oversleeps(worker.schedule.copy_at()));
         }
         const auto work = worker.work();
-        if (worker.waits_out_hold ? worker.schedule.is_spilling(work)
-                                  : comes_too_late || worker.schedule.has_full_batch(work))
+        if (comes_too_late ||
+            (worker.waits_out_hold ? worker.schedule.is_spilling(work) : worker.schedule.has_full_batch(work)))
             worker.signal.wake(lock);
         return admission::accepted;
     }
@@ -9709,8 +10703,11 @@ public:
         std::unique_lock lock{worker.mutex};
         if (!thread_.joinable() || on_worker()) return;
         const auto has_ended = [&] { return worker.is_done || worker.is_left(); };
-        while (!has_ended() && !worker.store_until && clock_.now() < worker.schedule.send_until())
-            worker.signal.await_end(lock, worker.schedule.send_until());
+        while (!has_ended() && !worker.store_until && clock_.now() < worker.schedule.send_until()) {
+            const auto uncopied = worker.next_copy();
+            if (clock_.now() >= uncopied) worker.start_journal();
+            worker.signal.await_end(lock, std::min(worker.schedule.send_until(), worker.next_copy()));
+        }
         if (!has_ended() && !worker.store_until) {
             worker.schedule.abort();
             worker.signal.wake();
@@ -9721,14 +10718,20 @@ public:
         while (!has_ended()) {
             const auto limit = std::max(worker.end_by, worker.store_until.value_or(steady_time::min()));
             // One that is not away is on its way.
-            if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
+            if (worker.is_away && clock_.now() >= limit) {
+                worker.copy_before_leaving(lock);
+                if (!has_ended()) leave(lock, delivery_worker::lease::given_up);
+                return;
+            }
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
         auto ended = std::exchange(thread_, worker_thread{});
+        auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
+        const bool does_disk_answer = !worker.is_disk_stuck();
         lock.unlock();
-        if (!ended.joinable()) return;  // another thread has it
-        comes_back ? ended.join() : ended.detach();
+        if (ended.joinable()) comes_back ? ended.join() : ended.detach();  // or another thread has it
+        if (journal.joinable()) does_disk_answer ? journal.join() : journal.detach();
     }
 
     /// The process ends: as `shutdown`, but that in a callback the worker stores at once what is left.
@@ -9763,6 +10766,22 @@ public:
         worker_->end_by = after(now, end_margin_);
         worker_->counters.drop_spooled(drop_reason::revoked);
         worker_->signal.wake();
+    }
+
+    /// What earlier runs have stored is tried now, where there is any.
+    void try_stored() noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        if (!thread_.joinable()) return;
+        worker_->schedule.look_at(clock_.now());
+        worker_->signal.wake();
+    }
+
+    /// Whether a record was ever accepted.
+    [[nodiscard]] bool is_used() const noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return worker_->counters.accepted() > 0;
     }
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
@@ -9822,6 +10841,7 @@ private:
         if (worker_->schedule.is_closing() && after(now, timeout) >= worker_->end_by) return;
         // A cancelled transport takes up to 50 ms to return, and what is left has to be stored.
         const auto margin = std::min(end_margin_, timeout / 4);
+        if (worker_->counters.accepted() > 0) worker_->schedule.look_at(now);
         worker_->schedule.close(after(now, timeout - margin));
         worker_->end_by = after(now, std::max(timeout, end_margin_));
         worker_->signal.wake();
@@ -9845,10 +10865,12 @@ private:
     }
 
     void leave(std::unique_lock<std::mutex>& lock, delivery_worker::lease as) noexcept {
-        worker_->leave(as);
+        as == delivery_worker::lease::given_up ? worker_->give_up() : worker_->leave(as);
         auto left = std::exchange(thread_, worker_thread{});
+        auto journal = worker_->take_journal_thread();
         lock.unlock();
         left.detach();
+        if (journal.joinable()) journal.detach();
     }
 
     clock_interface& clock_;

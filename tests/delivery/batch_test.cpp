@@ -1,5 +1,6 @@
 #include <candor/delivery/batch.hpp>
 
+#include <cstdint>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -15,11 +16,12 @@ using candor::detail::batch;
 
 struct filled {
     explicit filled(candor::delivery_options chosen = {}) : limits{chosen} { b.reserve(10); }
-    batch::addition add(std::string_view record) { return b.add(protocol, record, {}, limits); }
+    batch::addition add(std::string_view record) { return b.add(protocol, record, next++, {}, limits); }
 
     candor::delivery_options limits;
     candor::tests::line_protocol protocol;
     batch b;
+    std::uint32_t next = 0;
 };
 
 }  // namespace
@@ -33,6 +35,7 @@ TEST_CASE("messages are sent whole, in order") {
     CHECK(range.messages.size() == 3);
     CHECK(range.text(range.messages[2]) == "c");
     CHECK(range.messages[2].record_size == 1);
+    CHECK(range.messages[2].index == 2);
     f.b.pop();
     CHECK(f.b.is_settled());
 }
@@ -80,6 +83,41 @@ TEST_CASE("a message that does not fit is left for the next batch; one alone alw
     CHECK(f.b.size() == 2);
     f.b.clear();
     CHECK(f.add("2").has_room);
+}
+
+TEST_CASE("a request carries no more than it may, in messages and in bytes") {
+    filled f;
+    for (const auto* text : {"a", "b", "c", "d", "e"}) f.add(text);
+    f.b.send_whole();
+    f.b.fit(f.protocol, {.messages = 2, .bytes = 100});
+    CHECK(f.b.next().messages.size() == 2);
+    f.b.pop();
+    f.b.fit(f.protocol, {.messages = 100, .bytes = 5});  // a line of a byte and its end, and no third one
+    CHECK(f.b.next().messages.size() == 2);
+    CHECK(f.b.next().text(f.b.next().messages[0]) == "c");
+    f.b.pop();
+    f.b.fit(f.protocol, {.messages = 1, .bytes = 1});  // one is always sent
+    CHECK(f.b.next().messages.size() == 1);
+    f.b.pop();
+    CHECK(f.b.is_settled());
+}
+
+TEST_CASE("how far a batch is settled, and what is in a row") {
+    filled f;
+    for (const auto* text : {"a", "b", "internal", "c", "d"}) f.add(text);
+    f.b.send_whole();
+    CHECK(f.b.first_unsettled() == 0);
+    CHECK(f.b.row_from(0).messages.size() == 2);
+    CHECK(f.b.row_from(2).messages.empty());
+    CHECK(f.b.row_from(3).messages.size() == 2);
+    CHECK(f.b.row_from(5).messages.empty());
+    f.b.split();
+    f.b.pop();
+    CHECK(f.b.first_unsettled() == 3);
+    CHECK(f.b.drop_before(4).messages == 1);
+    CHECK(f.b.first_unsettled() == 4);
+    CHECK(f.b.drop_before(9).bytes == 1);
+    CHECK_FALSE(f.b.first_unsettled().has_value());
 }
 
 }  // namespace batch_test

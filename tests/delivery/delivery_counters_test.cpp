@@ -51,7 +51,7 @@ TEST_CASE("what is stored is settled and not delivered, and comes back outside o
     };
     for (int i = 0; i < 4; ++i) l.accept(1);
     l.take(4, 4);
-    l.spool(4, 4);
+    l.spool({4, 4});
     CHECK(l.settled() == 4);
     CHECK(l.lost() == 4);
     CHECK(sum().spooled == 4);
@@ -63,11 +63,14 @@ TEST_CASE("what is stored is settled and not delivered, and comes back outside o
     CHECK(l.pending() == 0);
     l.deliver_recovered(2);
     l.drop_recovered(1, drop_reason::exhausted);
-    l.put_back(5);
+    l.put_back(2, true);
+    l.put_back(3, false);
     CHECK(sum().delivered == 2);
-    CHECK(sum().spooled == 6);
+    CHECK(sum().spooled == 3);
+    CHECK(sum().recovered == 2);  // the others are somebody else's again
+    CHECK(sum().pending == 0);
     l.drop_spooled(drop_reason::revoked);
-    CHECK(sum().dropped[drop_reason::revoked] == 6);
+    CHECK(sum().dropped[drop_reason::revoked] == 3);
     CHECK(l.settled() == 4);
 }
 
@@ -78,7 +81,7 @@ TEST_CASE("what is certain counts when the program has been told, or when nobody
         for (int i = 0; i < 3; ++i) l.accept(1);
         l.take(3, 3);
         l.recover(5, false);
-        const auto end = [&] { is_told ? l.settle_expected() : l.abandon(drop_reason::shutdown); };
+        const auto end = [&] { is_told ? l.settle_expected() : l.abandon(0, 0, drop_reason::shutdown); };
         l.expect({.count = 2, .bytes = 2});
         CHECK(l.settled() == 0);
         end();
@@ -90,9 +93,26 @@ TEST_CASE("what is certain counts when the program has been told, or when nobody
         end();  // no more than once
         const auto s = l.statistics();
         CHECK(s.dropped[drop_reason::rejected] == 4);
-        CHECK(s.spooled == (is_told ? 0 : 6));
+        CHECK(s.spooled == 0);
+        CHECK(s.recovered == (is_told ? 10 : 4));
         CHECK(s.accepted == s.delivered + s.pending + s.spooled + s.dropped.total());
     }
+}
+
+TEST_CASE("of what is abandoned, what has a copy on disk is stored, and what was taken up is its own run's again") {
+    delivery_counters l;
+    for (int i = 0; i < 5; ++i) l.accept(1);
+    l.take(5, 5);
+    l.spool({2, 2});
+    l.recover(2, true);
+    l.recover(4, false);
+    l.abandon(2, 2, drop_reason::shutdown);
+    const auto s = l.statistics();
+    CHECK(s.spooled == 4);
+    CHECK(s.recovered == 0);
+    CHECK(s.pending == 0);
+    CHECK(s.dropped[drop_reason::shutdown] == 1);
+    CHECK(s.accepted == s.delivered + s.pending + s.spooled + s.dropped.total());
 }
 
 TEST_CASE("a refusal is counted outside the sum, and handed through") {

@@ -107,7 +107,7 @@ public:
             enqueue();
             static_cast<void>(pipeline_->flush(1min));
         }
-        pipeline_->shutdown(1s);
+        pipeline_->shutdown(1h);  // what is stored takes its turns
         check_account();
         const auto end = pipeline_->statistics();
         CHECK(end.spooled == 0);

@@ -10,7 +10,7 @@ TEST_CASE("a range gives the text of each of its messages, and what they counted
     const candor::detail::message_range range{"abcde", messages};
     CHECK(range.text(messages[0]) == "ab");
     CHECK(range.text(messages[1]) == "cde");
-    CHECK(range.record_size() == 30);
+    CHECK(range.count().bytes == 30);
 }
 
 }  // namespace protocol_test

@@ -1,5 +1,6 @@
 #include <candor/delivery/scheduler.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -56,7 +57,7 @@ constexpr decision for_ever(reason why) { return {action::wait, steady_time::max
 /// A request at `time` that fails: without a word from the server, or with one.
 void fail(scheduler& s, std::chrono::milliseconds time, std::optional<std::chrono::milliseconds> wait = std::nullopt,
           bool is_unreachable = false) {
-    s.attempt();
+    s.attempt(true);
     s.failed(at(time), wait, is_unreachable);
 }
 
@@ -105,10 +106,10 @@ const row rows[]{
      idle, send, send, send, send},
     {"a backoff, and a disk that takes nothing", [](scheduler& s) { fail(s, 0s); s.stored(false); }, 0s,
      idle, interval(5s), backoff, backoff, backoff},
-    {"the disk is tried again after a delivery",
-     [](scheduler& s) { fail(s, 0s); s.stored(false); s.delivered(at(0s), false); fail(s, 0s); }, 0s,
+    {"the disk takes something again",
+     [](scheduler& s) { fail(s, 0s); s.stored(false); s.copied(at(0s), true); }, 0s,
      idle, interval(5s), backoff, backoff, {backoff, store}},
-    {"a failure, then a delivery", [](scheduler& s) { fail(s, 0s); s.attempt(); s.delivered(at(0s), false); }, 0s,
+    {"a failure, then a delivery", [](scheduler& s) { fail(s, 0s); s.attempt(true); s.delivered(at(0s), false); }, 0s,
      idle, interval(5s), send, send, send},
 
     // A failure, and the server said when to come again.
@@ -177,10 +178,28 @@ const row rows[]{
     {"nothing was stored, and nothing could be",
      [](scheduler& s) { s.found_nothing_stored(at(0s)); s.stored(false); s.delivered(at(1s), true); }, 1s,
      idle, interval(5s), send, send, send},
-    {"the server did not want something", [](scheduler& s) { s.delivered(at(0s), true); s.stop_replaying(); }, 1s,
-     idle, interval(5s), send, send, send},
+    {"the server was not there for what is stored",
+     [](scheduler& s) { s.delivered(at(0s), true); s.pause_replays(at(0s)); }, 1s,
+     {idle, idle_until(300s)}, interval(5s), send, send, send},
+    {"the server was not there for what is stored, and then for something fresh",
+     [](scheduler& s) { s.delivered(at(0s), true); s.pause_replays(at(0s)); s.delivered(at(1s), true); }, 1s,
+     {idle, replay}, {interval(5s), replay}, send, send, send},
+    {"a request with what is stored", [](scheduler& s) { s.delivered(at(0s), true); s.replayed(at(0s)); }, 0s,
+     {idle, {action::wait, at(100ms), reason::idle}}, {interval(5s), {action::wait, at(100ms), reason::interval}},
+     send, send, send},
+    {"a request with what is stored, a moment ago",
+     [](scheduler& s) { s.delivered(at(0s), true); s.replayed(at(0s)); }, 100ms,
+     {idle, replay}, {interval(5s), replay}, send, send, send},
+    {"what is stored and what is fresh take turns",
+     [](scheduler& s) { s.delivered(at(0s), true); s.attempt(true); s.delivered(at(0s), true); }, 1s,
+     {idle, replay}, {interval(5s), replay}, {send, replay}, send, {send, replay}},
+    {"earlier runs may have stored something", [](scheduler& s) { s.look_at(at(3s)); }, 1s,
+     {idle, idle_until(3s)}, {interval(5s), interval(3s)}, send, send, send},
+    {"earlier runs may have stored something, and the server said when to come again",
+     [](scheduler& s) { s.look_at(at(3s)); fail(s, 0s, 20s); }, 6s,
+     {idle, idle_until(20s)}, told(20s), told(20s), told(20s), {told(20s), store}},
     {"the server is there, and then told to wait", [](scheduler& s) { s.delivered(at(0s), true); fail(s, 0s, 20s); }, 1s,
-     idle, interval(5s), told(20s), told(20s), {told(20s), store}},
+     {idle, idle_until(20s)}, interval(5s), told(20s), told(20s), {told(20s), store}},
 
     // The end.
     {"the end", [](scheduler& s) { s.close(at(10s)); }, 1s,
@@ -278,6 +297,28 @@ TEST_CASE("bytes count as records do") {
     CHECK(s.next(at(1s), waiting(1, 5000)).what == action::store);
 }
 
+TEST_CASE("what is pending is copied to disk once it has waited, and later where the disk takes nothing") {
+    scheduler s{limits, true, 1};
+    auto uncopied = waiting(1);
+    uncopied.is_stored = false;
+    s.waits_since(at(1s));
+    s.uncopied_since(at(1s));
+    CHECK(s.next(at(1s), uncopied) == decision{action::wait, at(1120ms), reason::interval});
+    CHECK(s.next(at(1120ms), uncopied).what == action::copy);
+    CHECK(s.next(at(1120ms), waiting(1)) == interval(6s));
+    s.copied(at(2s), false);
+    for (const auto wait : {1000ms, 2000ms, 4000ms, 8000ms, 16'000ms, 30'000ms, 30'000ms}) {
+        const auto until = std::min(at(2s) + wait, at(6s));
+        CHECK(s.next(at(2s), uncopied) == decision{action::wait, until, reason::interval});
+        s.copied(at(2s), false);
+    }
+    s.copied(at(2s), true);
+    CHECK(s.next(at(2s), uncopied) == decision{action::wait, at(2120ms), reason::interval});
+    scheduler without{limits, false, 1};
+    without.waits_since(at(1s));
+    CHECK(without.next(at(2s), uncopied) == interval(6s));
+}
+
 TEST_CASE("a delivery makes the next backoff a short one again") {
     scheduler s{limits, false, 1};
     for (int i = 0; i < 10; ++i) fail(s, 0s);
@@ -309,7 +350,7 @@ TEST_CASE("in any history a wait ends later than now, and nothing waits beyond t
         auto end = steady_time::max();
         for (int step = 0; step < 50; ++step) {
             now += std::chrono::milliseconds{below(4000)};
-            switch (below(11)) {
+            switch (below(15)) {
                 case 0:
                     s.waits_since(now);
                     break;
@@ -317,7 +358,7 @@ TEST_CASE("in any history a wait ends later than now, and nothing waits beyond t
                     s.flush(below(100), now);
                     break;
                 case 2:
-                    s.attempt();
+                    s.attempt(below(2) == 0);
                     break;
                 case 3:
                     s.failed(now, below(2) == 0 ? std::optional{20'000ms} : std::nullopt, below(2) == 0);
@@ -340,6 +381,18 @@ TEST_CASE("in any history a wait ends later than now, and nothing waits beyond t
                 case 9:
                     s.found_nothing_stored(now);
                     break;
+                case 10:
+                    s.look_at(now + 3s);
+                    break;
+                case 11:
+                    s.replayed(now);
+                    break;
+                case 12:
+                    s.pause_replays(now);
+                    break;
+                case 13:
+                    s.copied(now, below(2) == 0);
+                    break;
                 default:
                     if (!is_closing && below(5) == 0) {
                         is_closing = true;
@@ -348,6 +401,7 @@ TEST_CASE("in any history a wait ends later than now, and nothing waits beyond t
                     }
             }
             backlog work{.waiting = below(3) == 0 ? 0 : below(60), .has_batch_in_hand = below(3) == 0};
+            work.is_stored = below(2) == 0;
             work.pending = work.waiting + (work.has_batch_in_hand ? 1 : 0);
             const auto next = s.next(now, work);
             if (next.what == action::wait) {

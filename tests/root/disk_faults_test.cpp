@@ -87,6 +87,16 @@ candor::statistics deliver(const machine& m, const std::string& url, const std::
     return t.statistics();
 }
 
+/// The same of one whose clock says that.
+candor::statistics run_with_clock(const machine& m, const std::string& url, candor::wall_time time) {
+    candor::httplib_transport own;
+    manual_clock clock{time};
+    candor::basic_telemetry<candor::httplib_transport, manual_clock> t{m.options(url), own, clock};
+    t.track(noted{.note = "fresh"});
+    t.shutdown();
+    return t.statistics();
+}
+
 std::string content_of(const fs::path& path) {
     std::ifstream file{path, std::ios::binary};
     return {std::istreambuf_iterator<char>{file}, {}};
@@ -119,14 +129,7 @@ private:
 TEST_CASE("row 14: a file of the spool from the future is dated now, so that it expires") {
     const machine m;
     late_data_plane plane;
-    const auto run_at = [&](candor::wall_time time) {
-        candor::httplib_transport own;
-        manual_clock clock{time};
-        candor::basic_telemetry<candor::httplib_transport, manual_clock> t{m.options(plane.url()), own, clock};
-        t.track(noted{.note = "fresh"});
-        t.shutdown();
-        return t.statistics();
-    };
+    const auto run_at = [&](candor::wall_time time) { return run_with_clock(m, plane.url(), time); };
     const candor::wall_time now{std::chrono::sys_days{std::chrono::November / 23 / 2026}};
     CHECK(run_at(now + 87'600h).spooled == 1);
     auto& server = plane.start();
@@ -394,6 +397,26 @@ TEST_CASE("row 25: a link, a second name, a FIFO and a stranger's file in the sp
     CHECK(fs::exists(files[1]));
     CHECK(fs::is_fifo(files[2]));
     CHECK(fs::exists(files[3]) == is_root);
+}
+
+TEST_CASE("row 55: a clock that is far ahead for one run loses nothing") {
+    const machine m;
+    late_data_plane plane;
+    const candor::wall_time now{std::chrono::sys_days{std::chrono::November / 23 / 2026}};
+    CHECK(run_with_clock(m, plane.url(), now).spooled == 1);
+    CHECK(run_with_clock(m, plane.url(), now + 960h).spooled == 1);
+    plane.start();
+    CHECK(run_with_clock(m, plane.url(), now + 1h).delivered == 3);
+    CHECK(m.files().empty());
+}
+
+TEST_CASE("row 55: hundreds of small files are kept") {
+    const machine m;
+    const closed_port nobody;
+    std::vector<std::string> notes;
+    for (int i = 0; i < 300; ++i) notes.push_back(std::to_string(i));
+    m.leave(nobody.url(""), notes);
+    CHECK(candor::detail::count_spooled({.directory = m.spool()}) == 300);
 }
 
 }  // namespace disk_faults_test

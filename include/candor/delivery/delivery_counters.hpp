@@ -1,11 +1,13 @@
 #ifndef CANDOR_DELIVERY_DELIVERY_COUNTERS_HPP
 #define CANDOR_DELIVERY_DELIVERY_COUNTERS_HPP
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
+#include <candor/delivery/protocol.hpp>
 #include <candor/delivery/statistics.hpp>
 
 namespace candor::detail {
@@ -46,11 +48,11 @@ public:
     }
 
     /// On disk, for a later run.
-    void spool(std::uint64_t count, std::size_t bytes) noexcept {
-        spooled_ += count;
-        settled_ += count;
-        lost_ += count;
-        pending_bytes_ -= bytes;
+    void spool(const message_count& of) noexcept {
+        spooled_ += of.messages;
+        settled_ += of.messages;
+        lost_ += of.messages;
+        pending_bytes_ -= of.bytes;
     }
 
     /// Taken from the spool, to be delivered: this run's own, or what an earlier one left.
@@ -83,10 +85,14 @@ public:
     /// What this run has stored is removed.
     void drop_spooled(drop_reason reason) noexcept { dropped_[reason] += std::exchange(spooled_, 0); }
 
-    /// Back in the spool.
-    void put_back(std::uint64_t count) noexcept {
-        spooled_ += count;
+    /// Back in the spool: this run's own, or what is another run's again.
+    void put_back(std::uint64_t count, bool is_own) noexcept {
         replaying_ -= count;
+        if (is_own) {
+            spooled_ += count;
+        } else {
+            recovered_ -= count;
+        }
     }
 
     /// What became of some messages.
@@ -114,13 +120,19 @@ public:
         }
     }
 
-    /// Nobody will settle any of it: what is pending is lost, and what was taken from the spool is still there.
-    void abandon(drop_reason reason) noexcept {
+    /// Nobody will settle any of it: `stored` of what is pending is on disk and the rest is lost; what was taken from
+    /// the spool is still there, `own` of it this run's.
+    void abandon(std::uint64_t stored, std::uint64_t own, drop_reason reason) noexcept {
         settle_expected();
+        spool({std::min(stored, pending()), 0});
         drop(pending(), pending_bytes_, reason);
-        put_back(replaying_);
+        own = std::min(own, replaying_);
+        put_back(own, true);
+        put_back(replaying_, false);
     }
 
+    /// How many of `accepted` were taken into batches: their numbers come before those of what waits.
+    [[nodiscard]] std::uint64_t taken() const noexcept { return taken_; }
     [[nodiscard]] std::uint64_t accepted() const noexcept { return accepted_; }
     [[nodiscard]] std::uint64_t settled() const noexcept { return settled_; }
     /// Dropped, and not on purpose, or left for a later run.

@@ -8,11 +8,13 @@
 #include <thread>
 #include <utility>
 
+#include <candor/delivery/batch.hpp>
 #include <candor/delivery/delivery_counters.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/queue.hpp>
 #include <candor/delivery/scheduler.hpp>
+#include <candor/delivery/spool/files_in_hand.hpp>
 #include <candor/delivery/worker_signal.hpp>
 #include <candor/platform/at_exit.hpp>
 #include <candor/policy/clock.hpp>
@@ -46,14 +48,20 @@ struct delivery_state {
 
     // The mutex is held for all that follows.
 
-    /// Nobody waits for the worker any more, or for what it has. With the mutex held.
+    /// Nobody waits for the worker any more, or for what it has.
     void leave(lease as) noexcept {
         last_steady_ = clock_.now();
         last_wall_ = clock_.wall_now();
         lease_ = as;
         schedule.abort();
-        if (as == lease::given_up) counters.abandon(reason_at_end());
         signal.announce_end();
+    }
+
+    /// Of all records that were accepted, in their order, those before this number are settled.
+    [[nodiscard]] std::uint64_t first_unsettled() const noexcept {
+        if (!has_fresh_in_hand) return counters.taken();
+        const auto index = in_hand.first_unsettled();
+        return index ? first_in_hand + *index : counters.taken();
     }
 
     [[nodiscard]] bool is_left() const noexcept { return lease_ != lease::held; }
@@ -72,8 +80,13 @@ struct delivery_state {
     const delivery_options options;
     mutable std::mutex mutex;  ///< guards all that follows, and the batch in hand
     worker_signal signal;
-    record_queue queue{};
+    record_queue queue{};  ///< begins with the records that are in no batch
     delivery_counters counters{};
+    batch in_hand{};                  ///< what is being delivered; without the mutex while `is_filling`
+    std::uint64_t first_in_hand = 0;  ///< the number of its first record, where it was made of the queue
+    bool has_fresh_in_hand = false;   ///< it was
+    files_in_hand claimed{};          ///< the files that it was made of otherwise
+    bool is_filling = false;          ///< it is being made of the queue, where its records are until then
     scheduler schedule;
     std::thread::id thread{};  ///< the worker's
     bool is_done = false;

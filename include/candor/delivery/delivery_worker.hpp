@@ -2,7 +2,6 @@
 #define CANDOR_DELIVERY_DELIVERY_WORKER_HPP
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,21 +13,18 @@
 #include <utility>
 
 #include <candor/delivery/batch.hpp>
-#include <candor/delivery/delivery_state.hpp>
 #include <candor/delivery/options.hpp>
 #include <candor/delivery/protocol.hpp>
 #include <candor/delivery/queue.hpp>
+#include <candor/delivery/request_size.hpp>
 #include <candor/delivery/scheduler.hpp>
 #include <candor/delivery/sender.hpp>
 #include <candor/delivery/spool/run_state.hpp>
-#include <candor/delivery/spool/spool.hpp>
 #include <candor/delivery/statistics.hpp>
-#include <candor/delivery/worker_signal.hpp>
-#include <candor/identity/uuid.hpp>
+#include <candor/delivery/storage.hpp>
 #include <candor/platform/inside.hpp>
 #include <candor/platform/system_calls.hpp>
 #include <candor/policy/clock.hpp>
-#include <candor/policy/fnv1a.hpp>
 #include <candor/policy/policies.hpp>
 
 namespace candor::detail {
@@ -38,21 +34,20 @@ namespace candor::detail {
 /// these is made without the mutex, and marked by `is_away`; whoever leaves the worker behind then sets `lease`, which
 /// it looks at before it touches anything that is not its own. The transport and the clock are lent: they are used
 /// while nobody can leave, or not at all.
-class delivery_worker : public delivery_state {
+class delivery_worker : public delivery_storage {
 public:
-    /// However little time there was for the server, the disk gets so much.
-    static constexpr std::chrono::milliseconds least_store_time{200};
-
     delivery_worker(std::string name, delivery_options chosen, diagnostic_sink diagnostics, std::uint32_t seed,
                     std::unique_ptr<protocol> back_end, transport_interface& transport, clock_interface& lent_clock,
                     const system_calls& calls)
-        : delivery_state{std::move(chosen), seed, lent_clock},
-          sender_{std::move(name), options, std::move(diagnostics), std::move(back_end), transport} {
-        if (!has_spool(options)) return;
-        const auto destination = fnv1a(sender_.name() + ' ' + sender_.url());
-        spool_.emplace(options.spool, spool_owner{sender_.name(), destination, fnv1a(uuid::random().to_string())},
-                       calls, is_revoked);
-        runs_.emplace(options.spool.directory, sender_.name(), destination, seed, calls);
+        : delivery_storage{std::move(name),
+                           std::move(chosen),
+                           std::move(diagnostics),
+                           seed,
+                           std::move(back_end),
+                           transport,
+                           lent_clock,
+                           calls} {
+        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
     }
     delivery_worker(const delivery_worker&) = delete;
     delivery_worker& operator=(const delivery_worker&) = delete;
@@ -60,7 +55,7 @@ public:
     /// Takes all memory that the account of messages needs. With the mutex held, before `run`.
     void prepare() {
         queue.keep_spares(spare_blocks_);
-        batch_.reserve(options.batch_messages);
+        in_hand.reserve(options.batch_messages);
     }
 
     /// The worker thread.
@@ -69,23 +64,24 @@ public:
         std::unique_lock lock{mutex};
         thread = std::this_thread::get_id();
         for (;;) {
+            if (journal_) tell_trouble(lock);
             const auto next = schedule.next(now(), work());
             switch (next.what) {
                 case scheduler::action::wait:
                     waits_out_hold = next.why != scheduler::reason::idle && next.why != scheduler::reason::interval;
-                    if (waits_out_hold) signal.announce_end();  // who waits may have to know
+                    if (waits_out_hold || schedule.is_closing()) signal.announce_end();  // who waits may have to know
                     signal.idle(lock, next.until);
                     waits_out_hold = false;
                     break;
                 case scheduler::action::send:
                     send(lock);
                     break;
+                case scheduler::action::copy:
+                    if (!start_journal()) journal_->catch_up(lock, is_away);
+                    schedule.uncopied_since(now());
+                    break;
                 case scheduler::action::store:
-                    if (!batch_.is_settled()) {
-                        schedule.stored(store(lock));
-                    } else {
-                        fill(lock);
-                    }
+                    schedule.stored(store(lock));
                     break;
                 case scheduler::action::replay:
                     replay(lock);
@@ -111,8 +107,13 @@ public:
 
     /// With the mutex held.
     [[nodiscard]] backlog work() const noexcept {
-        return {counters.waiting(),       counters.waiting_bytes(), counters.pending(),
-                counters.pending_bytes(), counters.settled(),       !batch_.is_settled()};
+        return {.waiting = counters.waiting(),
+                .waiting_bytes = counters.waiting_bytes(),
+                .pending = counters.pending(),
+                .pending_bytes = counters.pending_bytes(),
+                .settled = counters.settled(),
+                .has_batch_in_hand = !in_hand.is_settled(),
+                .is_stored = !journal_ || is_revoked || journal_->has_all()};
     }
 
 private:
@@ -121,22 +122,6 @@ private:
     static constexpr unsigned most_attempts_ = 5;
     /// A request that the end of the run cut short had time enough if it had this long.
     static constexpr std::chrono::milliseconds long_wait_{200};
-
-    /// Makes a call that may not return: without the mutex.
-    template <class Call>
-    void away(std::unique_lock<std::mutex>& lock, const Call& call) noexcept {
-        is_away = true;
-        lock.unlock();
-        {
-            const inside library{false};
-            call();
-        }
-        lock.lock();
-        is_away = false;
-    }
-
-    [[nodiscard]] bool may_store() const noexcept { return spool_ && !is_revoked && lease_ != lease::given_up; }
-    [[nodiscard]] bool may_call_back() const noexcept { return lease_ == lease::held && !is_ending_in_callback_; }
 
     /// Tells a callback of the program's what became of these.
     template <class Callback, class... Fate>
@@ -152,68 +137,107 @@ private:
     /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
-        if (batch_.is_settled()) return fill(lock);
-        schedule.attempt();
-        const message_range range = batch_.next();
+        if (in_hand.is_settled()) return fill(lock);
+        if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
+        schedule.attempt(has_fresh_in_hand);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
+        in_hand.fit(sender_.back_end(), size_.limits());
+        const message_range range = in_hand.next();
         const auto started = at();
         std::optional<http_response> answer;
+        bool is_taken = false;
         lock.unlock();
         try {
-            answer = sender_.send(range, started.wall);
+            // As soon as the server has them: whatever happens from now on, nobody sends them again.
+            answer = sender_.send(range, started.wall, [&] {
+                const std::lock_guard guard{mutex};
+                conclude(range, std::nullopt);
+                if (journal_) journal_->wake();
+                is_taken = true;
+            });
         } catch (...) {
         }
         lock.lock();
-        if (!answer) return drop_batch(lock, drop_reason::failed);
-        const bool is_cancelled = answer->error == transport_error::cancelled;
+        if (!answer) return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
+        const bool is_cancelled = !is_taken && answer->error == transport_error::cancelled;
         response_action found;
         try {
             if (!is_cancelled) found = sender_.back_end().classify(*answer, at());
         } catch (...) {
-            return drop_batch(lock, drop_reason::failed);
+            return is_taken ? tell_concluded(lock, range) : drop_batch(lock, drop_reason::failed);
         }
         if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
             const bool is_reached = found.what != response_action::kind::retry;
             if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
         }
-        settle(lock, range, *answer, found, is_cancelled);
+        learn(range, *answer, found);
+        settle(lock, range, *answer, found, is_taken, is_cancelled);
+    }
+
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        lock.unlock();
+        const auto answer = sender_.inquire();
+        lock.lock();
+        response_action found;
+        contain([&] { found = sender_.back_end().answered(answer, at()); });
+        if (found.what == response_action::kind::deliver) return group();
+        if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
+        if (lease_ != lease::given_up) retry(lock, answer, found);
+    }
+
+    [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
+        std::size_t out = sender_.back_end().envelope_size();
+        for (const auto& m : range.messages) out += m.size + sender_.back_end().message_overhead();
+        return out;
+    }
+
+    /// What an answer says of how much a request may carry.
+    void learn(const message_range& range, const http_response& answer, const response_action& found) noexcept {
+        const request_limits size{range.messages.size(), body_size(range)};
+        if (found.what == response_action::kind::deliver) return size_.passed(size);
+        if (answer.status == 429) size_.limited(size.messages);
+        if (answer.status == 413) size_.too_large(size);
     }
 
     /// What an answer means for the messages of a request.
     void settle(std::unique_lock<std::mutex>& lock, const message_range& range, const http_response& answer,
-                const response_action& found, bool is_cancelled) noexcept {
+                const response_action& found, bool is_taken, bool is_cancelled) noexcept {
         using kind = response_action::kind;
         const bool is_split = found.what == kind::split && range.messages.size() > 1;
-        const bool is_final = !is_split && found.what != kind::retry;
-        if (is_split) batch_.split();
-        if (is_final) conclude(lock, range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
+        // What an earlier run has stored is not given up for a limit.
+        const bool is_limited =
+            !has_fresh_in_hand && found.what == kind::drop && found.reason == drop_reason::rate_limited;
+        const bool is_final = is_taken || (!is_split && !is_limited && found.what != kind::retry && !is_cancelled);
+        if (is_split) in_hand.split();
+        if (is_final && !is_taken)
+            conclude(range, found.what == kind::deliver ? std::nullopt : std::optional{found.reason});
+        if (is_final) write_settled(lock);
         if (!is_cancelled && may_call_back()) away(lock, [&] { sender_.tell(answer, found.diagnostic); });
         if (lease_ == lease::given_up) return;
         if (is_cancelled) return schedule.abort();
         if (is_split) return;
         if (!is_final) return retry(lock, answer, found);
-        if (found.what == kind::deliver) {
+        const bool is_replay = counters.expected().is_recovered;
+        if (is_replay) schedule.replayed(now());
+        if (is_taken || found.what == kind::deliver) {
             has_delivered_ = true;
-            schedule.delivered(now(), !counters.expected().is_recovered);
-        } else {
-            schedule.stop_replaying();
-            if (found.reason == drop_reason::unauthorized) schedule.refuse(now());
+            schedule.delivered(now(), !is_replay);
+        } else if (found.reason == drop_reason::unauthorized) {
+            schedule.pause_replays(now());
+            schedule.refuse(now());
         }
         tell_concluded(lock, range);
+        if (lease_ == lease::given_up || has_fresh_in_hand || in_hand.is_settled()) return;
+        put_back(lock);  // what is left of the files takes turns with what is fresh
     }
 
-    /// It is certain what becomes of the next range: delivered, or dropped. A file of which nothing is left goes at
-    /// once: whatever happens from now on, nobody sends it again.
-    void conclude(std::unique_lock<std::mutex>& lock, const message_range& range,
-                  std::optional<drop_reason> dropped) noexcept {
-        batch_.pop();
-        counters.expect({range.messages.size(), range.record_size(), claim_.has_value(), dropped});
-        if (batch_.is_settled()) remove_claimed(lock);
-    }
-
-    void remove_claimed(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!claim_) return;
-        away(lock, [&] { spool_->remove(*claim_); });
-        claim_.reset();
+    /// It is certain what becomes of the next range: delivered, or dropped.
+    void conclude(const message_range& range, std::optional<drop_reason> dropped) noexcept {
+        in_hand.pop();
+        const auto [count, bytes] = range.count();
+        counters.expect({count, bytes, !has_fresh_in_hand, dropped});
+        if (!has_fresh_in_hand) find_settled();
     }
 
     /// Callbacks come before the counts: when `flush` returns, they have run.
@@ -223,7 +247,7 @@ private:
         if (lease_ == lease::given_up) return;
         counters.settle_expected();
         signal.announce();
-        if (batch_.is_settled()) schedule.batch_done(now());
+        if (in_hand.is_settled()) schedule.batch_done(now());
     }
 
     void ask_runs(std::unique_lock<std::mutex>& lock) noexcept {
@@ -236,7 +260,7 @@ private:
             contain([&] {
                 sender_.say("not tried for another " +
                             std::to_string(std::chrono::ceil<std::chrono::minutes>(wait).count()) + " min: the last " +
-                            std::to_string(runs_->failed_runs()) + " runs could not reach it");
+                            std::to_string(runs_->failed_runs()) + " runs could deliver nothing to it");
             });
         });
     }
@@ -244,62 +268,73 @@ private:
     /// Makes a batch of the records that wait now; what comes meanwhile waits its own time. Each one is accounted for,
     /// whatever is thrown.
     void fill(std::unique_lock<std::mutex>& lock) noexcept {
-        batch_.clear();
+        in_hand.clear();
+        has_fresh_in_hand = false;
+        first_in_hand = counters.taken();
         const auto when = at();
+        const auto most = std::min(options.batch_messages, size_.limits().messages);
         bool has_room = true;
-        is_filling_ = true;
-        for (auto left = counters.waiting(); left > 0 && has_room && batch_.size() < options.batch_messages;) {
-            if (block_.empty() && !next_block()) break;
+        is_filling = true;
+        auto at = queue.begin();
+        if (!schedule.is_closing()) watch_pending();
+        for (auto left = counters.waiting(); left > 0 && has_room && in_hand.size() < most;) {
+            auto records = queue.run_at(at);
             away(lock, [&] {
-                while (left > 0 && !block_.empty() && batch_.size() < options.batch_messages) {
-                    const std::string_view record = block_.front();
+                while (left > 0 && !records.empty() && in_hand.size() < most) {
+                    auto rest = records;
+                    const std::string_view record = record_queue::pop_record(rest);
                     if (!may_call_back()) sender_.back_end().end_callbacks();
-                    const auto added = batch_.add(sender_.back_end(), record, when, options);
+                    const auto added = in_hand.add(sender_.back_end(), record, taken_, when, options);
                     has_room = added.has_room;
                     if (!has_room) break;
                     if (added.dropped) drop_one(added.text, record.size(), *added.dropped);
-                    block_.pop();
+                    at.offset += records.size() - rest.size();
+                    records = rest;
                     ++taken_;
-                    taken_bytes_ += record.size();
                     --left;
                 }
             });
             if (lease_ == lease::given_up) return;
         }
         end_fill();
+        group();
+        if (journal_) journal_->name_user(lock, *spool_, is_away);
         if (counters.waiting() > 0) schedule.waits_since(now());
-        if (batch_.is_settled()) schedule.batch_done(now());
+        if (in_hand.is_settled()) schedule.batch_done(now());
     }
 
     void end_fill() noexcept {
-        is_filling_ = false;
-        batch_.send_whole();
-        counters.take(std::exchange(taken_, 0), std::exchange(taken_bytes_, 0));
-    }
-
-    bool next_block() noexcept {
-        queue.recycle(std::exchange(block_, record_block{}));
-        if (queue.empty()) return false;
-        block_ = queue.take();
-        return true;
+        is_filling = false;
+        has_fresh_in_hand = true;
+        in_hand.send_whole();
+        const auto count = std::exchange(taken_, 0);
+        counters.take(count, queue.take(count));
     }
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        if (!claim_) {
-            schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
+        const bool is_unreachable = answer.error == transport_error::unreachable;
+        if (has_fresh_in_hand) {
+            schedule.failed(now(), found.wait, is_unreachable);
+            if (journal_) start_journal();  // on disk before it waits
             return signal.announce();
         }
-        // What was stored waits for another success, or run; the server's own refusals are counted.
-        schedule.stop_replaying();
-        spool_->start_over();
+        // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
+        // asked a few times.
+        const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
+        const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
+        if (!is_told) schedule.pause_replays(now());
+        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (!is_blamed) return put_back(lock);
+        joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
-        if (answer.error == transport_error::none) away(lock, [&] { attempts = spool_->count_attempt(*claim_); });
+        away(lock, [&] {
+            for (auto& file : claimed) {
+                spool_->mark_attempts(file.stored.file, ++file.attempts);
+                attempts = std::max(attempts, file.attempts);
+            }
+        });
         if (lease_ == lease::given_up) return;
-        if (attempts >= most_attempts_) {
-            drop_batch(lock, drop_reason::exhausted);
-        } else {
-            put_back(lock);
-        }
+        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);
     }
 
     /// One record of the queue became no message. Without the mutex.
@@ -312,76 +347,25 @@ private:
     }
 
     void drop_batch(std::unique_lock<std::mutex>& lock, drop_reason reason) noexcept {
-        while (!batch_.is_settled() && lease_ != lease::given_up) {
-            const message_range range = batch_.next();
-            conclude(lock, range, reason);
+        while (!in_hand.is_settled() && lease_ != lease::given_up) {
+            const message_range range = in_hand.next();
+            conclude(range, reason);
+            write_settled(lock);
             if (lease_ != lease::given_up) tell_concluded(lock, range);
         }
     }
 
-    /// Stores what is left of the batch. False where something could not be stored, which is left in the batch then.
-    bool store(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store()) return false;
-        while (!batch_.is_settled()) {
-            const message_range range = batch_.next();
-            const auto wall = wall_now();
-            bool is_stored = false;
-            away(lock, [&] {
-                is_stored =
-                    spool_->store(range, wall, claim_ ? claim_->name.created : 0, claim_ ? claim_->attempts : 0);
-            });
-            if (lease_ == lease::given_up) return true;
-            count_removed();
-            if (!is_stored) return false;
-            batch_.pop();
-            if (claim_) {
-                counters.put_back(range.messages.size());
-            } else {
-                counters.spool(range.messages.size(), range.record_size());
-            }
-            signal.announce();
-        }
-        schedule.batch_done(now());
-        remove_claimed(lock);
-        return true;
-    }
-
-    /// Takes up the oldest file of the spool, after a delivery has shown that the server is there.
+    /// Takes up what was stored.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
-        if (sender_.back_end().holds_back(now())) return schedule.stop_replaying();
-        const auto wall = wall_now();
-        away(lock, [&] { claim_ = spool_->claim_next(wall); });
-        if (lease_ == lease::given_up) return;
-        count_removed();
-        if (!claim_) return schedule.found_nothing_stored(now());
-        counters.recover(claim_->messages.size(), claim_->is_own);
+        if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
-            batch_.load(std::move(claim_->content), claim_->messages);
+            const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
         } catch (...) {  // no memory: another time
-            schedule.stop_replaying();
+            schedule.pause_replays(now());
             put_back(lock);
         }
-    }
-
-    /// What is left of a claimed file waits on disk again.
-    void put_back(std::unique_lock<std::mutex>& lock) noexcept {
-        if (!may_store() || !batch_.is_whole()) return give_up_batch(lock);
-        counters.put_back(claim_->messages.size());
-        batch_.clear();
-        away(lock, [&] { spool_->let_go(*claim_); });
-        claim_.reset();
-    }
-
-    /// Counts what the spool gave up.
-    void count_removed() noexcept {
-        const auto evicted = spool_->take_evicted(), expired = spool_->take_expired();
-        counters.drop_stored(evicted.own, evicted.others, drop_reason::evicted);
-        counters.drop_stored(expired.own, expired.others, drop_reason::expired);
-    }
-
-    void give_up_batch(std::unique_lock<std::mutex>& lock) noexcept {
-        if (store(lock)) return;
-        drop_batch(lock, reason_at_end());
     }
 
     /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
@@ -390,13 +374,10 @@ private:
         signal.announce_end();
         schedule.close(now());
         schedule.abort();
-        if (is_filling_) end_fill();  // in a callback about a record, which stays for the next batch
-        counters.settle_expected();   // in a callback about that
-        if (!batch_.is_settled()) claim_ ? put_back(lock) : give_up_batch(lock);
-        while (may_store() && counters.waiting() > 0 && now() < *store_until) {
-            fill(lock);
-            if (!batch_.is_settled()) give_up_batch(lock);
-        }
+        if (is_filling) end_fill();  // in a callback about a record, which stays for the next batch
+        counters.settle_expected();  // in a callback about that
+        if (!has_fresh_in_hand) put_back(lock);
+        store_all(lock);
         const auto left = lease_ == lease::given_up ? 0 : counters.pending();
         const auto reason = reason_at_end();
         if (left > 0 && options.on_dropped && may_call_back()) {
@@ -409,33 +390,31 @@ private:
             const auto wall = wall_now();
             away(lock, [&] { runs_->end(wall, has_delivered_); });
         }
-        away(lock, [&] { claim_.reset(), spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
+        if (journal_) tell_trouble(lock);
+        if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
+        away(lock, [&] { spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
         is_done = true;
+        if (journal_) journal_->wake();
         signal.announce_end();
-        const auto emptied = std::exchange(queue, record_queue{});
+        const record_queue emptied{std::move(queue)};
         lock.unlock();  // and only then frees the memory: an allocator may make it wait
     }
 
-    template <class Call>
-    static void contain(const Call& call) noexcept {
-        try {
-            call();
-        } catch (...) {  // a callback's failure is its own
+    /// Leaves all that is pending on disk, while there is time.
+    void store_all(std::unique_lock<std::mutex>& lock) noexcept {
+        while (may_store() && counters.pending() > 0 && now() < *store_until) {
+            if (store(lock)) continue;  // one file after the other: each makes room where the spool is full
+            if (!may_store() || !journal_->needs_worker() || !in_hand.is_settled()) return;
+            fill(lock);  // what a callback of the program's has to see before it is stored
         }
     }
 
-    sender sender_;
-    record_block block_;
-    batch batch_;
-    std::optional<spool> spool_;
-    std::optional<spool::claim> claim_;  ///< the file whose messages the batch holds
+    request_size size_{{options.batch_messages, options.batch_bytes}};
     std::optional<run_state> runs_;
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
-    bool is_filling_ = false;  ///< the batch is being made
-    std::uint64_t taken_ = 0;  ///< the records of the queue that were made into messages of it, or given up
-    std::size_t taken_bytes_ = 0;
-    std::atomic<bool> is_ending_in_callback_ = false;
+    bool joins_files_ = true;  ///< one request with what is in several
+    std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
 };
 
 }  // namespace candor::detail

@@ -48,7 +48,15 @@ public:
              const system_calls& calls = system_calls::real())
         : clock_{clock},
           worker_{std::make_shared<delivery_worker>(std::move(name), std::move(options), std::move(diagnostics), seed,
-                                                    std::move(back_end), transport, clock, calls)} {}
+                                                    std::move(back_end), transport, clock, calls)} {
+        if (!worker_->finds_stored()) return;
+        const std::lock_guard guard{worker_->mutex};
+        worker_->schedule.look_at(after(clock_.now(), scheduler::settling_in));
+        try {
+            start();
+        } catch (...) {  // no memory: the first record tries again
+        }
+    }
 
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
@@ -99,14 +107,19 @@ public:
         }
         worker.counters.accept(size);
         bool comes_too_late = false;
-        if (worker.counters.waiting() == 1) {
+        const bool is_first = worker.counters.waiting() == 1, is_first_uncopied = worker.lacks_only_one_copy();
+        if (is_first || is_first_uncopied) {
             const auto now = clock_.now();
-            worker.schedule.waits_since(now);
-            comes_too_late = worker.signal.oversleeps(worker.schedule.latest_send(now));
+            if (worker.counters.accepted() == 1) worker.schedule.look_at(after(now, scheduler::settling_in));
+            if (is_first) worker.schedule.waits_since(now);
+            if (is_first_uncopied) worker.schedule.uncopied_since(now);
+            comes_too_late =
+                (is_first && !worker.waits_out_hold && worker.signal.oversleeps(worker.schedule.latest_send(now))) ||
+                (is_first_uncopied && worker.signal.oversleeps(worker.schedule.copy_at()));
         }
         const auto work = worker.work();
-        if (worker.waits_out_hold ? worker.schedule.is_spilling(work)
-                                  : comes_too_late || worker.schedule.has_full_batch(work))
+        if (comes_too_late ||
+            (worker.waits_out_hold ? worker.schedule.is_spilling(work) : worker.schedule.has_full_batch(work)))
             worker.signal.wake(lock);
         return admission::accepted;
     }
@@ -172,8 +185,11 @@ public:
         std::unique_lock lock{worker.mutex};
         if (!thread_.joinable() || on_worker()) return;
         const auto has_ended = [&] { return worker.is_done || worker.is_left(); };
-        while (!has_ended() && !worker.store_until && clock_.now() < worker.schedule.send_until())
-            worker.signal.await_end(lock, worker.schedule.send_until());
+        while (!has_ended() && !worker.store_until && clock_.now() < worker.schedule.send_until()) {
+            const auto uncopied = worker.next_copy();
+            if (clock_.now() >= uncopied) worker.start_journal();
+            worker.signal.await_end(lock, std::min(worker.schedule.send_until(), worker.next_copy()));
+        }
         if (!has_ended() && !worker.store_until) {
             worker.schedule.abort();
             worker.signal.wake();
@@ -184,14 +200,20 @@ public:
         while (!has_ended()) {
             const auto limit = std::max(worker.end_by, worker.store_until.value_or(steady_time::min()));
             // One that is not away is on its way.
-            if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
+            if (worker.is_away && clock_.now() >= limit) {
+                worker.copy_before_leaving(lock);
+                if (!has_ended()) leave(lock, delivery_worker::lease::given_up);
+                return;
+            }
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
         auto ended = std::exchange(thread_, worker_thread{});
+        auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
+        const bool does_disk_answer = !worker.is_disk_stuck();
         lock.unlock();
-        if (!ended.joinable()) return;  // another thread has it
-        comes_back ? ended.join() : ended.detach();
+        if (ended.joinable()) comes_back ? ended.join() : ended.detach();  // or another thread has it
+        if (journal.joinable()) does_disk_answer ? journal.join() : journal.detach();
     }
 
     /// The process ends: as `shutdown`, but that in a callback the worker stores at once what is left.
@@ -226,6 +248,22 @@ public:
         worker_->end_by = after(now, end_margin_);
         worker_->counters.drop_spooled(drop_reason::revoked);
         worker_->signal.wake();
+    }
+
+    /// What earlier runs have stored is tried now, where there is any.
+    void try_stored() noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        if (!thread_.joinable()) return;
+        worker_->schedule.look_at(clock_.now());
+        worker_->signal.wake();
+    }
+
+    /// Whether a record was ever accepted.
+    [[nodiscard]] bool is_used() const noexcept {
+        const inside library;
+        const std::lock_guard guard{worker_->mutex};
+        return worker_->counters.accepted() > 0;
     }
 
     [[nodiscard]] candor::statistics statistics() const noexcept {
@@ -285,6 +323,7 @@ private:
         if (worker_->schedule.is_closing() && after(now, timeout) >= worker_->end_by) return;
         // A cancelled transport takes up to 50 ms to return, and what is left has to be stored.
         const auto margin = std::min(end_margin_, timeout / 4);
+        if (worker_->counters.accepted() > 0) worker_->schedule.look_at(now);
         worker_->schedule.close(after(now, timeout - margin));
         worker_->end_by = after(now, std::max(timeout, end_margin_));
         worker_->signal.wake();
@@ -308,10 +347,12 @@ private:
     }
 
     void leave(std::unique_lock<std::mutex>& lock, delivery_worker::lease as) noexcept {
-        worker_->leave(as);
+        as == delivery_worker::lease::given_up ? worker_->give_up() : worker_->leave(as);
         auto left = std::exchange(thread_, worker_thread{});
+        auto journal = worker_->take_journal_thread();
         lock.unlock();
         left.detach();
+        if (journal.joinable()) journal.detach();
     }
 
     clock_interface& clock_;

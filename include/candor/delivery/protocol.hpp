@@ -26,6 +26,12 @@ struct message {
     bool is_draft = false;        ///< of a stored one: the identity is missing, `protocol::settle` adds it
 };
 
+/// So many messages, and what they counted as in the queue.
+struct message_count {
+    std::uint64_t messages = 0;
+    std::size_t bytes = 0;
+};
+
 /// Some messages of a batch, one behind the other.
 struct message_range {
     std::string_view bytes;
@@ -33,10 +39,9 @@ struct message_range {
 
     [[nodiscard]] std::string_view text(const message& m) const noexcept { return bytes.substr(m.offset, m.size); }
 
-    /// What they counted as in the queue.
-    [[nodiscard]] std::size_t record_size() const noexcept {
-        std::size_t out = 0;
-        for (const auto& m : messages) out += m.record_size;
+    [[nodiscard]] message_count count() const noexcept {
+        message_count out{messages.size(), 0};
+        for (const auto& m : messages) out.bytes += m.record_size;
         return out;
     }
 };

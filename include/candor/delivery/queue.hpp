@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <new>
 #include <span>
 #include <string_view>
@@ -13,144 +12,133 @@
 
 namespace candor::detail {
 
-/// A run of records, one behind the other, in one block of memory, and a link to the next such block. Records are
-/// bytes; the block does not look into them.
-class record_block {
+/// First in, first out. A producer copies a record to the end of the last block; the consumer reads it where it lies
+/// and takes it when it needs it no more. Blocks are kept for reuse, so that in steady state nothing is allocated. Not
+/// thread-safe: its owner's mutex guards it; but what `run_at` has found may be read without it until it is taken.
+class record_queue {
+    /// What stands before a block's bytes: records, each behind its length. The queue does not look into them.
+    struct head {
+        std::size_t capacity;
+        std::size_t end = 0;
+        head* next = nullptr;
+
+        [[nodiscard]] char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+        [[nodiscard]] const char* bytes() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+    };
+
 public:
-    static constexpr std::size_t usual_size = 64 * 1024;
+    static constexpr std::size_t block_size = 64 * 1024;
 
-    /// An empty block of no capacity, which allocates nothing.
-    record_block() = default;
+    /// A place between two records.
+    struct cursor {
+        const head* block = nullptr;
+        std::size_t offset = 0;
+    };
 
-    /// One allocation.
-    explicit record_block(std::size_t capacity)
-        : head_{new (::operator new(sizeof(head) + capacity)) head{.capacity = capacity}} {}
+    record_queue() = default;
+    record_queue(record_queue&& other) noexcept
+        : first_{std::exchange(other.first_, nullptr)},
+          last_{std::exchange(other.last_, nullptr)},
+          taken_{std::exchange(other.taken_, 0)},
+          spare_{std::exchange(other.spare_, nullptr)},
+          spares_{std::exchange(other.spares_, 0)},
+          most_spares_{other.most_spares_} {}
+    record_queue& operator=(record_queue&&) = delete;
+    ~record_queue() {
+        free_all(first_);
+        free_all(spare_);
+    }
 
     [[nodiscard]] static std::size_t stored_size(std::size_t record) noexcept { return record + sizeof(std::uint32_t); }
-    [[nodiscard]] bool fits(std::size_t record) const noexcept {
-        return head_ && head_->capacity - head_->end >= stored_size(record);
-    }
-    [[nodiscard]] bool empty() const noexcept { return !head_ || head_->begin == head_->end; }
-    [[nodiscard]] bool is_usual() const noexcept { return head_ && head_->capacity == usual_size; }
-    void clear() noexcept { head_->begin = head_->end = 0; }
 
-    /// Appends one record, given in parts. It must fit.
-    void push(std::span<const std::string_view> parts, std::size_t size) noexcept {
+    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory. Allocates at most once.
+    void push(std::span<const std::string_view> parts, std::size_t size) {
+        if (last_ == nullptr || last_->capacity - last_->end < stored_size(size)) append_block(stored_size(size));
         const auto length = static_cast<std::uint32_t>(size);
-        char* out = bytes() + head_->end;
+        char* out = last_->bytes() + last_->end;
         std::memcpy(out, &length, sizeof length);
         out += sizeof length;
         for (const std::string_view part : parts) {
             if (!part.empty()) std::memcpy(out, part.data(), part.size());
             out += part.size();
         }
-        head_->end += stored_size(size);
+        last_->end += stored_size(size);
     }
 
-    /// The oldest record. Its bytes stay where they are until the block is cleared. The block must not be empty.
-    [[nodiscard]] std::string_view front() const noexcept {
+    /// The oldest record that is not taken.
+    [[nodiscard]] cursor begin() const noexcept { return {first_, taken_}; }
+
+    /// The records from there to the end of their block, which `pop_record` reads one by one; empty at the end.
+    [[nodiscard]] std::string_view run_at(cursor& at) const noexcept {
+        if (at.block == nullptr) return {};
+        if (at.offset == at.block->end && at.block->next != nullptr) at = {at.block->next, 0};
+        return {at.block->bytes() + at.offset, at.block->end - at.offset};
+    }
+
+    /// Takes the first record off a run, which must not be empty.
+    static std::string_view pop_record(std::string_view& run) noexcept {
         std::uint32_t length;
-        std::memcpy(&length, bytes() + head_->begin, sizeof length);
-        return {bytes() + head_->begin + sizeof length, length};
-    }
-
-    void pop() noexcept { head_->begin += stored_size(front().size()); }
-
-private:
-    friend class block_list;
-
-    /// What stands before a block's bytes.
-    struct head {
-        std::size_t capacity;
-        std::size_t begin = 0;
-        std::size_t end = 0;
-        head* next = nullptr;
-    };
-    struct freed {
-        void operator()(head* memory) const noexcept { ::operator delete(memory); }
-    };
-
-    [[nodiscard]] char* bytes() const noexcept { return reinterpret_cast<char*>(head_.get() + 1); }
-
-    std::unique_ptr<head, freed> head_;
-};
-
-/// Blocks in a row, first in, first out. A list, so that to add one takes no memory.
-class block_list {
-public:
-    block_list() = default;
-    block_list(block_list&& other) noexcept { *this = std::move(other); }
-    block_list& operator=(block_list&& other) noexcept {
-        std::swap(first_, other.first_);
-        std::swap(last_, other.last_);
-        return *this;
-    }
-    ~block_list() {
-        while (!empty()) take();
-    }
-
-    [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-
-    void push(record_block block) noexcept {
-        auto* const added = block.head_.release();
-        (empty() ? first_ : last_->next) = added;
-        last_ = added;
-    }
-
-    /// The first one. There must be one.
-    record_block take() noexcept {
-        record_block out;
-        out.head_.reset(first_);
-        first_ = std::exchange(first_->next, nullptr);
+        std::memcpy(&length, run.data(), sizeof length);
+        const auto out = run.substr(sizeof length, length);
+        run.remove_prefix(stored_size(length));
         return out;
     }
 
-private:
-    record_block::head* first_ = nullptr;
-    record_block::head* last_ = nullptr;
-};
-
-/// First in, first out. A producer copies a record to the end of the last block; the consumer takes whole blocks.
-/// Blocks are kept for reuse, so that in steady state nothing is allocated. Not thread-safe: its owner's mutex guards
-/// it.
-class record_queue {
-public:
-    [[nodiscard]] bool empty() const noexcept { return full_.empty() && filling_.empty(); }
-
-    /// Appends a record. Throws `std::bad_alloc` and changes nothing when there is no memory. Allocates at most once.
-    void push(std::span<const std::string_view> parts, std::size_t size) {
-        if (!filling_.fits(size)) {
-            const std::size_t needed = std::max(record_block::usual_size, record_block::stored_size(size));
-            record_block next = needed == record_block::usual_size && spares_ > 0 ? take_spare() : record_block{needed};
-            if (!filling_.empty()) full_.push(std::move(filling_));
-            filling_ = std::move(next);
+    /// The `count` oldest records are not needed any more. How many bytes they had.
+    std::size_t take(std::uint64_t count) noexcept {
+        std::size_t bytes = 0;
+        for (; count > 0; --count) {
+            if (taken_ == first_->end) drop_first();
+            std::string_view run{first_->bytes() + taken_, first_->end - taken_};
+            bytes += pop_record(run).size();
+            taken_ = first_->end - run.size();
         }
-        filling_.push(parts, size);
-    }
-
-    /// Takes the oldest block. There must be one.
-    record_block take() noexcept { return full_.empty() ? std::move(filling_) : full_.take(); }
-
-    /// Gives an emptied block back.
-    void recycle(record_block block) noexcept {
-        if (!block.is_usual() || spares_ == most_spares_) return;
-        block.clear();
-        spare_.push(std::move(block));
-        ++spares_;
+        while (first_ != nullptr && taken_ == first_->end && first_->next != nullptr) drop_first();
+        if (first_ != nullptr && taken_ == first_->end) {  // empty: the block can be filled from its beginning
+            first_->end = taken_ = 0;
+        }
+        return bytes;
     }
 
     /// How many emptied blocks are kept.
     void keep_spares(std::size_t most) noexcept { most_spares_ = most; }
 
 private:
-    record_block take_spare() noexcept {
-        --spares_;
-        return spare_.take();
+    void append_block(std::size_t least) {
+        head* added = nullptr;
+        if (least <= block_size && spare_ != nullptr) {
+            added = std::exchange(spare_, spare_->next);
+            --spares_;
+            added->end = 0;
+            added->next = nullptr;
+        } else {
+            const std::size_t capacity = std::max(block_size, least);
+            added = new (::operator new(sizeof(head) + capacity)) head{.capacity = capacity};
+        }
+        (last_ == nullptr ? first_ : last_->next) = added;
+        last_ = added;
     }
 
-    block_list full_;
-    record_block filling_;
-    block_list spare_;
+    void drop_first() noexcept {
+        head* const emptied = std::exchange(first_, first_->next);
+        if (first_ == nullptr) last_ = nullptr;
+        taken_ = 0;
+        if (emptied->capacity == block_size && spares_ < most_spares_) {
+            emptied->next = std::exchange(spare_, emptied);
+            ++spares_;
+        } else {
+            ::operator delete(emptied);
+        }
+    }
+
+    static void free_all(head* from) noexcept {
+        while (from != nullptr) ::operator delete(std::exchange(from, from->next));
+    }
+
+    head* first_ = nullptr;
+    head* last_ = nullptr;
+    std::size_t taken_ = 0;  ///< of the first block
+    head* spare_ = nullptr;
     std::size_t spares_ = 0;
     std::size_t most_spares_ = 0;
 };

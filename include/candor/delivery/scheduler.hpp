@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include <candor/delivery/backoff.hpp>
 #include <candor/policy/clock.hpp>
@@ -20,6 +21,7 @@ struct backlog {
     std::size_t pending_bytes = 0;
     std::uint64_t settled = 0;       ///< delivered, dropped or stored, since the beginning
     bool has_batch_in_hand = false;  ///< a batch of which a part is not settled
+    bool is_stored = true;           ///< what is pending has a copy on disk, or cannot have one
 };
 
 /// Decides what a pipeline does next, and when: every rule about waiting is here. A value that is told what happened
@@ -37,7 +39,8 @@ public:
     enum class action {
         wait,    ///< until `until`, or until something happens
         send,    ///< the batch in hand, or one of what waits
-        store,   ///< the same, but to disk
+        copy,    ///< what is pending to disk, and go on: it outlives the process now
+        store,   ///< the oldest of what is pending is left on disk, and is pending no more
         replay,  ///< take up what was stored
         stop,    ///< the end: store all that is left
     };
@@ -63,26 +66,32 @@ public:
     /// A destination that does not take our key is left alone for this long.
     static constexpr std::chrono::minutes pause{5};
 
+    /// What has waited for so long is copied to disk.
+    static constexpr std::chrono::milliseconds copy_delay{120};
+
+    /// A run without a message of its own looks after what earlier ones have stored when it has lasted so long.
+    static constexpr std::chrono::seconds settling_in{3};
+
+    /// Between requests with what was stored: a server that was away is not met by all of it at once.
+    static constexpr std::chrono::milliseconds replay_gap{100};
+
+    /// What is stored is tried again after so long, where the server was not there for it.
+    static constexpr std::chrono::minutes replay_pause{5};
+
     scheduler(const limits& of, bool has_spool, std::uint32_t seed)
         : limits_{of}, has_spool_{has_spool}, can_store_{has_spool}, backoff_{seed} {}
 
     /// What to do now. `wait` always ends later than `now`.
     [[nodiscard]] decision next(steady_time now, const backlog& of) const noexcept {
-        if (is_aborted_ || (is_closing_ && now >= send_until_)) return {action::stop, now};
-        const bool has_work = of.has_batch_in_hand || of.waiting > 0;
-        const auto due = due_at(of);
-        if (has_work && now >= due) return now >= hold_until_ ? decision{action::send, now} : held_back(now, of);
-        if (replays_ && now >= hold_until_) return {action::replay, now};
-        if (is_closing_) return {action::stop, now};
-        if (has_work) return {action::wait, due, reason::interval};
-        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
-        // its caller more than all the rest.
-        return {action::wait, now < linger_until_ ? linger_until_ : steady_time::max(), reason::idle};
+        const auto out = next_delivery(now, of);
+        if (out.what != action::wait || of.is_stored || !has_spool_) return out;
+        if (now >= copy_at_) return {action::copy, now};
+        return {action::wait, std::min(out.until, copy_at_), out.why};
     }
 
     /// Until when what is due is not sent. Nothing where it is sent at once.
     [[nodiscard]] std::optional<steady_time> held_until(steady_time now, const backlog& of) const noexcept {
-        const auto what = next(now, of);
+        const auto what = next_delivery(now, of);
         const bool is_held = what.what == action::wait && what.why != reason::idle && what.why != reason::interval;
         return is_held ? std::optional{what.until} : std::nullopt;
     }
@@ -125,10 +134,11 @@ public:
     /// The runs before this one could not reach the server: it is left alone until then.
     void hold_for_breaker(steady_time until) noexcept { hold(until, reason::breaker); }
 
-    /// A request is about to be sent.
-    void attempt() noexcept {
+    /// A request is about to be sent: with fresh messages, or with what was stored.
+    void attempt(bool is_fresh) noexcept {
         hold_until_ = steady_time::min();
         is_hurried_ = false;
+        is_replays_turn_ = is_fresh;
     }
 
     /// A request failed, and the same is to be sent again: after `told`, where the server said that.
@@ -143,13 +153,23 @@ public:
     /// Messages were delivered: fresh ones, or those of a stored file.
     void delivered(steady_time now, bool is_fresh) noexcept {
         backoff_.reset();
-        can_store_ = has_spool_;
-        if (is_fresh) replays_ = has_spool_ && now >= look_again_;
+        if (!is_fresh || !has_spool_ || (!replays_ && now < look_again_)) return;
+        replays_ = true;
+        replay_at_ = now;
     }
 
-    /// The server took something for good and did not want it, or takes nothing now: what is stored has to wait until
-    /// something fresh was delivered.
-    void stop_replaying() noexcept { replays_ = false; }
+    /// Earlier runs may have stored something: it is looked for at `at` at the latest.
+    void look_at(steady_time at) noexcept {
+        if (!has_spool_) return;
+        replay_at_ = replays_ ? std::min(replay_at_, at) : at;
+        replays_ = true;
+    }
+
+    /// A request with what was stored has ended.
+    void replayed(steady_time now) noexcept { replay_not_before_ = after(now, replay_gap); }
+
+    /// The server is not there for what was stored: that waits until something fresh was delivered, or longer.
+    void pause_replays(steady_time now) noexcept { replay_at_ = after(now, replay_pause); }
 
     /// The server does not take our key.
     void refuse(steady_time now) noexcept { hold(after(now, pause), reason::paused); }
@@ -157,19 +177,53 @@ public:
     /// No batch is in hand any more.
     void batch_done(steady_time now) noexcept { linger_until_ = latest_send(now); }
 
-    /// A batch was stored, or could not be.
-    void stored(bool is_stored) noexcept {
-        can_store_ = is_stored;
-        if (is_stored) look_again_ = steady_time::min();
-    }
-
     /// There is nothing stored that could be taken up.
     void found_nothing_stored(steady_time now) noexcept {
         replays_ = false;
         look_again_ = latest_send(now);  // for what others leave
     }
 
+    /// What is pending has been copied to disk up to here, and something came since `now`.
+    void uncopied_since(steady_time now) noexcept { copy_at_ = after(now, std::max(copy_delay, copy_wait_)); }
+
+    /// When what is pending is to be copied.
+    [[nodiscard]] steady_time copy_at() const noexcept { return copy_at_; }
+
+    /// A copy was made, or could not be: then it is tried again, later each time.
+    void copied(steady_time now, bool is_stored) noexcept {
+        can_store_ = has_spool_ && is_stored;
+        copy_wait_ =
+            is_stored ? std::chrono::milliseconds{0}
+                      : std::clamp<std::chrono::milliseconds>(2 * copy_wait_, shortest_copy_wait_, longest_copy_wait_);
+        uncopied_since(now);
+    }
+
+    /// The oldest of what is pending was left on disk, or could not be.
+    void stored(bool is_stored) noexcept {
+        can_store_ = is_stored;
+        if (is_stored) look_again_ = steady_time::min();
+    }
+
 private:
+    /// What is to be done for delivery.
+    [[nodiscard]] decision next_delivery(steady_time now, const backlog& of) const noexcept {
+        if (is_aborted_ || (is_closing_ && now >= send_until_)) return {action::stop, now};
+        const bool has_work = of.has_batch_in_hand || of.waiting > 0;
+        const auto due = due_at(of);
+        const bool is_due = has_work && now >= due;
+        if (is_due && now < hold_until_) return held_back(now, of);
+        // What is stored and what is fresh take turns, where both are due.
+        const auto replay = replays_ ? std::max({replay_at_, replay_not_before_, hold_until_}) : steady_time::max();
+        if (now >= replay && !of.has_batch_in_hand && (!is_due || is_replays_turn_)) return {action::replay, now};
+        if (is_due) return {action::send, now};
+        if (is_closing_ && (replay >= send_until_ || now < hold_until_)) return {action::stop, now};
+        if (is_closing_) return {action::wait, replay, reason::interval};
+        if (has_work) return {action::wait, std::min(due, replay), reason::interval};
+        // After a batch the worker wakes once more by itself, so that the next record need not wake it: that would cost
+        // its caller more than all the rest.
+        return {action::wait, std::min(now < linger_until_ ? linger_until_ : steady_time::max(), replay), reason::idle};
+    }
+
     [[nodiscard]] steady_time due_at(const backlog& of) const noexcept {
         const bool is_due =
             of.has_batch_in_hand || is_closing_ || flush_target_ > of.settled || has_full_batch(of) || is_spilling(of);
@@ -201,6 +255,9 @@ private:
         is_hurried_ = false;
     }
 
+    static constexpr std::chrono::milliseconds shortest_copy_wait_{1000};
+    static constexpr std::chrono::milliseconds longest_copy_wait_{30'000};
+
     limits limits_;
     bool has_spool_;
     bool can_store_;  ///< the spool takes something
@@ -213,7 +270,12 @@ private:
     steady_time send_until_ = steady_time::max();  ///< nothing is sent afterwards
     std::uint64_t flush_target_ = 0;
     reason hold_why_ = reason::backoff;
-    bool replays_ = false;  ///< the server is there, and the spool may hold something
+    steady_time replay_at_{};                             ///< what is stored is to be sent
+    steady_time replay_not_before_ = steady_time::min();  ///< but not earlier
+    steady_time copy_at_ = steady_time::max();
+    std::chrono::milliseconds copy_wait_{};  ///< grows while nothing can be stored
+    bool replays_ = false;                   ///< the spool may hold something
+    bool is_replays_turn_ = false;           ///< the last request was one of fresh messages
     bool is_hurried_ = false;
     bool is_closing_ = false;
     bool has_failed_closing_ = false;  ///< the last attempt failed when we were closing already

@@ -39,6 +39,9 @@ public:
         return is_idle_ && !is_woken_ && idle_until_ > time;
     }
 
+    /// Whether the worker has nothing to do.
+    [[nodiscard]] bool is_idle() const noexcept { return is_idle_ && !is_woken_; }
+
     /// Whether the worker was woken and is not there yet.
     [[nodiscard]] bool is_coming() const noexcept { return is_woken_; }
 

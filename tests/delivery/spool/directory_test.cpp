@@ -1,5 +1,6 @@
 #include <candor/delivery/spool/directory.hpp>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -190,6 +191,15 @@ TEST_CASE("a file that is swept away while it is made is made again, in the end 
     CHECK_FALSE(writer.write("a-2.spool", "never"));
     CHECK(swept_calls::before_lock == 0);
     CHECK(count_in(t.path()) == 2);
+}
+
+TEST_CASE("what became unwanted while it was made is not left, and is no trouble") {
+    const temporary_directory t;
+    directory d{t.path()};
+    const std::atomic<bool> is_unwanted = true;
+    CHECK_FALSE(d.make("a-1.spool", "x", is_unwanted).is_open());
+    CHECK(count_in(t.path()) == 0);
+    CHECK(d.take_trouble() == 0);
 }
 
 TEST_CASE("purging removes one protocol's files, those in use and half-written too") {

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include <sys/mount.h>
 #endif
 
+#include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
 #include <support/rounds.hpp>
 #include <support/temporary_directory.hpp>
@@ -266,12 +268,14 @@ TEST_CASE("what cannot be added leaves the file as it was") {
             CHECK(drain(s) == std::vector<std::string>{"a", "d"});
         }
     }
-    SUBCASE("because it would be larger than all may be") {
+    SUBCASE("because it would be larger than all may be, for which nothing else is given up") {
+        REQUIRE(p.open(2).store(messages{{"o"}}, now));
         auto s = p.open(1, {.max_bytes = 200});
         auto made = s.create(lines({"a"}), 0, now);
         REQUIRE(made);
         CHECK_FALSE(s.append(*made, lines({std::string(200, 'x')})));
         CHECK(s.append(*made, lines({"b"})));
+        CHECK(drain(s) == std::vector<std::string>{"o"});
     }
     SUBCASE("because others have too much in hand") {
         auto other = p.open(2);
@@ -464,6 +468,30 @@ TEST_CASE("two spools of one writer make files of two names") {
     CHECK(drain(a) == std::vector<std::string>{"a", "b"});
 }
 
+TEST_CASE("two spools on two threads, one that stores and one that takes up what the other lets go") {
+    const place p;
+    std::multiset<std::string> stored;
+    std::thread writer{[&] {
+        auto s = p.open(1);
+        std::optional<spool_file> made;
+        for (int i = 0; i < 400; ++i) {
+            const auto text = std::to_string(i);
+            const bool is_stored = made && i % 4 != 0 ? s.append(*made, lines({text}))
+                                                      : (made = s.create(lines({text}), 0, now)).has_value();
+            if (is_stored) stored.insert(text);
+        }
+    }};
+    std::multiset<std::string> found;
+    auto reader = p.open(2);
+    CHECK(becomes_true([&] {
+        for (auto& text : drain(reader)) found.insert(std::move(text));
+        return found.size() >= 400;
+    }));
+    writer.join();
+    CHECK(found == stored);
+    CHECK(p.files() == 0);
+}
+
 TEST_CASE("a file of release 0.1 is claimed as one of today's") {
     const place p;
     const spool_name name{
@@ -576,7 +604,7 @@ TEST_CASE("what was set aside counts in the caps, goes first, and goes when it i
     SUBCASE("in bytes") {
         const auto damaged = p.t.write(name(1, 0h), std::string(700, 'x'));
         auto s = p.open(1, {.max_bytes = 1000});
-        REQUIRE(s.store(messages{{std::string(100, 'a')}}, now));
+        REQUIRE(s.store(messages{{std::string(100, 'a')}}, now, milliseconds_of(now - 1h)));
         CHECK(fs::exists(damaged));
         REQUIRE(s.store(messages{{std::string(100, 'b')}}, now));
         CHECK_FALSE(fs::exists(damaged));

@@ -154,21 +154,25 @@ public:
     template <class IsWanted>
     std::vector<entry> list(const IsWanted& is_wanted) {
         std::vector<entry> out;
-        if (open(false) != 0) return out;
-        struct closer {
-            const system_calls& calls;
-            void operator()(void* open) const noexcept { calls.closedir(open); }
-        };
-        const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
         constexpr std::size_t most = 1'000'000;
-        while (entries && out.size() < most) {
-            const char* const name = calls_.readdir(entries.get());
-            if (name == nullptr) break;
+        each_name([&](const char* name) {
             file_facts facts;
             if (is_wanted(std::string_view{name}) && calls_.fstatat(get(), name, &facts) == 0 &&
                 facts.type == file_type::regular)
                 out.push_back({name, facts.size});
-        }
+            return out.size() < most;
+        });
+        return out;
+    }
+
+    /// Whether a name is wanted of those in the directory.
+    template <class IsWanted>
+    bool has(const IsWanted& is_wanted) {
+        bool out = false;
+        each_name([&](std::string_view name) {
+            out = is_wanted(name);
+            return !out;
+        });
         return out;
     }
 
@@ -260,6 +264,21 @@ private:
     static constexpr std::string_view temporary_prefix_ = ".new-";
 
     [[nodiscard]] int get() const noexcept { return directory_.get(); }
+
+    /// Calls `visit` with each name until that returns false.
+    template <class Visit>
+    void each_name(const Visit& visit) {
+        if (open(false) != 0) return;
+        struct closer {
+            const system_calls& calls;
+            void operator()(void* open) const noexcept { calls.closedir(open); }
+        };
+        const std::unique_ptr<void, closer> entries{calls_.opendir(get()), closer{calls_}};
+        while (entries) {
+            const char* const name = calls_.readdir(entries.get());
+            if (name == nullptr || !visit(name)) return;
+        }
+    }
 
     file open_file(const std::string& name, file_access access) {
         return {descriptor{calls_.openat(get(), name.c_str(), access)}, name, calls_};

@@ -124,8 +124,20 @@ public:
         }
     }
 
+    /// Whether an earlier run has left anything for this destination.
+    [[nodiscard]] bool has_any() noexcept {
+        try {
+            return directory_.has([this](std::string_view text) {
+                const auto name = spool_name::parse(text);
+                return name && name->protocol == owner_.protocol && name->destination == owner_.destination;
+            });
+        } catch (...) {  // no memory
+            return false;
+        }
+    }
+
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
+    /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
             now_ = now;
@@ -156,6 +168,12 @@ public:
         const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
         static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
         return of.attempts;
+    }
+
+    /// The same for a file in hand.
+    void mark_attempts(spool_directory::file& of, unsigned attempts) noexcept {
+        const char digit = static_cast<char>('0' + std::min(attempts, 9U));
+        static_cast<void>(of.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
     }
 
     /// Removes the file of a claim whose messages are settled, one way or the other.
@@ -256,11 +274,12 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created > now && is_newer(entry.text)) return true;
+        const bool is_old = entry.name.created < milliseconds_of(now_ - options_.max_age);
+        const bool is_from_future = entry.name.created > now;
+        if (entry.is == state::usable && !is_old && (!is_from_future || is_newer(entry.text))) return true;
         spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
-        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
         if (is_old && entry.is == state::usable) {
             next.is = state::expired;
             next.expired = now;
