@@ -3219,6 +3219,7 @@ struct spool_entry {
 
     static constexpr std::string_view expired_ending = ".expired-";
 };
+
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;
@@ -3337,7 +3338,7 @@ public:
     }
 
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
+    /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
             now_ = now;
@@ -3474,11 +3475,12 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created > now && is_newer(entry.text)) return true;
+        const bool is_old = entry.name.created < milliseconds_of(now_ - options_.max_age);
+        const bool is_from_future = entry.name.created > now;
+        if (entry.is == state::usable && !is_old && (!is_from_future || is_newer(entry.text))) return true;
         spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
-        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
         if (is_old && entry.is == state::usable) {
             next.is = state::expired;
             next.expired = now;
@@ -8812,8 +8814,8 @@ private:
         auto state = load(now);
         state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
         directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list())
-            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
+            if (!load(name, now)) forget(name);
     }
 
     /// Whether no newer release wrote it, whose files are left alone.
@@ -14152,9 +14154,9 @@ delivery_options delivery_of(const telemetry_options& options, const Environment
     return out;
 }
 
-/// Removes what earlier runs left in these directories and the level does not allow. Uses the disk on this thread.
-inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
-                            const std::optional<std::filesystem::path>& crashes) noexcept {
+/// Removes what any run left in these directories and the level does not allow. Uses the disk on this thread.
+inline void remove_forbidden(level allowed, const std::filesystem::path& spool,
+                             const std::optional<std::filesystem::path>& crashes) noexcept {
     if (sends_analytics(allowed) && sends_errors(allowed)) return;
     std::error_code ignored;
     if (std::filesystem::is_directory(spool, ignored)) {
@@ -14168,13 +14170,28 @@ inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
     }
 }
 
-/// Removes all that any run left in these directories, and waits for that as `use_disk` does.
-inline void purge_all(const std::filesystem::path& spool, const std::optional<std::filesystem::path>& crashes,
-                      bool does_answer = true) noexcept {
+/// The same, and waits for that as `use_disk` does.
+inline void purge(level allowed, const std::filesystem::path& spool,
+                  const std::optional<std::filesystem::path>& crashes, bool does_answer = true) noexcept {
     try {
-        use_disk(does_answer, [=]() noexcept { purge_forbidden(level::none, spool, crashes); });
+        use_disk(does_answer, [=]() noexcept { remove_forbidden(allowed, spool, crashes); });
     } catch (...) {  // no memory
-        purge_forbidden(level::none, spool, crashes);
+        remove_forbidden(allowed, spool, crashes);
+    }
+}
+
+/// The same when a run begins: a look into the directories is all where nothing was left there, as by a program that
+/// never had consent; no thread is made for that.
+inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
+                            const std::optional<std::filesystem::path>& crashes) noexcept {
+    if (sends_analytics(allowed) && sends_errors(allowed)) return;
+    const auto holds_something = [](const std::filesystem::path& directory) {
+        std::error_code ignored;
+        return std::filesystem::is_directory(directory, ignored) && !std::filesystem::is_empty(directory, ignored);
+    };
+    try {
+        if (holds_something(spool) || (crashes && holds_something(*crashes))) purge(allowed, spool, crashes);
+    } catch (...) {  // no memory: it stays until the next start
     }
 }
 
@@ -14430,14 +14447,14 @@ public:
         const detail::errno_guard guard;
         if (session_) session_->retire();
         auto* const mine = find_session();
-        if (mine == nullptr) return detail::purge_all(delivery_.spool.directory, directory_);
+        if (mine == nullptr) return detail::purge(level::none, delivery_.spool.directory, directory_);
         mine->call([this](detail::telemetry_session& of) {
             of.revoke();
             std::unique_lock one_at_a_time{revoking_};
             const bool does_disk_answer = !crashes_ || crashes_->end();
             crashes_.reset();
             one_at_a_time.unlock();
-            detail::purge_all(delivery_.spool.directory, directory_, does_disk_answer);
+            detail::purge(level::none, delivery_.spool.directory, directory_, does_disk_answer);
         });
     }
 

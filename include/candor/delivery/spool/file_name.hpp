@@ -96,6 +96,7 @@ struct spool_entry {
 
     static constexpr std::string_view expired_ending = ".expired-";
 };
+
 /// How many messages of a file wait: of a newer format as many as its name says.
 inline std::uint64_t count_waiting(const spool_name& name, std::string_view content) {
     if (format_of(content, spool_format_name) > spool_format) return name.messages;

@@ -182,8 +182,8 @@ private:
         auto state = load(now);
         state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
         directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list())
-            if (name.ends_with(suffix_) && !load(name, now)) forget(name);
+        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
+            if (!load(name, now)) forget(name);
     }
 
     /// Whether no newer release wrote it, whose files are left alone.

@@ -137,7 +137,7 @@ public:
     }
 
     /// The oldest file of this destination that is nobody's and was not claimed here before. What cannot be read is set
-    /// aside, what is too old is removed.
+    /// aside, and what is too old.
     std::optional<claim> claim_next(wall_time now) noexcept {
         try {
             now_ = now;
@@ -274,11 +274,12 @@ private:
             entry.size = 0;
         }
         const auto now = milliseconds_of(now_);
-        if (entry.name.created > now && is_newer(entry.text)) return true;
+        const bool is_old = entry.name.created < milliseconds_of(now_ - options_.max_age);
+        const bool is_from_future = entry.name.created > now;
+        if (entry.is == state::usable && !is_old && (!is_from_future || is_newer(entry.text))) return true;
         spool_entry next = entry;
         next.name.created = std::min(entry.name.created, now);
         next.expired = std::min(entry.expired, now);
-        const bool is_old = next.name.created < milliseconds_of(now_ - options_.max_age);
         if (is_old && entry.is == state::usable) {
             next.is = state::expired;
             next.expired = now;
