@@ -187,14 +187,14 @@ public:
         const detail::errno_guard guard;
         if (session_) session_->retire();
         auto* const mine = find_session();
-        if (mine == nullptr) return detail::purge_all(delivery_.spool.directory, directory_);
+        if (mine == nullptr) return detail::purge(level::none, delivery_.spool.directory, directory_);
         mine->call([this](detail::telemetry_session& of) {
             of.revoke();
             std::unique_lock one_at_a_time{revoking_};
             const bool does_disk_answer = !crashes_ || crashes_->end();
             crashes_.reset();
             one_at_a_time.unlock();
-            detail::purge_all(delivery_.spool.directory, directory_, does_disk_answer);
+            detail::purge(level::none, delivery_.spool.directory, directory_, does_disk_answer);
         });
     }
 

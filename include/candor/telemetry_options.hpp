@@ -168,9 +168,9 @@ delivery_options delivery_of(const telemetry_options& options, const Environment
     return out;
 }
 
-/// Removes what earlier runs left in these directories and the level does not allow. Uses the disk on this thread.
-inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
-                            const std::optional<std::filesystem::path>& crashes) noexcept {
+/// Removes what any run left in these directories and the level does not allow. Uses the disk on this thread.
+inline void remove_forbidden(level allowed, const std::filesystem::path& spool,
+                             const std::optional<std::filesystem::path>& crashes) noexcept {
     if (sends_analytics(allowed) && sends_errors(allowed)) return;
     std::error_code ignored;
     if (std::filesystem::is_directory(spool, ignored)) {
@@ -184,13 +184,28 @@ inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
     }
 }
 
-/// Removes all that any run left in these directories, and waits for that as `use_disk` does.
-inline void purge_all(const std::filesystem::path& spool, const std::optional<std::filesystem::path>& crashes,
-                      bool does_answer = true) noexcept {
+/// The same, and waits for that as `use_disk` does.
+inline void purge(level allowed, const std::filesystem::path& spool,
+                  const std::optional<std::filesystem::path>& crashes, bool does_answer = true) noexcept {
     try {
-        use_disk(does_answer, [=]() noexcept { purge_forbidden(level::none, spool, crashes); });
+        use_disk(does_answer, [=]() noexcept { remove_forbidden(allowed, spool, crashes); });
     } catch (...) {  // no memory
-        purge_forbidden(level::none, spool, crashes);
+        remove_forbidden(allowed, spool, crashes);
+    }
+}
+
+/// The same when a run begins: a look into the directories is all where nothing was left there, as by a program that
+/// never had consent; no thread is made for that.
+inline void purge_forbidden(level allowed, const std::filesystem::path& spool,
+                            const std::optional<std::filesystem::path>& crashes) noexcept {
+    if (sends_analytics(allowed) && sends_errors(allowed)) return;
+    const auto holds_something = [](const std::filesystem::path& directory) {
+        std::error_code ignored;
+        return std::filesystem::is_directory(directory, ignored) && !std::filesystem::is_empty(directory, ignored);
+    };
+    try {
+        if (holds_something(spool) || (crashes && holds_something(*crashes))) purge(allowed, spool, crashes);
+    } catch (...) {  // no memory: it stays until the next start
     }
 }
 

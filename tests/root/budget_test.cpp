@@ -330,6 +330,34 @@ TEST_CASE("row 51: whatever hangs, revoke() returns, and nothing is sent or stor
                    {"unlink=200,rename=200", "spill stores revoke lasts"}});
 }
 
+TEST_CASE("row 51: a program that starts with less consent removes what an earlier run left") {
+    machine own;
+    const char* const place = std::getenv("SYSTEM_FAULTS_UNDER");
+    if (place == nullptr) own.leave(candor::testing::closed_port{}.url(""), {"old"});
+    auto options = own.options("http://127.0.0.1:9");
+    if (place != nullptr) options.delivery.spool.directory = std::filesystem::path{place} / "spool";
+    options.level = candor::level::errors;
+    if (const char* const faults = std::getenv("BUDGET_FAULTS")) ::setenv("SYSTEM_FAULTS", faults, 1);
+    const candor::testing::stopwatch watch;
+    { const candor::telemetry t{options}; }
+    if (const char* const descriptor = std::getenv("REPORT_TO"))
+        return say(std::atoi(descriptor), std::to_string(watch.elapsed().count()));
+    CHECK(own.files().empty());
+}
+
+TEST_CASE("row 51: a disk that hangs holds no start of a program with less consent") {
+    const machine m;
+    m.leave(candor::testing::closed_port{}.url(""), {"old"});
+    const auto end = run_in_child([&](int output) {
+        return become("row 51: a program that starts with less consent*", {"unlink=hang", ""}, m.directory.string(),
+                      output);
+    });
+    CHECK(end.exit_code() == 0);
+    REQUIRE_FALSE(end.said.empty());
+    CHECK(std::stoi(end.said) >= 100);
+    CHECK(std::stoi(end.said) < 100 + candor::testing::slack / 1ms);
+}
+
 TEST_CASE("nothing is synced on the way out") {
     const auto ends = check_budgets({{"fsync=exit", ""}, {"fsync=exit", "server"}, {"fsync=exit", "names"}});
     CHECK(ends[0].spooled + ends[1].spooled + ends[2].spooled > 0);
