@@ -79,10 +79,6 @@ public:
     /// Whether what is pending has a copy, as far as it can have one.
     [[nodiscard]] bool has_all() const noexcept { return first_uncopied() >= state_.counters.accepted(); }
 
-    /// Whether it has a call to the disk under way, which may not return.
-    [[nodiscard]] bool is_away() const noexcept { return is_away_; }
-    [[nodiscard]] bool has_ended() const noexcept { return has_ended_; }
-
     /// Copies what was asked for, on this thread, where the journal has none of its own.
     void catch_up(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         while (is_behind()) copy_some(lock, is_away);
@@ -93,9 +89,9 @@ public:
         progress_.wait(lock, [&] { return has_ended_ || state_.is_given_up() || (!is_behind() && !is_away_); });
     }
 
-    /// The same, for a thread of the program's and not longer than that.
-    void await_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
-        progress_.wait_for(lock, time, [&] { return has_ended_ || (!is_behind() && !is_away_); });
+    /// Whether its thread ends within that time, after the worker has.
+    bool await_end_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
+        return progress_.wait_for(lock, time, [&] { return has_ended_; });
     }
 
     /// Whether a callback of the program's has to see the next record before it can be stored.

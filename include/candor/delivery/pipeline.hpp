@@ -209,10 +209,10 @@ public:
             if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
+        const bool does_disk_answer = worker.await_journal(lock, end_margin_);
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
-        const bool does_disk_answer = !worker.is_disk_stuck();
         lock.unlock();
         if (ended.joinable()) comes_back ? ended.join() : ended.detach();  // or another thread has it
         if (journal.joinable()) does_disk_answer ? journal.join() : journal.detach();

@@ -81,8 +81,10 @@ public:
         if (journal_ && !is_revoked && is_away && !store_until) start_journal();
     }
 
-    /// Whether the journal is in a call to the disk.
-    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
+    /// After the end of the worker: whether the journal ends too, within `time`.
+    [[nodiscard]] bool await_journal(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
+        return !journal_thread_.joinable() || journal_->await_end_for(lock, time);
+    }
 
     /// The journal's thread, for whoever joins the worker's.
     worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
