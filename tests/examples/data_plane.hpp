@@ -46,6 +46,7 @@ struct data_plane_options {
     std::string write_key = "write-key";          ///< the only key it accepts
     int port = 0;                                 ///< on 127.0.0.1; 0 takes a free one
     std::size_t max_request_bytes = 4000 * 1024;  ///< of a body, after gunzip
+    bool remembers = true;                        ///< what it has received, beside telling it
     /// Called for each message that is taken, in order, before the request that brought it is answered. On a thread
     /// of the server, which holds its lock meanwhile: it must not call the server.
     std::function<void(const nlohmann::json&)> on_message{};
@@ -262,7 +263,7 @@ private:
         if (status == 200) {
             if (options_.on_error)
                 for (const auto& event : events) options_.on_error(event);
-            std::move(events.begin(), events.end(), std::back_inserter(errors_));
+            if (options_.remembers) std::move(events.begin(), events.end(), std::back_inserter(errors_));
         }
         note(request, body.size(), status);
     }
@@ -310,7 +311,7 @@ private:
         const std::lock_guard guard{mutex_};
         if (options_.on_message)
             for (const auto& message : v.messages) options_.on_message(message);
-        std::move(v.messages.begin(), v.messages.end(), std::back_inserter(messages_));
+        if (options_.remembers) std::move(v.messages.begin(), v.messages.end(), std::back_inserter(messages_));
         note(request, body_bytes, v.status);
     }
 
@@ -322,7 +323,7 @@ private:
         record.content_length =
             static_cast<std::size_t>(std::strtoull(record.header("Content-Length").c_str(), nullptr, 10));
         if (options_.on_request) options_.on_request(record);
-        requests_.push_back(std::move(record));
+        if (options_.remembers) requests_.push_back(std::move(record));
         changed_.notify_all();
     }
 

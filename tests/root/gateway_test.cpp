@@ -216,4 +216,34 @@ TEST_CASE("row 44: a gateway that does not unpack gets the same ids as they are,
 
 #endif
 
+TEST_CASE("row 54: a limit by events is passed by smaller batches, and all of it arrives, once") {
+    data_plane plane;
+    plane.rules().limit_rate(100, 300ms);
+    auto options = to(plane);
+    rs::client client{options};
+    constexpr int messages = 500;
+    for (int i = 0; i < messages; ++i) client.enqueue(numbered(i));
+    CHECK(becomes_true([&] { return client.flush(1s) || client.statistics().delivered == messages; }));
+    CHECK(numbers(plane) == up_to(messages));
+    CHECK(answers(plane, 429) > 0);
+    const auto counts = client.statistics();
+    CHECK(counts.delivered == messages);
+    CHECK(counts.dropped.total() == 0);
+}
+
+TEST_CASE("a cluster whose nodes have changed tells their number, and every message reaches its node") {
+    data_plane plane;
+    plane.rules().set_node_count(3);
+    rs::client client{to(plane)};
+    for (int i = 0; i < 21; ++i) client.enqueue(numbered(i));
+    CHECK(client.flush(30s));
+    CHECK(numbers(plane) == up_to(21));
+    CHECK(answers(plane, 451) == 1);
+    std::multiset<std::string> nodes;
+    for (const auto& request : plane.requests())
+        if (request.path == "/v1/batch" && request.status == 200) nodes.insert(request.header("RS-targetNode"));
+    CHECK(nodes.size() == 3);
+    CHECK(std::set<std::string>(nodes.begin(), nodes.end()).size() == nodes.size());
+}
+
 }  // namespace gateway_test

@@ -1,29 +1,33 @@
-// Programs that are killed while they deliver to nobody, and one that delivers afterwards, over real sockets.
+// Programs that are killed at any moment of their work, and runs that deliver afterwards, over real sockets.
 #include <candor/candor.hpp>
+
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <list>
 #include <map>
 #include <optional>
 #include <random>
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
+#include <support/diary.hpp>
 #include <support/gateway_process.hpp>
+#include <support/in_two_days.hpp>
 #include <support/rounds.hpp>
 #include <support/socket_server.hpp>
 #include <support/temporary_directory.hpp>
@@ -32,10 +36,15 @@
 
 namespace kills_test {
 
-using candor::admission;
-using namespace std::chrono_literals;
-
 namespace {
+
+using candor::admission;
+using candor::drop_reason;
+using candor::testing::diary;
+using candor::testing::in_two_days;
+using candor::testing::rounds;
+using state = gateway_process::state;
+using namespace std::chrono_literals;
 
 struct wrote {
     static constexpr std::string_view event_name = "wrote";
@@ -47,24 +56,172 @@ struct wrote {
     }
 };
 
-candor::telemetry_options options_for(const std::string& url, const std::filesystem::path& spool) {
-    candor::telemetry_options out{.product = {.name = "kills", .version = "1.0.0", .env_prefix = "KILLS_TEST"},
-                                  .write_key = "write-key",
-                                  .data_plane_url = url,
-                                  .shutdown_timeout = 1s};
-    out.delivery.spool.directory = spool;
-    out.delivery.spool.max_bytes = 64 * 1024 * 1024;
-    out.delivery.spool.max_files = 100'000;
-    return out;
+candor::account_source account_of(const char* user) {
+    return [user] { return std::optional<candor::account>{{user, "team"}}; };
 }
 
-/// The system's, two days later: what waited long enough for the server to be asked again.
-struct in_two_days : candor::system_clock {
-    [[nodiscard]] candor::wall_time wall_now() const noexcept { return candor::system_clock::wall_now() + 48h; }
+/// The same of a program that has to wait so long for it.
+candor::account_source account_of(const char* user, std::chrono::milliseconds time, const diary& mine) {
+    return [user, time, &mine] {
+        mine.live_for(time);
+        return account_of(user)();
+    };
+}
+
+/// A machine on which programs share a spool and are killed, and a server that does as it likes meanwhile.
+class machine {
+public:
+    static constexpr std::uint64_t deliverer = 0;  ///< as the number of a process
+
+    using program = std::function<void(std::uint64_t process, const candor::telemetry_options&, const diary&)>;
+
+    [[nodiscard]] candor::telemetry_options options() const {
+        candor::telemetry_options out{.product = {.name = "kills", .version = "1.0.0", .env_prefix = "KILLS_TEST"},
+                                      .write_key = "write-key",
+                                      .data_plane_url = "http://127.0.0.1:" + std::to_string(port_),
+                                      .internal_team = [](const auto&) { return false; },
+                                      .shutdown_timeout = 1s};
+        out.delivery.spool.directory = directory_.path() / "spool";
+        out.delivery.spool.max_bytes = 1 << 30;
+        out.delivery.spool.max_files = 100'000;
+        return out;
+    }
+
+    /// Until then nobody listens. Not while programs run: they have the port too.
+    gateway_process& start_server() {
+        nobody_.reset();
+        return server_.emplace(directory_.path() / "notes", port_);
+    }
+
+    struct killing {
+        int runs = 0;
+        std::size_t at_once = 1;  ///< so many run at any time
+        /// Each is killed when it has written so many notes in its diary: these are about half a second of `work`.
+        std::size_t least_notes = 1, most_notes = 300;
+        /// What was accepted so long before has to arrive.
+        std::chrono::milliseconds promise = 200ms;
+    };
+
+    /// Kills runs of a program at random moments, by one of the signals that end a program.
+    void kill(const killing& how, const program& run) {
+        static constexpr int signals[] = {SIGKILL, SIGKILL, SIGKILL, SIGTERM, SIGKILL, SIGKILL, SIGABRT, SIGSEGV};
+        struct running {
+            running(std::uint64_t n, const candor::telemetry_options& options, const program& run)
+                : number{n}, process{[&](int pipe) {
+                      run(n, options, diary{pipe});
+                      return 0;
+                  }} {}
+            std::uint64_t number;
+            child_process process;
+        };
+        std::list<running> programs;
+        for (int left = how.runs; left > 0 || !programs.empty();) {
+            for (; left > 0 && programs.size() < how.at_once; --left) programs.emplace_back(++started_, options(), run);
+            auto chosen = programs.begin();
+            std::advance(chosen, random_() % programs.size());
+            const auto notes = how.least_notes + random_() % (how.most_notes - how.least_notes);
+            chosen->process.read(notes * sizeof(diary::note));
+            for (auto turns = random_() % 2000; turns > 0; --turns) std::this_thread::yield();
+            const int signal = signals[kills_.size() % std::size(signals)];
+            kills_.push_back(diary::now());
+            ::kill(chosen->process.id(), signal);
+            const auto end = chosen->process.wait();
+            REQUIRE(end.signal() == signal);
+            for (const auto serial : diary::accepted_for(how.promise, kills_.back(), end.said))
+                promised_.insert({chosen->number, serial});
+            programs.erase(chosen);
+        }
+    }
+
+    /// A run that has the time to deliver all that the others have left.
+    candor::statistics deliver(const candor::account_source& account = {}) {
+        candor::httplib_transport transport;
+        in_two_days clock;
+        auto options = this->options();
+        options.account = account;
+        options.shutdown_timeout = 20s;
+        candor::basic_telemetry<candor::httplib_transport, in_two_days> run{options, transport, clock};
+        REQUIRE(run.track(wrote{.process = deliverer}) == admission::accepted);
+        run.flush(10s);
+        // Thousands of messages: each wait is for some more of them.
+        for (auto before = run.statistics().delivered; has_files(); before = run.statistics().delivered)
+            REQUIRE(becomes_true([&] { return run.statistics().delivered > before || !has_files(); }));
+        run.shutdown();
+        const auto done = run.statistics();
+        CHECK(done.delivered + done.dropped[drop_reason::no_account] == done.accepted);
+        return done;
+    }
+
+    /// Whether all has arrived of what was accepted 200 ms before its program was killed, and how much arrived twice.
+    void check() const {
+        std::map<std::string, std::vector<std::int64_t>> arrivals;
+        std::set<std::pair<std::uint64_t, std::uint64_t>> arrived;
+        for (const auto& one : server_->messages()) {
+            arrivals[one.id].push_back(one.at);
+            arrived.insert({one.process, one.serial});
+        }
+        std::size_t missing = 0;
+        for (const auto& event : promised_) missing += !arrived.contains(event);
+        std::size_t twice = 0, unexplained = 0;
+        for (const auto& [id, times] : arrivals) {
+            twice += times.size() > 1;
+            unexplained += times.size() > 1 && !was_answer_lost(times.front());
+        }
+        MESSAGE(kills_.size() << " kills, " << promised_.size() << " promised, " << missing << " missing, "
+                              << arrivals.size() << " arrived, " << twice << " of them twice, " << unexplained
+                              << " of those without a kill while the answer was on its way");
+        CHECK(missing == 0);
+        CHECK(unexplained == 0);
+        CHECK(arrivals.size() == arrived.size());  // each under one id
+        CHECK_FALSE(has_files(".damaged"));
+    }
+
+private:
+    /// What the server took and the program did not live to hear of is sent again: nobody can help that.
+    [[nodiscard]] bool was_answer_lost(std::int64_t taken_at) const {
+        constexpr auto longest = std::chrono::nanoseconds{10ms}.count();
+        return std::any_of(kills_.begin(), kills_.end(),
+                           [&](auto at) { return taken_at <= at && at <= taken_at + longest; });
+    }
+
+    /// In the spool, of that kind.
+    [[nodiscard]] bool has_files(std::string_view ending = ".spool") const {
+        std::error_code none;
+        const std::filesystem::directory_iterator found{options().delivery.spool.directory, none};
+        return std::any_of(begin(found), end(found), [&](const auto& one) { return one.path().extension() == ending; });
+    }
+
+    const temporary_directory directory_{};
+    std::optional<candor::testing::closed_port> nobody_{std::in_place};
+    const int port_ = nobody_->port();
+    std::optional<gateway_process> server_{};
+    std::mt19937 random_{27};
+    std::uint64_t started_ = 0;
+    std::vector<std::int64_t> kills_{};
+    std::set<std::pair<std::uint64_t, std::uint64_t>> promised_{};
 };
 
-/// Runs that each track a few events, end, and say which were stored, until the process is killed.
-[[noreturn]] void write_until_killed(std::uint64_t process, const candor::telemetry_options& options, int output) {
+/// Tracks some events every other millisecond, until the program is killed.
+void write_on(std::uint64_t process, const candor::telemetry_options& options, const diary& mine) {
+    candor::telemetry telemetry{options};
+    std::minstd_rand random{static_cast<std::uint32_t>(process)};
+    for (std::uint64_t serial = 0;;) {
+        for (auto burst = random() % 3; burst > 0; --burst, ++serial)
+            if (telemetry.track(wrote{.process = process, .serial = serial}) == admission::accepted)
+                mine.accepted(serial);
+        std::this_thread::sleep_for(std::chrono::milliseconds{random() % 5});
+    }
+}
+
+/// The same: some programs send at once, some wait for more.
+void work(std::uint64_t process, candor::telemetry_options options, const diary& mine) {
+    static constexpr std::chrono::milliseconds intervals[] = {1ms, 50ms, 5s};
+    options.delivery.flush_interval = intervals[process % std::size(intervals)];
+    write_on(process, options, mine);
+}
+
+/// Runs that each track some events and store them, as nobody listens. Notes what was stored.
+void store(std::uint64_t process, const candor::telemetry_options& options, const diary& mine) {
     constexpr std::uint64_t events_a_run = 3;
     for (std::uint64_t serial = 0;; serial += events_a_run) {
         candor::telemetry telemetry{options};
@@ -72,107 +229,116 @@ struct in_two_days : candor::system_clock {
             telemetry.track(wrote{.process = process, .serial = serial + i});
         telemetry.shutdown();
         if (telemetry.statistics().spooled != events_a_run) ::_exit(1);
-        const auto line = std::to_string(serial) + "\n";
-        if (::write(output, line.data(), line.size()) < 0) ::_exit(2);
+        for (std::uint64_t i = 0; i < events_a_run; ++i) mine.accepted(serial + i);
     }
+}
+
+/// With servers of all kinds, in turns, and at first none.
+void kill_beside_every_server(machine& m, int kills, std::size_t at_once) {
+    m.kill({.runs = kills / 6, .at_once = at_once}, &work);
+    auto& server = m.start_server();
+    for (const auto next :
+         {state::healthy, state::without_database, state::silent, state::hanging_up, state::limiting}) {
+        server.become(next);
+        m.kill({.runs = kills / 6, .at_once = at_once}, &work);
+    }
+    server.become(state::healthy);
 }
 
 }  // namespace
 
-TEST_CASE(
-    "row 27: of programs that share a spool and are killed at any moment, all that was stored is delivered, each "
-    "event under one id") {
-    const temporary_directory directory;
-    const auto notes = directory.path() / "notes";
-    const auto spool = directory.path() / "spool";
-    std::optional<candor::testing::closed_port> nobody{std::in_place};
-    const auto url = nobody->url("");
-    const int port = std::stoi(url.substr(url.rfind(':') + 1));
-    std::mt19937 random{27};
-    std::set<std::pair<std::uint64_t, std::uint64_t>> stored;
-    const auto kills = static_cast<std::uint64_t>(candor::testing::rounds(300));
-    constexpr std::size_t at_once = 3;
-    struct writer {
-        std::uint64_t number;
-        pid_t process;
-        int output;
-    };
-    std::vector<writer> writers;
-    std::uint64_t started = 0, killed = 0;
-    while (killed < kills) {
-        while (writers.size() < at_once) {
-            int ends[2];
-            REQUIRE(::pipe(ends) == 0);
-            const auto number = ++started;
-            const pid_t process = ::fork();
-            REQUIRE(process >= 0);
-            if (process == 0) {
-                ::close(ends[0]);
-                write_until_killed(number, options_for(url, spool), ends[1]);
-            }
-            ::close(ends[1]);
-            writers.push_back({number, process, ends[0]});
-        }
-        // A random moment of its work, which begins when it has said something.
-        auto chosen = writers.begin() + static_cast<std::ptrdiff_t>(random() % writers.size());
-        std::string said(random() % 64 + 1, '\0');
-        said.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(chosen->output, said.data(), said.size()), 0)));
-        for (auto left = random() % 2000; left > 0; --left) std::this_thread::yield();
-        ::kill(chosen->process, SIGKILL);
-        int status = 0;
-        ::waitpid(chosen->process, &status, 0);
-        CAPTURE(status);
-        REQUIRE(WIFSIGNALED(status));
-        ++killed;
-        for (char block[256];;) {
-            const auto got = ::read(chosen->output, block, sizeof block);
-            if (got <= 0) break;
-            said.append(block, static_cast<std::size_t>(got));
-        }
-        for (std::size_t at = 0, end = 0; (end = said.find('\n', at)) != said.npos; at = end + 1) {
-            const auto serial = std::stoull(said.substr(at, end - at));
-            for (std::uint64_t i = 0; i < 3; ++i) stored.insert({chosen->number, serial + i});
-        }
-        ::close(chosen->output);
-        writers.erase(chosen);
-    }
-    for (const auto& left : writers) {
-        ::kill(left.process, SIGKILL);
-        ::waitpid(left.process, nullptr, 0);
-        ::close(left.output);
-    }
+TEST_CASE("row 27: of programs that share a spool and are killed at any moment, all that was stored is delivered") {
+    machine m;
+    m.kill({.runs = rounds(100), .at_once = 3, .most_notes = 60, .promise = 0ms}, &store);
+    m.start_server();
+    m.deliver();
+    m.check();
+}
 
-    nobody.reset();
-    const gateway_process plane{notes, port};
-    candor::httplib_transport transport;
-    in_two_days clock;
-    {
-        auto options = options_for(url, spool);
-        options.shutdown_timeout = 20s;
-        candor::basic_telemetry<candor::httplib_transport, in_two_days> reader{options, transport, clock};
-        REQUIRE(reader.track(wrote{.process = 0}) == admission::accepted);
-        reader.flush(10s);
-        const auto is_over = [&] {
-            for (const auto& entry : std::filesystem::directory_iterator{spool})
-                if (entry.path().extension() == ".spool") return false;
-            return true;
-        };
-        // Thousands of files: each wait is for one more of them.
-        for (auto delivered = reader.statistics().delivered; !is_over(); delivered = reader.statistics().delivered)
-            REQUIRE(becomes_true([&] { return reader.statistics().delivered > delivered || is_over(); }));
-        reader.shutdown();
-        const auto done = reader.statistics();
-        CHECK(done.delivered == done.accepted);
-        CHECK(done.spooled == 0);
+TEST_CASE("row 45: of a program that is killed at any moment, all that was accepted 200 ms before is delivered") {
+    machine m;
+    kill_beside_every_server(m, rounds(100), 1);
+    m.deliver();
+    m.check();
+}
+
+TEST_CASE("row 45: of five programs with one spool that are killed at any moment, all is delivered too") {
+    machine m;
+    kill_beside_every_server(m, rounds(100), 5);
+    m.deliver();
+    m.check();
+}
+
+TEST_CASE("row 45: what programs that are killed at any moment have delivered is not delivered again") {
+    machine m;
+    m.start_server();
+    m.kill({.runs = rounds(100), .at_once = 5}, &work);
+    m.deliver();
+    m.check();
+}
+
+TEST_CASE("row 45: runs that take up what others left are killed at any moment of that, and lose nothing of it") {
+    machine m;
+    m.kill({.runs = rounds(20), .at_once = 5, .least_notes = 150}, &work);
+    m.start_server();
+    m.kill({.runs = rounds(50), .most_notes = 30}, &work);
+    m.deliver();
+    m.check();
+}
+
+TEST_CASE("row 45: a disk that is full when programs are killed keeps what it had taken before") {
+    machine m;
+    m.kill({.runs = rounds(20), .at_once = 5, .least_notes = 110, .most_notes = 150},
+           [](auto process, const auto& options, const auto& mine) {
+               candor::telemetry telemetry{options};
+               for (std::uint64_t serial = 0; serial < 50; ++serial)
+                   if (telemetry.track(wrote{.process = process, .serial = serial}) == admission::accepted)
+                       mine.accepted(serial);
+               mine.live_for(250ms);
+               const struct rlimit full {};  // no file may become larger
+               ::setrlimit(RLIMIT_FSIZE, &full);
+               for (std::uint64_t serial = 50;; ++serial) {
+                   telemetry.track(wrote{.process = process, .serial = serial});
+                   mine.live_for(diary::beat);
+               }
+           });
+    m.start_server();
+    m.deliver();
+    m.check();
+}
+
+TEST_CASE("row 45: what is killed before its account is known is delivered for whoever delivers it") {
+    for (const char* const user : {"u1", "u2"}) {
+        machine m;
+        m.kill({.runs = rounds(20), .at_once = 5, .least_notes = 150},
+               [](auto process, auto options, const auto& mine) {
+                   options.account = account_of("u1", 5s, mine);
+                   work(process, std::move(options), mine);
+               });
+        const auto& server = m.start_server();
+        m.deliver(account_of(user));
+        m.check();
+        for (const auto& message : server.messages()) CHECK(message.user == user);
     }
-    const auto arrived = plane.events();
-    for (const auto& event : stored) CHECK(arrived.contains(event));
-    for (const auto& [event, times] : arrived) CHECK(times == 1);
-    const auto ids = plane.ids();
-    CHECK(std::set<std::string>(ids.begin(), ids.end()).size() == arrived.size());
-    for (const auto& entry : std::filesystem::directory_iterator{spool})
-        CHECK_MESSAGE(entry.path().extension() != ".damaged", entry.path().string());
-    MESSAGE(stored.size() << " acknowledged, " << arrived.size() << " arrived, from " << started << " processes");
+}
+
+TEST_CASE("row 45: what is killed after its account became known is delivered for nobody else") {
+    for (const char* const user : {"u1", "u2"}) {
+        machine m;
+        m.kill({.runs = rounds(20), .at_once = 5, .least_notes = 400, .most_notes = 500},
+               [](auto process, auto options, const auto& mine) {
+                   options.account = account_of("u1", 300ms, mine);
+                   options.delivery.flush_interval = 1ms;  // it is asked for when something is about to be sent
+                   write_on(process, options, mine);
+               });
+        const auto& server = m.start_server();
+        const auto done = m.deliver(account_of(user));
+        const bool is_same = user == std::string_view{"u1"};
+        CHECK((done.dropped[drop_reason::no_account] == 0) == is_same);
+        if (is_same) m.check();
+        for (const auto& message : server.messages())
+            if (message.process != machine::deliverer) CHECK(message.user == "u1");
+    }
 }
 
 }  // namespace kills_test

@@ -58,16 +58,19 @@ public:
 
     [[nodiscard]] pid_t id() const noexcept { return process_; }
 
-    /// Waits until it has written `count` bytes, or ended, and returns all that it wrote so far.
+    /// Waits until it has written `count` bytes, or ended, or a minute has passed, and returns all that it wrote so
+    /// far.
     const std::string& read(std::size_t count) {
-        while (said_.size() < count && read_some()) {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+        while (said_.size() < count && read_some(until)) {
         }
         return said_;
     }
 
     /// Waits for its end; kills it after a minute.
     child_end wait() {
-        while (read_some()) {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+        while (read_some(until)) {
         }
         child_end out;
         out.took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin_);
@@ -92,8 +95,8 @@ private:
         ::setrlimit(RLIMIT_CORE, &no_core);
     }
 
-    bool read_some() {
-        const auto left = begin_ + std::chrono::minutes{1} - std::chrono::steady_clock::now();
+    bool read_some(std::chrono::steady_clock::time_point until) {
+        const auto left = until - std::chrono::steady_clock::now();
         pollfd end{output_, POLLIN, 0};
         std::array<char, 4096> block{};
         if (left.count() < 0 ||

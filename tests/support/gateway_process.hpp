@@ -13,12 +13,13 @@
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -26,9 +27,8 @@
 #include "child_process.hpp"
 #include "hang_up.hpp"
 
-/// A data plane in a process of its own, which notes what it has taken in a file before it answers: each message by its
-/// id and its properties `process` and `serial`, each error by its id. It can be told what is the matter with it. Make
-/// it while the process has one thread.
+/// A data plane in a process of its own, which notes what it has taken in a file before it answers, and can be told
+/// what is the matter with it. Make it while the process has one thread.
 class gateway_process {
 public:
     enum class state : char {
@@ -37,6 +37,14 @@ public:
         silent,            ///< takes nothing, and closes the connection once it is in another state
         hanging_up,        ///< closes the connection without an answer
         limiting,          ///< 100 events in 200 ms
+    };
+
+    /// A message as it arrived.
+    struct message {
+        std::int64_t at = 0;  ///< of the steady clock, which all processes share
+        std::string id{};
+        std::uint64_t process = 0, serial = 0;  ///< its properties
+        std::string user{};                     ///< `-` for none
     };
 
     /// Port 0 takes a free one.
@@ -64,34 +72,49 @@ public:
         answer();
     }
 
-    /// How often each event of each process has arrived.
-    [[nodiscard]] std::map<std::pair<std::uint64_t, std::uint64_t>, int> events() const {
-        std::map<std::pair<std::uint64_t, std::uint64_t>, int> out;
-        each_note([&](const std::string& kind, std::istream& rest) {
-            std::uint64_t process = 0, serial = 0;
-            std::string id;
-            if (kind == "message" && rest >> id >> process >> serial) ++out[{process, serial}];
+    /// All that has arrived, in that order.
+    [[nodiscard]] std::vector<message> messages() const {
+        std::vector<message> out;
+        each_note("message", [&](std::istream& note) {
+            message one;
+            if (note >> one.at >> one.id >> one.process >> one.serial >> one.user) out.push_back(std::move(one));
         });
         return out;
     }
 
-    /// The ids of all messages.
-    [[nodiscard]] std::multiset<std::string> ids() const { return ids_of("message"); }
+    /// How often each event of each process has arrived.
+    [[nodiscard]] std::map<std::pair<std::uint64_t, std::uint64_t>, int> events() const {
+        std::map<std::pair<std::uint64_t, std::uint64_t>, int> out;
+        for (const auto& one : messages()) ++out[{one.process, one.serial}];
+        return out;
+    }
 
-    /// The ids of all errors.
-    [[nodiscard]] std::multiset<std::string> error_ids() const { return ids_of("error"); }
+    /// The ids of all messages.
+    [[nodiscard]] std::multiset<std::string> ids() const {
+        std::multiset<std::string> out;
+        for (const auto& one : messages()) out.insert(one.id);
+        return out;
+    }
+
+    /// The ids of all errors, each as often as it has arrived.
+    [[nodiscard]] std::multiset<std::string> error_ids() const {
+        std::multiset<std::string> out;
+        each_note("error", [&](std::istream& note) {
+            if (std::string id; note >> id) out.insert(id);
+        });
+        return out;
+    }
 
     [[nodiscard]] int errors_of_children() const {
         int out = 0;
-        each_note([&](const std::string& kind, std::istream& rest) {
-            std::string id, whose;
-            if (kind == "error" && rest >> id >> whose && whose == "child") ++out;
+        each_note("error", [&](std::istream& note) {
+            if (std::string id, whose; note >> id >> whose && whose == "child") ++out;
         });
         return out;
     }
 
 private:
-    /// In the child: what the server does for each request.
+    /// In the child: what the server does with each request.
     class condition {
     public:
         void become(state next) {
@@ -117,25 +140,13 @@ private:
 
     /// In the child, until the parent has gone.
     int serve(int port, int output) const {
-        std::ofstream file{notes_};
+        std::ofstream notes{notes_};
         condition now;
-        candor::examples::data_plane plane{{.port = port,
-                                            .on_message =
-                                                [&](const nlohmann::json& message) {
-                                                    const auto properties =
-                                                        message.value("properties", nlohmann::json::object());
-                                                    file << "message " << message.at("messageId").get<std::string>()
-                                                         << ' ' << properties.value("process", std::uint64_t{0}) << ' '
-                                                         << properties.value("serial", std::uint64_t{0}) << std::endl;
-                                                },
-                                            .on_error =
-                                                [&](const nlohmann::json& error) {
-                                                    const bool is_childs =
-                                                        error.dump().find("from a child") != std::string::npos;
-                                                    file << "error " << error.at("event_id").get<std::string>() << ' '
-                                                         << (is_childs ? "child" : "parent") << std::endl;
-                                                },
-                                            .on_arrival = [&](int client) { return now.admits(client); }}};
+        candor::examples::data_plane_options options{.port = port, .remembers = false};
+        options.on_message = [&](const nlohmann::json& taken) { write(notes, taken); };
+        options.on_error = [&](const nlohmann::json& taken) { write_error(notes, taken); };
+        options.on_arrival = [&](int client) { return now.admits(client); };
+        candor::examples::data_plane plane{std::move(options)};
         say(output, std::to_string(plane.port()) + "\n");
         for (char order = 0; ::read(orders_[0], &order, 1) == 1; say(output, ".")) {
             const auto next = static_cast<state>(order);
@@ -147,6 +158,20 @@ private:
         ::_exit(0);  // a server that is stopped waits for its clients
     }
 
+    static void write(std::ostream& notes, const nlohmann::json& taken) {
+        const auto properties = taken.value("properties", nlohmann::json::object());
+        const auto number = [&](const char* name) { return properties.value(name, std::uint64_t{0}); };
+        notes << "message " << std::chrono::steady_clock::now().time_since_epoch().count() << ' '
+              << taken.at("messageId").get<std::string>() << ' ' << number("process") << ' ' << number("serial") << ' '
+              << taken.value("userId", "-") << std::endl;
+    }
+
+    static void write_error(std::ostream& notes, const nlohmann::json& error) {
+        const bool is_childs = error.dump().find("from a child") != std::string::npos;
+        notes << "error " << error.at("event_id").get<std::string>() << ' ' << (is_childs ? "child" : "parent")
+              << std::endl;
+    }
+
     /// The next byte that the child says.
     char answer() {
         const auto& said = process_.read(++heard_);
@@ -155,23 +180,12 @@ private:
     }
 
     template <class Call>
-    void each_note(const Call& call) const {
+    void each_note(std::string_view kind, const Call& call) const {
         std::ifstream file{notes_};
         for (std::string line; std::getline(file, line);) {
-            std::istringstream rest{line};
-            std::string kind;
-            rest >> kind;
-            call(kind, rest);
+            std::istringstream note{line};
+            if (std::string first; note >> first && first == kind) call(note);
         }
-    }
-
-    [[nodiscard]] std::multiset<std::string> ids_of(const std::string& what) const {
-        std::multiset<std::string> out;
-        each_note([&](const std::string& kind, std::istream& rest) {
-            std::string id;
-            if (kind == what && rest >> id) out.insert(id);
-        });
-        return out;
     }
 
     static std::array<int, 2> new_pipe() {

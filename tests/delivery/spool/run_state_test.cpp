@@ -347,9 +347,9 @@ TEST_CASE("the spool takes it for none of its files, sweeping leaves it, and pur
     options.directory = p.path();
     options.max_files = 1;
     candor::detail::spool spool{options, {.protocol = "lines", .destination = 7, .writer = 1}};
-    const std::string text = "message";
-    const candor::detail::message m{.size = text.size(), .sent_at = 1};
-    REQUIRE(spool.store({text, {&m, 1}}, now));
+    std::string line;
+    candor::detail::append_spool_line(line, "message", 1);
+    REQUIRE(spool.create(line, 0, now));
     CHECK(spool.take_evicted().others == 0);
     CHECK(fs::exists(p.file()));
     CHECK(spool.claim_next(now));
