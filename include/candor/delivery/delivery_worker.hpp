@@ -47,7 +47,8 @@ public:
                            transport,
                            lent_clock,
                            calls} {
-        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
+        if (has_spool(options))
+            runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls, is_revoked);
     }
     delivery_worker(const delivery_worker&) = delete;
     delivery_worker& operator=(const delivery_worker&) = delete;
@@ -168,7 +169,7 @@ private:
         }
         if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
             const bool is_reached = found.what != response_action::kind::retry;
-            if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
+            if (runs_->note(is_reached)) away(lock, [&, wall = wall_now()] { runs_->record(wall); });
         }
         learn(range, *answer, found);
         settle(lock, range, *answer, found, is_taken, is_cancelled);
