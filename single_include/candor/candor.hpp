@@ -9109,7 +9109,11 @@ public:
             away([&] { write(disk, file.stored, todo); });
             file.is_busy = false;
             file.marked = std::max(file.marked, todo.settled);
-            at = todo.is_last ? files_.erase(at) : std::next(at);
+            if (todo.is_last) {
+                at = files_.erase(at);
+            } else if (!file.is_let_go) {  // not while it was busy: then it is this one's to close
+                ++at;
+            }
         }
     }
 
@@ -10495,7 +10499,10 @@ private:
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
             const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
-            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
+            // What was put back may be in the journal's hands still, and hidden so.
+            const bool is_all_there = claimed.empty();
+            if (!take_up_files(lock, most))
+                is_all_there ? schedule.found_nothing_stored(now()) : schedule.pause_replays(now());
         } catch (...) {  // no memory: another time
             schedule.pause_replays(now());
             put_back(lock);
