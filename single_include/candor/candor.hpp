@@ -7846,19 +7846,22 @@ public:
     /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
     void split() noexcept { cut(ranges_.back().size() / 2); }
 
-    /// Sends the next range in parts where it is more than a request may carry.
+    /// Sends the next range in parts where it is more than a request may carry, or goes to several places.
     void fit(const protocol& maker, const request_limits& most) noexcept {
         const auto& range = ranges_.back();
+        const auto group = [&](const message& m) { return maker.group_of(next().text(m)); };
+        const auto first = group(range.front());
         std::size_t count = 0, bytes = maker.envelope_size();
         for (const auto& m : range) {
             bytes += m.size + maker.message_overhead();
-            if (count > 0 && (count == most.messages || bytes > most.bytes)) return cut(count);
+            const bool fits = count < most.messages && bytes <= most.bytes && group(m) == first;
+            if (count > 0 && !fits) return cut(count);
             ++count;
         }
     }
 
-    /// What is not settled is to be sent in ranges of messages that go to one place each. Throws `std::bad_alloc`, and
-    /// changes nothing then.
+    /// What is not settled of its records is to be sent in ranges of messages that go to one place each, so that these
+    /// are few. Throws `std::bad_alloc`, and changes nothing then.
     void group(const protocol& maker) {
         std::vector<std::pair<std::uint32_t, message>> left;
         bool has_groups = false;
@@ -7866,10 +7869,9 @@ public:
             left.emplace_back(maker.group_of(std::string_view{text_}.substr(m.offset, m.size)), m);
             has_groups = has_groups || left.back().first != left.front().first;
         });
-        if (!has_groups) return;
+        if (!has_groups && ranges_.size() < 2) return;
         std::sort(left.begin(), left.end(), [](const auto& a, const auto& b) {
-            return std::tuple{a.first, a.second.file, a.second.index} <
-                   std::tuple{b.first, b.second.file, b.second.index};
+            return std::pair{a.first, a.second.index} < std::pair{b.first, b.second.index};
         });
         std::vector<message> messages;
         messages.reserve(std::max(messages_.capacity(), left.size()));
@@ -10135,8 +10137,7 @@ private:
             ++file;
         }
         if (!is_whole) return put_back(lock);
-        in_hand.send_whole();
-        group();
+        in_hand.send_whole();  // in their order: so far as that is settled, the file says so
         find_settled();
         write_settled(lock);
     }
@@ -10275,10 +10276,10 @@ private:
     /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (in_hand.is_settled()) return fill(lock);
         if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
         schedule.attempt(has_fresh_in_hand);
-        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         in_hand.fit(sender_.back_end(), size_.limits());
         const message_range range = in_hand.next();
         const auto started = at();
@@ -10312,16 +10313,27 @@ private:
         settle(lock, range, *answer, found, is_taken, is_cancelled);
     }
 
-    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then. No file is in hand: the
+    /// request that led to this has put it back, and none is taken up before this is answered.
     void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        watch_pending();
+        schedule.attempt(true);
         lock.unlock();
         const auto answer = sender_.inquire();
         lock.lock();
+        if (answer.error == transport_error::cancelled) return schedule.abort();
         response_action found;
         contain([&] { found = sender_.back_end().answered(answer, at()); });
         if (found.what == response_action::kind::deliver) return group();
         if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
-        if (lease_ != lease::given_up) retry(lock, answer, found);
+        if (lease_ != lease::given_up) wait_after(answer, found);
+    }
+
+    /// Nothing is sent for now.
+    void wait_after(const http_response& answer, const response_action& found) noexcept {
+        schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
+        if (journal_) start_journal();  // on disk before it waits
+        signal.announce();
     }
 
     [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
@@ -10450,18 +10462,13 @@ private:
     }
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        const bool is_unreachable = answer.error == transport_error::unreachable;
-        if (has_fresh_in_hand) {
-            schedule.failed(now(), found.wait, is_unreachable);
-            if (journal_) start_journal();  // on disk before it waits
-            return signal.announce();
-        }
+        if (has_fresh_in_hand) return wait_after(answer, found);
         // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
         // asked a few times.
         const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
         const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
         if (!is_told) schedule.pause_replays(now());
-        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (found.what == response_action::kind::retry) wait_after(answer, found);
         if (!is_blamed) return put_back(lock);
         joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
@@ -10496,13 +10503,14 @@ private:
     /// Takes up what was stored.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
         if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
             const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
             // What was put back may be in the journal's hands still, and hidden so.
             const bool is_all_there = claimed.empty();
             if (!take_up_files(lock, most))
-                is_all_there ? schedule.found_nothing_stored(now()) : schedule.pause_replays(now());
+                is_all_there ? schedule.found_nothing_stored(now()) : schedule.replayed(now());
         } catch (...) {  // no memory: another time
             schedule.pause_replays(now());
             put_back(lock);
