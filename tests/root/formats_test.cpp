@@ -109,7 +109,7 @@ void check_is_read(const place& in) {
     CHECK(held.sent.empty());
     CHECK(held.counts.spooled == 2);
     CHECK(std::count_if(held.said.begin(), held.said.end(), [](const std::string& line) {
-              return line.find("the last 5 runs could not reach it") != line.npos;
+              return line.find("the last 5 runs could deliver nothing to it") != line.npos;
           }) == 2);
 
     const auto delivered = run(in, left_at() + 24h);

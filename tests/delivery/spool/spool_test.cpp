@@ -46,25 +46,18 @@ namespace fs = std::filesystem;
 
 const wall_time now{1'767'323'045s};
 
-/// Messages that own their bytes.
-struct messages {
-    explicit messages(const std::vector<std::string>& texts) {
-        for (const auto& text : texts) {
-            list.push_back({.offset = bytes.size(), .size = text.size(), .sent_at = 1});
-            bytes += text;
-        }
-    }
-    operator message_range() const { return {bytes, list}; }
-    std::string bytes{};
-    std::vector<message> list{};
-};
-
-/// The same as lines of a file.
+/// Messages, as lines of a file.
 std::string lines(const std::vector<std::string>& texts) {
     std::string out;
     for (const auto& text : texts) append_spool_line(out, text, 1);
     return out;
 }
+
+/// Stores messages for whoever comes first.
+bool store(spool& in, const std::vector<std::string>& texts, wall_time at) {
+    return in.create(lines(texts), 0, at).has_value();
+}
+bool store(spool&& in, const std::vector<std::string>& texts, wall_time at) { return store(in, texts, at); }
 
 std::vector<std::string> texts_of(const spool::claim& claimed) {
     const message_range range{claimed.content, claimed.messages};
@@ -78,7 +71,7 @@ std::vector<std::string> drain(spool& from, wall_time at = now) {
     std::vector<std::string> out;
     while (auto found = from.claim_next(at)) {
         for (auto& text : texts_of(*found)) out.push_back(std::move(text));
-        from.remove(*found);
+        from.remove(found->file);
     }
     return out;
 }
@@ -99,17 +92,18 @@ struct place {
 TEST_CASE("what one run stores a later one finds, oldest first, once") {
     const place p;
     auto writer = p.open(1);
-    REQUIRE(writer.store(messages{{"c"}}, now + 2s));
-    REQUIRE(writer.store(messages{{"a", "b"}}, now + 2s, 1'767'323'045'000));
+    REQUIRE(store(writer, {"c"}, now + 2s));
+    REQUIRE(store(writer, {"d"}, now + 2s));
+    REQUIRE(store(writer, {"a", "b"}, now));
     auto reader = p.open(2);
-    CHECK(drain(reader, now + 3s) == std::vector<std::string>{"a", "b", "c"});
+    CHECK(drain(reader, now + 3s) == std::vector<std::string>{"a", "b", "c", "d"});
     CHECK(p.files() == 0);
     CHECK_FALSE(reader.claim_next(now));
 }
 
 TEST_CASE("another destination's files, and another protocol's, are left where they are") {
     const place p;
-    REQUIRE(p.open().store(messages{{"a"}}, now));
+    REQUIRE(store(p.open(), {"a"}, now));
     spool_options options;
     options.directory = p.t.path();
     spool elsewhere{options, {.protocol = "lines", .destination = 8, .writer = 2}};
@@ -123,7 +117,7 @@ TEST_CASE("a file is one process's, and everybody's when that has died") {
     const place p;
     const auto end = run_in_child([&](int) {
         auto writer = p.open(1);
-        if (!writer.store(messages{{"a"}}, now)) return 1;
+        if (!store(writer, {"a"}, now)) return 1;
         auto held = writer.claim_next(now);
         if (!held || p.open(2).claim_next(now)) return 2;
         ::raise(SIGKILL);
@@ -137,7 +131,7 @@ TEST_CASE("a file is one process's, and everybody's when that has died") {
 TEST_CASE("what this writer stored is told from what others left") {
     const place p;
     auto a = p.open(1);
-    REQUIRE(a.store(messages{{"a"}}, now));
+    REQUIRE(store(a, {"a"}, now));
     CHECK(a.claim_next(now)->is_own);
     CHECK_FALSE(p.open(2).claim_next(now)->is_own);
 }
@@ -145,7 +139,7 @@ TEST_CASE("what this writer stored is told from what others left") {
 TEST_CASE("a file is claimed once a round") {
     const place p;
     auto s = p.open();
-    REQUIRE(s.store(messages{{"a"}}, now));
+    REQUIRE(store(s, {"a"}, now));
     CHECK(s.claim_next(now));
     CHECK_FALSE(s.claim_next(now));
     s.start_over();
@@ -174,7 +168,7 @@ TEST_CASE("a file in hand survives that another spool looks for what is too old,
     auto other = p.open(2, {.max_files = 1});
     for (const auto at : {now + 721h, now + 800h}) {
         CHECK(drain(other, at).empty());
-        REQUIRE(other.store(messages{{"x"}}, at));
+        REQUIRE(store(other, {"x"}, at));
         CHECK(drain(other, at) == std::vector<std::string>{"x"});
     }
     CHECK(other.take_expired().others == 0);
@@ -269,7 +263,7 @@ TEST_CASE("what cannot be added leaves the file as it was") {
         }
     }
     SUBCASE("because it would be larger than all may be, for which nothing else is given up") {
-        REQUIRE(p.open(2).store(messages{{"o"}}, now));
+        REQUIRE(store(p.open(2), {"o"}, now));
         auto s = p.open(1, {.max_bytes = 200});
         auto made = s.create(lines({"a"}), 0, now);
         REQUIRE(made);
@@ -312,12 +306,13 @@ TEST_CASE("once it is revoked, nothing is made or added to") {
 
 TEST_CASE("attempts are on disk") {
     const place p;
-    REQUIRE(p.open(1).store(messages{{"a"}}, now));
+    REQUIRE(store(p.open(1), {"a"}, now));
     for (unsigned attempt = 1; attempt <= 4; ++attempt) {
         auto s = p.open(2);
         auto found = s.claim_next(now);
         REQUIRE(found);
-        CHECK(s.count_attempt(*found) == attempt);
+        CHECK(found->attempts == attempt - 1);
+        s.mark_attempts(found->file, attempt);
     }
     CHECK(p.open(3).claim_next(now)->attempts == 4);
 }
@@ -326,11 +321,11 @@ TEST_CASE("the caps hold, the oldest go first and are counted") {
     const place p;
     SUBCASE("in bytes") {
         auto old = p.open(1);
-        for (int i = 0; i < 4; ++i) REQUIRE(old.store(messages{{std::string(300, 'o'), "x"}}, now + i * 1s));
+        for (int i = 0; i < 4; ++i) REQUIRE(store(old, {std::string(300, 'o'), "x"}, now + i * 1s));
         auto s = p.open(2, {.max_bytes = 1600});
-        REQUIRE(s.store(messages{{std::string(300, 'n')}}, now + 10s));
+        REQUIRE(store(s, {std::string(300, 'n')}, now + 10s));
         CHECK(s.take_evicted().others == 2);
-        REQUIRE(s.store(messages{{std::string(1200, 'm')}}, now + 11s));
+        REQUIRE(store(s, {std::string(1200, 'm')}, now + 11s));
         const auto lost = s.take_evicted();
         CHECK(lost.others == 6);
         CHECK(lost.own == 1);
@@ -338,20 +333,20 @@ TEST_CASE("the caps hold, the oldest go first and are counted") {
     }
     SUBCASE("in files") {
         auto s = p.open(1, {.max_files = 2});
-        for (const char* text : {"a", "b", "c"}) REQUIRE(s.store(messages{{text}}, now));
+        for (const char* text : {"a", "b", "c"}) REQUIRE(store(s, {text}, now));
         CHECK(s.take_evicted().own == 1);
         CHECK(drain(s) == std::vector<std::string>{"b", "c"});
     }
     SUBCASE("what is larger than all may be is not stored") {
         auto s = p.open(1, {.max_bytes = 1000});
-        REQUIRE(s.store(messages{{"a"}}, now));
-        CHECK_FALSE(s.store(messages{{std::string(1000, 'x')}}, now));
+        REQUIRE(store(s, {"a"}, now));
+        CHECK_FALSE(store(s, {std::string(1000, 'x')}, now));
         CHECK(drain(s) == std::vector<std::string>{"a"});
     }
     SUBCASE("in age") {
         auto s = p.open(1, {.max_age = 24h});
-        REQUIRE(s.store(messages{{"a", "b"}}, now));
-        REQUIRE(s.store(messages{{"c"}}, now + 1h));
+        REQUIRE(store(s, {"a", "b"}, now));
+        REQUIRE(store(s, {"c"}, now + 1h));
         CHECK(drain(s, now + 24h + 1min) == std::vector<std::string>{"c"});
         CHECK(s.take_expired().own == 2);
     }
@@ -360,17 +355,17 @@ TEST_CASE("the caps hold, the oldest go first and are counted") {
 TEST_CASE("a file that another process has in hand is not evicted") {
     const place p;
     auto holder = p.open(1);
-    REQUIRE(holder.store(messages{{"a"}}, now));
+    REQUIRE(store(holder, {"a"}, now));
     const auto held = holder.claim_next(now);
     auto s = p.open(2, {.max_files = 1});
-    REQUIRE(s.store(messages{{"b"}}, now + 1s));
+    REQUIRE(store(s, {"b"}, now + 1s));
     CHECK(s.take_evicted().others == 0);
     CHECK(p.files() == 2);
 }
 
 TEST_CASE("a file from the future is dated now, so that it expires") {
     const place p;
-    REQUIRE(p.open(1).store(messages{{"a"}}, now + 10'000h));
+    REQUIRE(store(p.open(1), {"a"}, now + 10'000h));
     CHECK(p.open(2).claim_next(now));
     auto later = p.open(3);
     CHECK_FALSE(later.claim_next(now + 721h));
@@ -381,10 +376,10 @@ TEST_CASE("a newer release's file, however large, drives none of ours out, is le
     const place p;
     spool_options options{.max_bytes = 300};
     auto first = p.open(1, options);
-    CHECK(first.store(messages{{"ours"}}, now));
+    CHECK(store(first, {"ours"}, now));
     const spool_name name{.protocol = "lines", .destination = 7, .created = milliseconds_of(now), .writer = 2};
     const auto newer = p.t.write(name.text(), "candor-spool 3 " + std::string(1000, 'x'));
-    CHECK(first.store(messages{{"ours too"}}, now));
+    CHECK(store(first, {"ours too"}, now));
     auto second = p.open(3, options);
     CHECK(drain(second).size() == 2);
     CHECK(fs::file_size(newer) == 1015);
@@ -394,8 +389,7 @@ TEST_CASE("a newer release's file, however large, drives none of ours out, is le
 
 TEST_CASE("hundreds of runs of one event lose none") {
     const place p;
-    for (std::uint64_t run = 1; run <= 320; ++run)
-        REQUIRE(p.open(run).store(messages{{std::to_string(run)}}, now + run * 1s));
+    for (std::uint64_t run = 1; run <= 320; ++run) REQUIRE(store(p.open(run), {std::to_string(run)}, now + run * 1s));
     auto s = p.open(1000);
     CHECK(drain(s, now + 1h).size() == 320);
 }
@@ -404,7 +398,7 @@ TEST_CASE("what is added to a full spool of small files does not wait for a look
     const place p;
     {
         auto s = p.open(1);
-        for (int i = 0; i < 1100; ++i) REQUIRE(s.store(messages{{"x"}}, now));
+        for (int i = 0; i < 1100; ++i) REQUIRE(store(s, {"x"}, now));
     }
     static int looks = 0;
     auto calls = system_calls::real();
@@ -419,11 +413,11 @@ TEST_CASE("what is added to a full spool of small files does not wait for a look
     REQUIRE(made);
     looks = 0;
     for (int i = 0; i < 100; ++i) REQUIRE(s.append(*made, lines({std::string(100, 'x')})));
-    for (int i = 0; i < 100; ++i) REQUIRE(s.store(messages{{"x"}}, now));
+    for (int i = 0; i < 100; ++i) REQUIRE(store(s, {"x"}, now));
     CHECK(looks == 0);
     options.max_files = 1100;
     spool full{options, {.protocol = "lines", .destination = 7, .writer = 3}, calls};
-    for (int i = 0; i < 60; ++i) REQUIRE(full.store(messages{{"x"}}, now));
+    for (int i = 0; i < 60; ++i) REQUIRE(store(full, {"x"}, now));
     CHECK(looks == 1);
     CHECK(full.take_evicted().others == 170);  // to 1,100, and room for 68 more
 }
@@ -434,19 +428,19 @@ TEST_CASE("a report of an error outlives events when room is made") {
     options.directory = p.t.path();
     spool errors{options, {.protocol = "sentry", .destination = 7, .writer = 1}};
     const std::string large(500, 'x');
-    REQUIRE(errors.store(messages{{"report"}}, now - 2h));
-    REQUIRE(errors.store(messages{{"report 2"}}, now - 1h));
+    REQUIRE(store(errors, {"report"}, now - 2h));
+    REQUIRE(store(errors, {"report 2"}, now - 1h));
     auto s = p.open(2, options);
-    for (const char digit : {'1', '2', '3', '4', '5'}) REQUIRE(s.store(messages{{digit + large}}, now));
+    for (const char digit : {'1', '2', '3', '4', '5'}) REQUIRE(store(s, {digit + large}, now));
     CHECK(s.take_evicted().own > 0);
     CHECK(s.take_evicted().others == 0);
-    REQUIRE(errors.store(messages{{std::string(1200, 'x')}}, now));
+    REQUIRE(store(errors, {std::string(1200, 'x')}, now));
     CHECK(drain(s).size() < 2);
     CHECK(drain(errors) == std::vector<std::string>{"report", "report 2", std::string(1200, 'x')});
     // Where nothing else is left, the oldest report.
-    REQUIRE(errors.store(messages{{"report"}}, now - 2h));
-    REQUIRE(errors.store(messages{{"report 2"}}, now - 1h));
-    REQUIRE(errors.store(messages{{std::string(1800, 'x')}}, now));
+    REQUIRE(store(errors, {"report"}, now - 2h));
+    REQUIRE(store(errors, {"report 2"}, now - 1h));
+    REQUIRE(store(errors, {std::string(1800, 'x')}, now));
     CHECK(errors.take_evicted().own == 1);
 }
 
@@ -463,8 +457,8 @@ TEST_CASE("a locked file is claimed once its holder lets it go") {
 TEST_CASE("two spools of one writer make files of two names") {
     const place p;
     auto a = p.open(1), b = p.open(1);
-    REQUIRE(a.store(messages{{"a"}}, now));
-    REQUIRE(b.store(messages{{"b"}}, now));
+    REQUIRE(store(a, {"a"}, now));
+    REQUIRE(store(b, {"b"}, now));
     CHECK(drain(a) == std::vector<std::string>{"a", "b"});
 }
 
@@ -507,7 +501,7 @@ TEST_CASE("a file of release 0.1 is claimed as one of today's") {
         CHECK(found->attempts == 3);
         CHECK_FALSE(p.open(2).claim_next(now));
         CHECK(s.mark_settled(found->file, 1));
-        CHECK(s.count_attempt(*found) == 4);
+        s.mark_attempts(found->file, 4);
     }
     CHECK(p.files() == 1);
     auto found = p.open(3).claim_next(now);
@@ -542,11 +536,11 @@ TEST_CASE("a file of release 0.1 waits as it is where the disk is full") {
 
 TEST_CASE("a run whose clock is far ahead loses nothing") {
     const place p;
-    REQUIRE(p.open(1).store(messages{{"a", "b"}}, now));
+    REQUIRE(store(p.open(1), {"a", "b"}, now));
     auto ahead = p.open(2);
     CHECK_FALSE(ahead.claim_next(now + 960h));
     CHECK(ahead.take_expired().others == 2);
-    REQUIRE(ahead.store(messages{{"c"}}, now + 960h));
+    REQUIRE(store(ahead, {"c"}, now + 960h));
     {
         auto again = p.open(3);
         REQUIRE(again.claim_next(now + 961h));
@@ -560,7 +554,7 @@ TEST_CASE("a run whose clock is far ahead loses nothing") {
 TEST_CASE("what is too old is gone a day later") {
     const place p;
     auto own = p.open(1);
-    REQUIRE(own.store(messages{{"a"}}, now));
+    REQUIRE(store(own, {"a"}, now));
     CHECK_FALSE(own.claim_next(now + 744h));
     CHECK(own.take_expired().own == 1);
     CHECK_FALSE(p.open(2).claim_next(now + 767h));
@@ -574,7 +568,7 @@ TEST_CASE("what is too old is gone a day later") {
 TEST_CASE("what a run has counted as too old is for another one to take back") {
     const place p;
     auto own = p.open(1);
-    REQUIRE(own.store(messages{{"a"}}, now));
+    REQUIRE(store(own, {"a"}, now));
     CHECK_FALSE(own.claim_next(now + 744h));
     CHECK_FALSE(own.claim_next(now));
     CHECK(p.open(2).claim_next(now));
@@ -582,7 +576,7 @@ TEST_CASE("what a run has counted as too old is for another one to take back") {
 
 TEST_CASE("what was too old by a clock that was further ahead is kept no longer than a day") {
     const place p;
-    REQUIRE(p.open(1).store(messages{{"a"}}, now));
+    REQUIRE(store(p.open(1), {"a"}, now));
     CHECK_FALSE(p.open(2).claim_next(now + 90'000h));
     CHECK_FALSE(p.open(3).claim_next(now + 744h));
     CHECK(p.files() == 1);
@@ -602,11 +596,10 @@ TEST_CASE("what was set aside counts in the caps, goes first, and goes when it i
                ".damaged";
     };
     SUBCASE("in bytes") {
-        const auto damaged = p.t.write(name(1, 0h), std::string(700, 'x'));
         auto s = p.open(1, {.max_bytes = 1000});
-        REQUIRE(s.store(messages{{std::string(100, 'a')}}, now, milliseconds_of(now - 1h)));
-        CHECK(fs::exists(damaged));
-        REQUIRE(s.store(messages{{std::string(100, 'b')}}, now));
+        REQUIRE(store(s, {std::string(100, 'a')}, now - 1h));
+        const auto damaged = p.t.write(name(1, 0h), std::string(700, 'x'));
+        REQUIRE(store(s, {std::string(100, 'b')}, now));
         CHECK_FALSE(fs::exists(damaged));
         CHECK(s.take_evicted().others == 0);
         CHECK(drain(s).size() == 2);
@@ -649,14 +642,14 @@ TEST_CASE("thousands of files of others hide none of ours") {
     spool_options options;
     options.directory = p.t.path();
     spool s{options, {.protocol = "lines", .destination = 7, .writer = 1}, crowded};
-    REQUIRE(s.store(messages{{"a"}}, now));
+    REQUIRE(store(s, {"a"}, now));
     CHECK(drain(s) == std::vector<std::string>{"a"});
 }
 
 TEST_CASE("a damaged file is set aside, the others are found") {
     const place p;
     auto s = p.open();
-    for (const char* text : {"a", "b", "c"}) REQUIRE(s.store(messages{{text}}, now));
+    for (const char* text : {"a", "b", "c"}) REQUIRE(store(s, {text}, now));
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator{p.t.path()}) files.push_back(entry.path());
     std::sort(files.begin(), files.end());
@@ -702,7 +695,7 @@ TEST_CASE("in the place of a file, what is no plain file of this user is neither
     REQUIRE(::mkfifo((p.t.path() / name(3)).c_str(), 0600) == 0);
     auto s = p.open(1, {.max_files = 1});
     CHECK_FALSE(s.claim_next(now));
-    REQUIRE(s.store(messages{{"mine"}}, now));
+    REQUIRE(store(s, {"mine"}, now));
     CHECK(p.files() == 4);
     CHECK(fs::file_size(target) > 0);
 }
@@ -720,9 +713,9 @@ TEST_CASE("on a disk of 64 KiB that is full, nothing half-written stays and what
         if (::mount("candor", p.t.path().c_str(), "tmpfs", 0, "size=64k,mode=0700") != 0) return 77;
         auto s = p.open(1);
         std::size_t stored = 0;
-        while (stored < 100 && s.store(messages{{std::string(10'000, 'x')}}, now)) ++stored;
+        while (stored < 100 && store(s, {std::string(10'000, 'x')}, now)) ++stored;
         if (stored == 0 || stored == 100 || p.files() != stored) return 1;
-        return drain(s).size() == stored && s.store(messages{{"again"}}, now) ? 0 : 2;
+        return drain(s).size() == stored && store(s, {"again"}, now) ? 0 : 2;
     });
     if (end.exit_code() == 77) {
         MESSAGE("not looked at: no tmpfs may be mounted here");
@@ -740,7 +733,7 @@ TEST_CASE("where nothing can be made, nothing is stored and nothing harmed") {
         spool_options options;
         options.directory = path;
         spool s{options, {.protocol = "lines", .destination = 7, .writer = 1}};
-        CHECK_FALSE(s.store(messages{{"a"}}, now));
+        CHECK_FALSE(store(s, {"a"}, now));
         CHECK_FALSE(s.claim_next(now));
     }
 }
@@ -755,7 +748,7 @@ TEST_CASE("what is the matter with the disk is said once, and is forgotten when 
     const auto check = [&](const std::string& why) {
         auto& s = opened.emplace(options, spool_owner{.protocol = "lines", .destination = 7, .writer = 1}, calls);
         CHECK_FALSE(s.take_trouble());
-        CHECK_FALSE(s.store(messages{{"a"}}, now));
+        CHECK_FALSE(store(s, {"a"}, now));
         const auto said = s.take_trouble();
         REQUIRE(said);
         CHECK(*said == "cannot store in " + options.directory.string() + ": " + why);
@@ -772,10 +765,10 @@ TEST_CASE("what is the matter with the disk is said once, and is forgotten when 
         check("No space left on device");
         auto& s = *opened;
         error = EFBIG;
-        CHECK_FALSE(s.store(messages{{"a"}}, now));
+        CHECK_FALSE(store(s, {"a"}, now));
         CHECK(s.take_trouble() == "cannot store in " + options.directory.string() + ": File too large");
         error = 0;
-        CHECK(s.store(messages{{"a"}}, now));
+        CHECK(store(s, {"a"}, now));
         CHECK_FALSE(s.take_trouble());
     }
     SUBCASE("it may not be written to") {
@@ -863,11 +856,11 @@ TEST_CASE("whichever call fails, what is said to be stored is there, and nothing
                     failing_calls::left = n;
                     spool s{options, {.protocol = "lines", .destination = 7, .writer = 1}, failing_calls::table()};
                     for (const char* text : {"a", "b", "c"})
-                        if (s.store(messages{{text}}, now)) stored.insert(text);
+                        if (store(s, {text}, now)) stored.insert(text);
                     if (auto claimed = s.claim_next(now)) {
                         for (auto& text : texts_of(*claimed)) found.insert(text);
-                        s.count_attempt(*claimed);
-                        s.remove(*claimed);
+                        s.mark_attempts(claimed->file, 1);
+                        s.remove(claimed->file);
                     }
                     all_went_well = failing_calls::left >= 0;
                     failing_calls::left = -1;
@@ -943,7 +936,7 @@ TEST_CASE("of writers that are killed at any moment nothing is lost that was ack
                 text.resize(text.size() - padding.size());
                 CHECK(found.insert(text).second);
             }
-            reader.remove(*claimed);
+            reader.remove(claimed->file);
         }
     };
     while (killed < kills) {

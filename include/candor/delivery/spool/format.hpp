@@ -88,12 +88,6 @@ inline void append_spool_line(std::string& out, std::string_view message, std::s
 /// The same of a draft.
 inline void append_spool_draft(std::string& out, std::string_view draft) { append_checked_line(out, "-", draft); }
 
-/// The same of each message.
-inline void append_spool_lines(std::string& out, const message_range& range) {
-    for (const auto& m : range.messages)
-        m.is_draft ? append_spool_draft(out, range.text(m)) : append_spool_line(out, range.text(m), m.sent_at);
-}
-
 /// The content of a file with these lines. Throws only `std::bad_alloc`.
 inline std::string make_spool_file(std::string_view lines, std::uint64_t named = 0, unsigned attempts = 0) {
     std::string out;

@@ -9,8 +9,6 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
-#include <iterator>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,7 +22,6 @@
 #include <candor/delivery/spool/directory.hpp>
 #include <candor/delivery/spool/file_name.hpp>
 #include <candor/delivery/spool/format.hpp>
-#include <candor/delivery/statistics.hpp>
 #include <candor/platform/system_calls.hpp>
 #include <candor/policy/clock.hpp>
 #include <candor/policy/config_file.hpp>
@@ -80,7 +77,23 @@ public:
     /// Makes a file of lines, as `append_spool_line` and `append_spool_draft` make them, and keeps it in hand. `named`
     /// is the hash of the user that this run has named. Nothing where that cannot be: then nothing is left on disk.
     std::optional<spool_file> create(std::string_view lines, std::uint64_t named, wall_time now) noexcept {
-        return make(lines, named, 0, milliseconds_of(now), now);
+        try {
+            now_ = now;
+            const std::string content = make_spool_file(lines, named);
+            if (is_revoked_ || content.size() > options_.max_bytes || !make_room(content.size(), 1))
+                return std::nullopt;
+            const spool_name name{.protocol = owner_.protocol,
+                                  .destination = owner_.destination,
+                                  .created = milliseconds_of(now),
+                                  .writer = owner_.writer,
+                                  .serial = ++serials_,
+                                  .messages = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'))};
+            spool_file out{directory_.make(name.text(), content, is_revoked_), content.size()};
+            if (!out.file.is_open()) return std::nullopt;
+            return out;
+        } catch (...) {  // no memory
+            return std::nullopt;
+        }
     }
 
     /// Adds lines to a file in hand. False where that cannot be: then it is as it was.
@@ -107,21 +120,16 @@ public:
         return overwrite(of, spool_named_at, user, 16);
     }
 
+    /// Notes on disk how often a server answered and did not take what is in a file in hand.
+    void mark_attempts(spool_directory::file& of, unsigned attempts) noexcept {
+        const char digit = static_cast<char>('0' + std::min(attempts, 9U));
+        static_cast<void>(of.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
+    }
+
     /// Removes a file in hand.
     void remove(spool_directory::file& of) noexcept {
         directory_.remove(of);
         of = {};
-    }
-
-    /// Stores messages for whoever comes first. False where that cannot be: then nothing is left of them on disk.
-    bool store(const message_range& range, wall_time now, std::int64_t created = 0, unsigned attempts = 0) noexcept {
-        try {
-            std::string lines;
-            append_spool_lines(lines, range);
-            return make(lines, 0, attempts, created != 0 ? created : milliseconds_of(now), now).has_value();
-        } catch (...) {
-            return false;
-        }
     }
 
     /// Whether an earlier run has left anything for this destination.
@@ -162,26 +170,6 @@ public:
         waiting_.clear();
     }
 
-    /// Notes on disk that the server answered and did not take it. How often it has.
-    unsigned count_attempt(claim& of) noexcept {
-        ++of.attempts;
-        const char digit = static_cast<char>('0' + std::min(of.attempts, 9U));
-        static_cast<void>(of.file.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
-        return of.attempts;
-    }
-
-    /// The same for a file in hand.
-    void mark_attempts(spool_directory::file& of, unsigned attempts) noexcept {
-        const char digit = static_cast<char>('0' + std::min(attempts, 9U));
-        static_cast<void>(of.overwrite(spool_attempts_at, std::string_view{&digit, 1}));
-    }
-
-    /// Removes the file of a claim whose messages are settled, one way or the other.
-    void remove(claim& of) noexcept { remove(of.file); }
-
-    /// Leaves a claimed file as it is, for a later claim.
-    void let_go(claim& of) noexcept { of.file = {}; }
-
     /// What was given up since the last call, to keep to the caps or for its age.
     [[nodiscard]] spool_losses take_evicted() noexcept { return std::exchange(evicted_, {}); }
     [[nodiscard]] spool_losses take_expired() noexcept { return std::exchange(expired_, {}); }
@@ -208,27 +196,6 @@ private:
     /// of many small files does not wait for a look at them all. Each process may exceed the caps by so much.
     static constexpr std::size_t blind_share_ = 16;
     static constexpr std::size_t few_files_ = 1000;  ///< which are looked at in a few milliseconds
-
-    std::optional<spool_file> make(std::string_view lines, std::uint64_t named, unsigned attempts, std::int64_t created,
-                                   wall_time now) noexcept {
-        try {
-            now_ = now;
-            const std::string content = make_spool_file(lines, named, attempts);
-            if (is_revoked_ || content.size() > options_.max_bytes || !make_room(content.size(), 1))
-                return std::nullopt;
-            const spool_name name{.protocol = owner_.protocol,
-                                  .destination = owner_.destination,
-                                  .created = created,
-                                  .writer = owner_.writer,
-                                  .serial = ++serials_,
-                                  .messages = static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'))};
-            spool_file out{directory_.make(name.text(), content, is_revoked_), content.size()};
-            if (!out.file.is_open()) return std::nullopt;
-            return out;
-        } catch (...) {
-            return std::nullopt;
-        }
-    }
 
     bool overwrite(spool_directory::file& of, std::size_t at, std::uint64_t value, int digits) noexcept {
         try {
@@ -404,7 +371,8 @@ private:
     std::optional<spool_content> renew(claim& of, std::string& content, const spool_content& parsed) {
         if (parsed.messages.size() != of.name.messages) return std::nullopt;
         std::string lines;
-        append_spool_lines(lines, {content, parsed.messages});
+        const message_range range{content, parsed.messages};
+        for (const auto& m : range.messages) append_spool_line(lines, range.text(m), m.sent_at);
         content = make_spool_file(lines, 0, parsed.attempts);
         of.file = directory_.make(of.name.text(), content, is_revoked_);
         return parse_spool_file(content);
