@@ -2281,7 +2281,7 @@ namespace candor {
 /// Where messages that could not be delivered in this run wait for a later one: when the program ends, or when more
 /// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
 ///
-/// The spool also remembers runs that could not reach the server: a circuit breaker. After five in a row the next runs
+/// The spool also remembers runs that could deliver nothing: a circuit breaker. After five in a row the next runs
 /// send nothing for some minutes, and longer with each further failure, up to a day: what they have waits here. What
 /// cannot be stored is sent all the same.
 struct spool_options {
@@ -3617,9 +3617,9 @@ struct account {
 /// Says on whose behalf the program runs, or that nobody is logged in.
 ///
 /// Called on candor's worker, never on a thread of the program, and only when an event is about to be sent: once, and
-/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown waits
-/// for it. What it captures must stay valid for as long as the telemetry object lives. What it throws counts as no
-/// account, with a diagnostic.
+/// again after a login, an earlier run's too, where that is delivered now. It may read files and use the network, but
+/// must return in bounded time, because shutdown waits for it. What it captures must stay valid for as long as the
+/// telemetry object lives. What it throws counts as no account, with a diagnostic.
 using account_source = std::function<std::optional<account>()>;
 
 namespace detail {
@@ -7846,19 +7846,22 @@ public:
     /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
     void split() noexcept { cut(ranges_.back().size() / 2); }
 
-    /// Sends the next range in parts where it is more than a request may carry.
+    /// Sends the next range in parts where it is more than a request may carry, or goes to several places.
     void fit(const protocol& maker, const request_limits& most) noexcept {
         const auto& range = ranges_.back();
+        const auto group = [&](const message& m) { return maker.group_of(next().text(m)); };
+        const auto first = group(range.front());
         std::size_t count = 0, bytes = maker.envelope_size();
         for (const auto& m : range) {
             bytes += m.size + maker.message_overhead();
-            if (count > 0 && (count == most.messages || bytes > most.bytes)) return cut(count);
+            const bool fits = count < most.messages && bytes <= most.bytes && group(m) == first;
+            if (count > 0 && !fits) return cut(count);
             ++count;
         }
     }
 
-    /// What is not settled is to be sent in ranges of messages that go to one place each. Throws `std::bad_alloc`, and
-    /// changes nothing then.
+    /// What is not settled of its records is to be sent in ranges of messages that go to one place each, so that these
+    /// are few. Throws `std::bad_alloc`, and changes nothing then.
     void group(const protocol& maker) {
         std::vector<std::pair<std::uint32_t, message>> left;
         bool has_groups = false;
@@ -7866,10 +7869,9 @@ public:
             left.emplace_back(maker.group_of(std::string_view{text_}.substr(m.offset, m.size)), m);
             has_groups = has_groups || left.back().first != left.front().first;
         });
-        if (!has_groups) return;
+        if (!has_groups && ranges_.size() < 2) return;
         std::sort(left.begin(), left.end(), [](const auto& a, const auto& b) {
-            return std::tuple{a.first, a.second.file, a.second.index} <
-                   std::tuple{b.first, b.second.file, b.second.index};
+            return std::pair{a.first, a.second.index} < std::pair{b.first, b.second.index};
         });
         std::vector<message> messages;
         messages.reserve(std::max(messages_.capacity(), left.size()));
@@ -8235,7 +8237,7 @@ public:
         interval,     ///< for more records, to send them together
         backoff,      ///< the last attempt failed
         retry_after,  ///< the server said so
-        breaker,      ///< the runs before this one could not reach the server
+        breaker,      ///< the runs before this one could deliver nothing
         paused,       ///< the server does not take our key
     };
 
@@ -8315,7 +8317,7 @@ public:
     /// The end: nothing is sent any more.
     void abort() noexcept { is_aborted_ = true; }
 
-    /// The runs before this one could not reach the server: it is left alone until then.
+    /// The runs before this one could deliver nothing: the server is left alone until then.
     void hold_for_breaker(steady_time until) noexcept { hold(until, reason::breaker); }
 
     /// A request is about to be sent: with fresh messages, or with what was stored.
@@ -8617,7 +8619,7 @@ private:
 
 namespace candor::detail {
 
-/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
+/// The runs in a row that could deliver nothing to an endpoint, as a small file of the spool's directory keeps them:
 ///
 ///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
 ///
@@ -8713,48 +8715,68 @@ struct last_delivery {
     }
 };
 
-/// What runs tell each other: whether the last ones could not reach an endpoint, so that this one need not find that
-/// out again, and when something was last delivered. A run has failed that tried, and heard nothing but what made it
-/// wait: no answer, or one that says "later". Any other answer is one of a server that is there. One thread at a time,
-/// the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
+/// What runs tell each other: whether the last ones could deliver nothing to an endpoint, so that this one need not
+/// find that out again, and when something was last delivered. A run has failed that tried, and heard nothing but what
+/// made it wait: no answer, or one that says "later". Any other answer is one of a server that is there. While a run is
+/// failing it has a second file in hand, with the state after it, which the next one finds where it was killed. One
+/// thread at a time, the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
 class run_state {
 public:
-    /// Without a look at the disk. `destination` is a hash of the endpoint.
+    /// Without a look at the disk. `destination` is a hash of the endpoint. From when `is_revoked` on no run is said to
+    /// be failing; it outlives this.
     run_state(std::filesystem::path directory, std::string protocol, std::uint64_t destination, std::uint32_t seed,
-              const system_calls& calls = system_calls::real())
+              const system_calls& calls = system_calls::real(),
+              const std::atomic<bool>& is_revoked = spool_directory::never)
         : directory_{std::move(directory), calls},
+          is_revoked_{is_revoked},
           protocol_{std::move(protocol)},
           name_{protocol_ + '-'},
           random_{seed} {
         append_hex(name_, destination, 16);
+        failing_name_ = name_ + ".failing";
         name_ += suffix_;
         random_.discard(1);  // the first numbers of seeds that are near each other are near
     }
 
+    run_state(const run_state&) = delete;
+    run_state& operator=(const run_state&) = delete;
+    ~run_state() {
+        if (is_revoked_) no_longer_failing();
+    }
+
     /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
-    /// nothing on disk.
+    /// nothing on disk, but that a run which was killed while it was failing counts.
     std::chrono::milliseconds ask(wall_time now) noexcept {
-        before_ = load(now);
+        count_killed(now);
+        before_ = load(name_, now).value_or(breaker_state{});
         is_on_disk_ = before_.failed_runs > 0;
         return before_.remaining(now);
     }
 
     [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
 
-    /// An attempt ended. True where `forget_failures` is to be called: the server is there, and something on disk may
-    /// say otherwise.
+    /// An attempt ended. True where `record` is to be called: what the disk says is no longer so.
     [[nodiscard]] bool note(bool is_reached) noexcept {
         if (is_reached) {
             has_reached_ = true;
             return std::exchange(is_on_disk_, false);
         }
-        has_failed_ = true;
         is_on_disk_ = true;  // runs that go on at the same time may have failed too
-        return false;
+        return !std::exchange(has_failed_, true) && !has_reached_;
     }
 
-    /// Removes what is known of failed runs.
-    void forget_failures() noexcept { forget(name_); }
+    /// Says on disk that this run is failing, or, where the server is there, forgets what is known of failed runs.
+    void record(wall_time now) noexcept {
+        if (has_reached_) {
+            forget(name_);
+            return no_longer_failing();
+        }
+        try {
+            if (!is_newer(failing_name_))
+                failing_ = directory_.make(failing_name_, before_.after_failure(now, random_).text(), is_revoked_);
+        } catch (...) {  // no memory: then this run counts only when it ends
+        }
+    }
 
     /// The run ends. One that tried nothing says nothing.
     void end(wall_time now, bool has_delivered) noexcept {
@@ -8764,23 +8786,46 @@ public:
                 if (text.size() == last_delivery_size_)
                     directory_.write_in_place(last_delivery::file_name(protocol_), text, is_ours);
             }
-            if (has_failed_ && !has_reached_) note_failure(now);
-        } catch (...) {  // no memory: this run was not one of them
+        } catch (...) {  // no memory
         }
+        if (has_failed_ && !has_reached_) count_failure(before_.failed_runs, now, now);
+        no_longer_failing();
     }
 
 private:
     static constexpr std::string_view suffix_ = ".breaker";
     static constexpr std::size_t last_delivery_size_ = last_delivery::magic.size() + last_delivery::time_shape.size();
 
-    void note_failure(wall_time now) {
-        if (is_newer(name_)) return;
-        // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
-        auto state = load(now);
-        state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
-        directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
-            if (!load(name, now)) forget(name);
+    /// A run has failed, at that time, that began after so many others.
+    void count_failure(unsigned before, wall_time at, wall_time now) noexcept {
+        try {
+            if (is_newer(name_)) return;
+            // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
+            auto state = load(name_, now).value_or(breaker_state{});
+            state.failed_runs = std::min(state.failed_runs, before);
+            directory_.write(name_, state.after_failure(at, random_).text());
+            for (const auto& [name, size] : directory_.list([](std::string_view n) { return n.ends_with(suffix_); }))
+                if (!load(name, now)) forget(name);
+        } catch (...) {  // no memory: this run was not one of them
+        }
+    }
+
+    void count_killed(wall_time now) noexcept {
+        try {
+            auto left = directory_.claim(failing_name_);  // not one that a run has in hand which goes on
+            const auto text = left.is_open() ? left.read(breaker_state::file_size + 1) : std::nullopt;
+            if (!text || !is_ours(*text)) return;
+            if (const auto state = breaker_state::parse(*text, now))
+                count_failure(state->failed_runs - 1, wall_time{std::chrono::milliseconds{state->since}}, now);
+            directory_.remove(left);
+        } catch (...) {  // no memory: another time
+        }
+    }
+
+    /// A run that goes on at the same time may have put its own file in that place: this one stands for both.
+    void no_longer_failing() noexcept {
+        if (failing_.is_open()) directory_.remove(failing_);
+        failing_ = {};
     }
 
     /// Whether no newer release wrote it, whose files are left alone.
@@ -8792,8 +8837,6 @@ private:
         const auto text = directory_.read(name, breaker_state::file_size);
         return text && !is_ours(*text);
     }
-
-    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
 
     std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
         try {
@@ -8813,8 +8856,11 @@ private:
     }
 
     spool_directory directory_;
+    const std::atomic<bool>& is_revoked_;
     const std::string protocol_;
     std::string name_;
+    std::string failing_name_;
+    spool_directory::file failing_{};  ///< in hand while this run is failing
     std::minstd_rand random_;
     breaker_state before_;
     bool is_on_disk_ = false;  // there may be a file
@@ -9065,7 +9111,11 @@ public:
             away([&] { write(disk, file.stored, todo); });
             file.is_busy = false;
             file.marked = std::max(file.marked, todo.settled);
-            at = todo.is_last ? files_.erase(at) : std::next(at);
+            if (todo.is_last) {
+                at = files_.erase(at);
+            } else if (!file.is_let_go) {  // not while it was busy: then it is this one's to close
+                ++at;
+            }
         }
     }
 
@@ -10087,8 +10137,7 @@ private:
             ++file;
         }
         if (!is_whole) return put_back(lock);
-        in_hand.send_whole();
-        group();
+        in_hand.send_whole();  // in their order: so far as that is settled, the file says so
         find_settled();
         write_settled(lock);
     }
@@ -10136,7 +10185,8 @@ public:
                            transport,
                            lent_clock,
                            calls} {
-        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
+        if (has_spool(options))
+            runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls, is_revoked);
     }
     delivery_worker(const delivery_worker&) = delete;
     delivery_worker& operator=(const delivery_worker&) = delete;
@@ -10226,10 +10276,10 @@ private:
     /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (in_hand.is_settled()) return fill(lock);
         if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
         schedule.attempt(has_fresh_in_hand);
-        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         in_hand.fit(sender_.back_end(), size_.limits());
         const message_range range = in_hand.next();
         const auto started = at();
@@ -10257,22 +10307,33 @@ private:
         }
         if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
             const bool is_reached = found.what != response_action::kind::retry;
-            if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
+            if (runs_->note(is_reached)) away(lock, [&, wall = wall_now()] { runs_->record(wall); });
         }
         learn(range, *answer, found);
         settle(lock, range, *answer, found, is_taken, is_cancelled);
     }
 
-    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then. No file is in hand: the
+    /// request that led to this has put it back, and none is taken up before this is answered.
     void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        watch_pending();
+        schedule.attempt(true);
         lock.unlock();
         const auto answer = sender_.inquire();
         lock.lock();
+        if (answer.error == transport_error::cancelled) return schedule.abort();
         response_action found;
         contain([&] { found = sender_.back_end().answered(answer, at()); });
         if (found.what == response_action::kind::deliver) return group();
         if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
-        if (lease_ != lease::given_up) retry(lock, answer, found);
+        if (lease_ != lease::given_up) wait_after(answer, found);
+    }
+
+    /// Nothing is sent for now.
+    void wait_after(const http_response& answer, const response_action& found) noexcept {
+        schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
+        if (journal_) start_journal();  // on disk before it waits
+        signal.announce();
     }
 
     [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
@@ -10401,18 +10462,13 @@ private:
     }
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        const bool is_unreachable = answer.error == transport_error::unreachable;
-        if (has_fresh_in_hand) {
-            schedule.failed(now(), found.wait, is_unreachable);
-            if (journal_) start_journal();  // on disk before it waits
-            return signal.announce();
-        }
+        if (has_fresh_in_hand) return wait_after(answer, found);
         // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
         // asked a few times.
         const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
         const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
         if (!is_told) schedule.pause_replays(now());
-        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (found.what == response_action::kind::retry) wait_after(answer, found);
         if (!is_blamed) return put_back(lock);
         joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
@@ -10447,10 +10503,14 @@ private:
     /// Takes up what was stored.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
         if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
             const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
-            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
+            // What was put back may be in the journal's hands still, and hidden so.
+            const bool is_all_there = claimed.empty();
+            if (!take_up_files(lock, most))
+                is_all_there ? schedule.found_nothing_stored(now()) : schedule.replayed(now());
         } catch (...) {  // no memory: another time
             schedule.pause_replays(now());
             put_back(lock);

@@ -1,7 +1,9 @@
 #include <candor/delivery/batch.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -118,6 +120,48 @@ TEST_CASE("how far a batch is settled, and what is in a row") {
     CHECK(f.b.first_unsettled() == 4);
     CHECK(f.b.drop_before(9).bytes == 1);
     CHECK_FALSE(f.b.first_unsettled().has_value());
+}
+
+TEST_CASE("records that go to several places are sent place by place, and counted one by one") {
+    filled f;
+    for (const auto* text : {"1", "0", "4", "3", "2"}) f.add(text);
+    f.b.send_whole();
+    f.b.group(f.protocol);
+    CHECK(f.b.next().messages.size() == 5);  // there is one place
+    f.protocol.set_places(3);
+    f.b.group(f.protocol);
+    const auto next = [&] {
+        std::string out;
+        for (const auto& m : f.b.next().messages) out += f.b.next().text(m);
+        return out;
+    };
+    CHECK(next() == "03");
+    CHECK(f.b.first_unsettled() == 0);
+    f.b.pop();
+    CHECK(next() == "14");
+    f.b.split();
+    f.b.pop();
+    CHECK(f.b.first_unsettled() == 2);
+    f.protocol.set_places(2);
+    f.b.group(f.protocol);
+    CHECK(next() == "42");
+    CHECK(f.b.drop_before(3).messages == 1);
+    CHECK(next() == "2");
+    f.b.pop();
+    CHECK(f.b.is_settled());
+}
+
+TEST_CASE("a request that is sent in the order of its messages ends where another place begins") {
+    filled f;
+    for (const auto* text : {"0", "2", "1", "3", "4"}) f.add(text);
+    f.b.send_whole();
+    f.protocol.set_places(2);
+    std::vector<std::size_t> sizes;
+    for (; !f.b.is_settled(); f.b.pop()) {
+        f.b.fit(f.protocol, {.messages = 10, .bytes = 1000});
+        sizes.push_back(f.b.next().messages.size());
+    }
+    CHECK(sizes == std::vector<std::size_t>{2, 2, 1});
 }
 
 }  // namespace batch_test

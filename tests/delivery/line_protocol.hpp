@@ -42,6 +42,8 @@ public:
         return {.sent_at = draft.size()};
     }
 
+    void set_places(std::uint32_t places) noexcept { places_ = places; }
+
     [[nodiscard]] http_request request() const override { return {.url = url_}; }
 
     [[nodiscard]] std::uint32_t group_of(std::string_view text) const noexcept override {

@@ -1,5 +1,8 @@
 #include <candor/delivery/pipeline.hpp>
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -16,6 +19,7 @@
 #include <candor/testing.hpp>
 
 #include <support/becomes_true.hpp>
+#include <support/child_process.hpp>
 #include <support/socket_server.hpp>
 #include <support/temporary_directory.hpp>
 
@@ -363,6 +367,52 @@ TEST_CASE("after five failed runs the next asks nothing, stores at once and says
     REQUIRE(sixth.diagnostics.size() == 1);
     CHECK(sixth.diagnostics[0].starts_with(not_tried));
     CHECK(sixth.diagnostics[0].ends_with(" min: the last 5 runs could deliver nothing to it"));
+}
+
+TEST_CASE("a run that fails says so on disk before it waits, and no longer when it reached the server or ended") {
+    const place p;
+    for (const bool reaches : {true, false}) {
+        run r{p, p.options()};
+        r.transport.fail(transport_error::unreachable);
+        r.enqueue("a");
+        CHECK_FALSE(r.delivery.flush(0s));
+        REQUIRE(r.transport.wait_for_requests(1));
+        REQUIRE(r.clock.wait_for_idle());
+        CHECK(p.files(".failing") == 1);
+        CHECK(p.files(".breaker") == 0);
+        if (reaches) {
+            CHECK(r.delivery.flush(1s));
+        } else {
+            r.transport.fail(transport_error::unreachable);
+            r.delivery.shutdown(0s);
+        }
+        CHECK(p.files(".failing") == 0);
+        CHECK(p.files(".breaker") == (reaches ? 0 : 1));
+    }
+}
+
+TEST_CASE("five runs that are killed while they wait for the server keep the next away") {
+    const place p;
+    for (int i = 0; i < 5; ++i) {
+        child_process child{[&](int output) {
+            run r{p, p.options()};
+            r.transport.fail(transport_error::unreachable);
+            r.enqueue("a");
+            static_cast<void>(r.delivery.flush(0s));
+            if (!r.transport.wait_for_requests(1) || !r.clock.wait_for_idle()) return 1;
+            say(output, "!");
+            ::pause();
+            return 0;
+        }};
+        CHECK(child.read(1) == "!");
+        ::kill(child.id(), SIGKILL);
+        CHECK(child.wait().signal() == SIGKILL);
+    }
+    run sixth{p, p.options()};
+    sixth.enqueue("a");
+    CHECK_FALSE(sixth.delivery.flush(4min));
+    CHECK(sixth.transport.requests().empty());
+    CHECK(says_not_tried(sixth));
 }
 
 TEST_CASE("four failed runs do not keep the next away, nor do five that a success interrupts") {

@@ -139,7 +139,7 @@ const row rows[]{
     {"refused, five minutes ago", [](scheduler& s) { s.refuse(at(0s)); }, 300s,
      idle, send, send, send, send},
 
-    // The runs before this one could not reach the server.
+    // The runs before this one could deliver nothing.
     {"the breaker is open", [](scheduler& s) { s.hold_for_breaker(at(100s)); }, 1s,
      idle, interval(5s), breaker(100s), breaker(100s), {send, store}},
     {"the breaker is open, and the interval is over", [](scheduler& s) { s.hold_for_breaker(at(100s)); }, 6s,

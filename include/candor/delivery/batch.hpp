@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -81,19 +80,22 @@ public:
     /// Sends the next range, which holds several messages, as its two halves instead, the first one first.
     void split() noexcept { cut(ranges_.back().size() / 2); }
 
-    /// Sends the next range in parts where it is more than a request may carry.
+    /// Sends the next range in parts where it is more than a request may carry, or goes to several places.
     void fit(const protocol& maker, const request_limits& most) noexcept {
         const auto& range = ranges_.back();
+        const auto group = [&](const message& m) { return maker.group_of(next().text(m)); };
+        const auto first = group(range.front());
         std::size_t count = 0, bytes = maker.envelope_size();
         for (const auto& m : range) {
             bytes += m.size + maker.message_overhead();
-            if (count > 0 && (count == most.messages || bytes > most.bytes)) return cut(count);
+            const bool fits = count < most.messages && bytes <= most.bytes && group(m) == first;
+            if (count > 0 && !fits) return cut(count);
             ++count;
         }
     }
 
-    /// What is not settled is to be sent in ranges of messages that go to one place each. Throws `std::bad_alloc`, and
-    /// changes nothing then.
+    /// What is not settled of its records is to be sent in ranges of messages that go to one place each, so that these
+    /// are few. Throws `std::bad_alloc`, and changes nothing then.
     void group(const protocol& maker) {
         std::vector<std::pair<std::uint32_t, message>> left;
         bool has_groups = false;
@@ -101,10 +103,9 @@ public:
             left.emplace_back(maker.group_of(std::string_view{text_}.substr(m.offset, m.size)), m);
             has_groups = has_groups || left.back().first != left.front().first;
         });
-        if (!has_groups) return;
+        if (!has_groups && ranges_.size() < 2) return;
         std::sort(left.begin(), left.end(), [](const auto& a, const auto& b) {
-            return std::tuple{a.first, a.second.file, a.second.index} <
-                   std::tuple{b.first, b.second.file, b.second.index};
+            return std::pair{a.first, a.second.index} < std::pair{b.first, b.second.index};
         });
         std::vector<message> messages;
         messages.reserve(std::max(messages_.capacity(), left.size()));

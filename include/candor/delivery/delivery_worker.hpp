@@ -47,7 +47,8 @@ public:
                            transport,
                            lent_clock,
                            calls} {
-        if (has_spool(options)) runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls);
+        if (has_spool(options))
+            runs_.emplace(options.spool.directory, sender_.name(), destination(), seed, calls, is_revoked);
     }
     delivery_worker(const delivery_worker&) = delete;
     delivery_worker& operator=(const delivery_worker&) = delete;
@@ -138,10 +139,10 @@ private:
     /// One step towards the next answer: asks the runs before, makes a batch, or sends one.
     void send(std::unique_lock<std::mutex>& lock) noexcept {
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (in_hand.is_settled()) return fill(lock);
         if (!schedule.is_closing() || !has_fresh_in_hand) watch_pending();
         schedule.attempt(has_fresh_in_hand);
-        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         in_hand.fit(sender_.back_end(), size_.limits());
         const message_range range = in_hand.next();
         const auto started = at();
@@ -169,22 +170,33 @@ private:
         }
         if (runs_ && (!is_cancelled || now() - started.steady >= long_wait_)) {
             const bool is_reached = found.what != response_action::kind::retry;
-            if (runs_->note(is_reached)) away(lock, [&] { runs_->forget_failures(); });
+            if (runs_->note(is_reached)) away(lock, [&, wall = wall_now()] { runs_->record(wall); });
         }
         learn(range, *answer, found);
         settle(lock, range, *answer, found, is_taken, is_cancelled);
     }
 
-    /// Asks what the protocol has to know before more is sent: it may go elsewhere then.
+    /// Asks what the protocol has to know before more is sent: it may go elsewhere then. No file is in hand: the
+    /// request that led to this has put it back, and none is taken up before this is answered.
     void inquire(std::unique_lock<std::mutex>& lock) noexcept {
+        watch_pending();
+        schedule.attempt(true);
         lock.unlock();
         const auto answer = sender_.inquire();
         lock.lock();
+        if (answer.error == transport_error::cancelled) return schedule.abort();
         response_action found;
         contain([&] { found = sender_.back_end().answered(answer, at()); });
         if (found.what == response_action::kind::deliver) return group();
         if (may_call_back()) away(lock, [&] { sender_.say_once(answer, found.diagnostic); });
-        if (lease_ != lease::given_up) retry(lock, answer, found);
+        if (lease_ != lease::given_up) wait_after(answer, found);
+    }
+
+    /// Nothing is sent for now.
+    void wait_after(const http_response& answer, const response_action& found) noexcept {
+        schedule.failed(now(), found.wait, answer.error == transport_error::unreachable);
+        if (journal_) start_journal();  // on disk before it waits
+        signal.announce();
     }
 
     [[nodiscard]] std::size_t body_size(const message_range& range) noexcept {
@@ -313,18 +325,13 @@ private:
     }
 
     void retry(std::unique_lock<std::mutex>& lock, const http_response& answer, const response_action& found) noexcept {
-        const bool is_unreachable = answer.error == transport_error::unreachable;
-        if (has_fresh_in_hand) {
-            schedule.failed(now(), found.wait, is_unreachable);
-            if (journal_) start_journal();  // on disk before it waits
-            return signal.announce();
-        }
+        if (has_fresh_in_hand) return wait_after(answer, found);
         // To be told to wait is no failure of what was stored. A server that takes other messages, and not these, is
         // asked a few times.
         const bool is_told = found.wait || answer.status == 429 || answer.status == 503;
         const bool is_blamed = answer.error == transport_error::none && !is_told && has_delivered_;
         if (!is_told) schedule.pause_replays(now());
-        if (found.what == response_action::kind::retry) schedule.failed(now(), found.wait, is_unreachable);
+        if (found.what == response_action::kind::retry) wait_after(answer, found);
         if (!is_blamed) return put_back(lock);
         joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
@@ -359,10 +366,14 @@ private:
     /// Takes up what was stored.
     void replay(std::unique_lock<std::mutex>& lock) noexcept {
         if (sender_.back_end().holds_back(now())) return schedule.pause_replays(now());
+        if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
             const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
-            if (!take_up_files(lock, most)) schedule.found_nothing_stored(now());
+            // What was put back may be in the journal's hands still, and hidden so.
+            const bool is_all_there = claimed.empty();
+            if (!take_up_files(lock, most))
+                is_all_there ? schedule.found_nothing_stored(now()) : schedule.replayed(now());
         } catch (...) {  // no memory: another time
             schedule.pause_replays(now());
             put_back(lock);

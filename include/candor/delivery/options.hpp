@@ -18,7 +18,7 @@ namespace candor {
 /// Where messages that could not be delivered in this run wait for a later one: when the program ends, or when more
 /// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
 ///
-/// The spool also remembers runs that could not reach the server: a circuit breaker. After five in a row the next runs
+/// The spool also remembers runs that could deliver nothing: a circuit breaker. After five in a row the next runs
 /// send nothing for some minutes, and longer with each further failure, up to a day: what they have waits here. What
 /// cannot be stored is sent all the same.
 struct spool_options {

@@ -51,7 +51,7 @@ public:
         interval,     ///< for more records, to send them together
         backoff,      ///< the last attempt failed
         retry_after,  ///< the server said so
-        breaker,      ///< the runs before this one could not reach the server
+        breaker,      ///< the runs before this one could deliver nothing
         paused,       ///< the server does not take our key
     };
 
@@ -131,7 +131,7 @@ public:
     /// The end: nothing is sent any more.
     void abort() noexcept { is_aborted_ = true; }
 
-    /// The runs before this one could not reach the server: it is left alone until then.
+    /// The runs before this one could deliver nothing: the server is left alone until then.
     void hold_for_breaker(steady_time until) noexcept { hold(until, reason::breaker); }
 
     /// A request is about to be sent: with fresh messages, or with what was stored.

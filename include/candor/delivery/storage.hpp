@@ -287,8 +287,7 @@ private:
             ++file;
         }
         if (!is_whole) return put_back(lock);
-        in_hand.send_whole();
-        group();
+        in_hand.send_whole();  // in their order: so far as that is settled, the file says so
         find_settled();
         write_settled(lock);
     }

@@ -19,9 +19,9 @@ struct account {
 /// Says on whose behalf the program runs, or that nobody is logged in.
 ///
 /// Called on candor's worker, never on a thread of the program, and only when an event is about to be sent: once, and
-/// again after a login. It may read files and use the network, but must return in bounded time, because shutdown waits
-/// for it. What it captures must stay valid for as long as the telemetry object lives. What it throws counts as no
-/// account, with a diagnostic.
+/// again after a login, an earlier run's too, where that is delivered now. It may read files and use the network, but
+/// must return in bounded time, because shutdown waits for it. What it captures must stay valid for as long as the
+/// telemetry object lives. What it throws counts as no account, with a diagnostic.
 using account_source = std::function<std::optional<account>()>;
 
 namespace detail {

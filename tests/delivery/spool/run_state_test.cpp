@@ -1,5 +1,6 @@
 #include <candor/delivery/spool/run_state.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -35,7 +36,7 @@ const candor::wall_time now{1'767'323'045s};
 
 /// An attempt of that run ended.
 void note(run_state& run, bool is_reached) {
-    if (run.note(is_reached)) run.forget_failures();
+    if (run.note(is_reached)) run.record(now);
 }
 
 struct place {
@@ -52,6 +53,13 @@ struct place {
     /// For how long five and more such runs keep the next one away.
     [[nodiscard]] milliseconds left_alone(candor::wall_time at) const { return open().ask(at); }
     [[nodiscard]] fs::path path() const { return t.path() / "spool"; }
+    /// One run that reaches nothing and is killed.
+    void die(candor::wall_time at) const {
+        auto b = open();
+        b.ask(at);
+        if (b.note(false)) b.record(at);
+    }
+    [[nodiscard]] fs::path failing() const { return path() / "lines-0000000000000007.failing"; }
     [[nodiscard]] fs::path file() const { return path() / "lines-0000000000000007.breaker"; }
     const temporary_directory t{};
 };
@@ -181,6 +189,104 @@ TEST_CASE("runs that fail at the same time count as one") {
         for (auto* run : {&a, &b, &c}) run->end(now, false);
     }
     CHECK(p.left_alone(now) >= 5min);
+}
+
+TEST_CASE("a run that is killed while it is failing counts as one that ends") {
+    const place p;
+    for (int i = 0; i < 5; ++i) {
+        CHECK(p.left_alone(now) == 0ms);
+        i % 2 == 0 ? p.die(now) : p.fail(now);
+    }
+    CHECK(p.left_alone(now) >= 5min);
+    CHECK_FALSE(fs::exists(p.failing()));
+    CHECK(p.left_alone(now) <= 10min);  // to look again counts nothing
+    CHECK(p.open(8).ask(now) == 0ms);
+}
+
+TEST_CASE("one that goes on does not count yet, and once when it ends") {
+    const place p;
+    for (int i = 0; i < 3; ++i) p.die(now);
+    auto fourth = p.open();
+    fourth.ask(now);
+    note(fourth, false);
+    note(fourth, false);
+    for (int i = 0; i < 3; ++i) {
+        auto beside = p.open();
+        CHECK(beside.ask(now) == 0ms);
+        CHECK(beside.failed_runs() == 3);
+    }
+    fourth.end(now, false);
+    CHECK_FALSE(fs::exists(p.failing()));
+    auto fifth = p.open();
+    CHECK(fifth.ask(now) == 0ms);
+    CHECK(fifth.failed_runs() == 4);
+}
+
+TEST_CASE("runs that fail at the same time count as one, whether they end or are killed") {
+    for (const bool ends_first : {true, false}) {
+        CAPTURE(ends_first);
+        const place p;
+        for (unsigned round = 0; round < 4; ++round) {
+            auto a = p.open();
+            CHECK(a.ask(now) == 0ms);
+            CHECK(a.failed_runs() == round);
+            {
+                auto killed = p.open();
+                killed.ask(now);
+                if (!ends_first) note(a, false);
+                note(killed, false);
+                if (ends_first) note(a, false);
+                if (ends_first) a.end(now, false);
+            }
+            if (!ends_first) a.end(now, false);
+        }
+        CHECK(p.left_alone(now) == 0ms);
+    }
+}
+
+TEST_CASE("one that was failing and reached the server then leaves nothing when it is killed") {
+    const place p;
+    for (int i = 0; i < 4; ++i) p.die(now);
+    {
+        auto b = p.open();
+        b.ask(now);
+        note(b, false);
+        CHECK(fs::exists(p.failing()));
+        note(b, true);
+        note(b, false);
+    }
+    CHECK(fs::is_empty(p.path()));
+}
+
+TEST_CASE("what a killed run left counts from the time that it failed, and not for ever") {
+    const place p;
+    for (int i = 0; i < 5; ++i) p.die(now);
+    CHECK(p.left_alone(now + 11min) == 0ms);
+    p.die(now);
+    auto later = p.open();
+    CHECK(later.ask(now + 721h) == 0ms);
+    CHECK(later.failed_runs() == 0);
+    CHECK_FALSE(fs::exists(p.failing()));
+}
+
+TEST_CASE("a run whose consent was revoked leaves nothing, and a newer release's file is left where it is") {
+    const place p;
+    for (const bool at_first : {true, false}) {
+        std::atomic<bool> is_revoked{at_first};
+        {
+            run_state b{p.path(), "lines", 7, 1, candor::detail::system_calls::real(), is_revoked};
+            b.ask(now);
+            REQUIRE(b.note(false));
+            b.record(now);
+            CHECK(fs::exists(p.failing()) != at_first);
+            is_revoked = true;
+        }
+        CHECK_FALSE(fs::exists(p.failing()));
+    }
+    std::ofstream{p.failing()} << "candor-breaker 2 of another form";
+    p.die(now);
+    CHECK(p.left_alone(now) == 0ms);
+    CHECK(fs::file_size(p.failing()) == 32);
 }
 
 TEST_CASE("programs with other seeds, near ones too, come back at other times") {

@@ -79,7 +79,11 @@ public:
             away([&] { write(disk, file.stored, todo); });
             file.is_busy = false;
             file.marked = std::max(file.marked, todo.settled);
-            at = todo.is_last ? files_.erase(at) : std::next(at);
+            if (todo.is_last) {
+                at = files_.erase(at);
+            } else if (!file.is_let_go) {  // not while it was busy: then it is this one's to close
+                ++at;
+            }
         }
     }
 

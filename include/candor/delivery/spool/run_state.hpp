@@ -2,6 +2,7 @@
 #define CANDOR_DELIVERY_SPOOL_RUN_STATE_HPP
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,7 @@
 
 namespace candor::detail {
 
-/// The runs in a row that could not reach an endpoint, as a small file of the spool's directory keeps them:
+/// The runs in a row that could deliver nothing to an endpoint, as a small file of the spool's directory keeps them:
 ///
 ///     candor-breaker 1 failed=00000005 since=0019b7d2e8c48 until=0019b7d339a40
 ///
@@ -116,48 +117,68 @@ struct last_delivery {
     }
 };
 
-/// What runs tell each other: whether the last ones could not reach an endpoint, so that this one need not find that
-/// out again, and when something was last delivered. A run has failed that tried, and heard nothing but what made it
-/// wait: no answer, or one that says "later". Any other answer is one of a server that is there. One thread at a time,
-/// the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
+/// What runs tell each other: whether the last ones could deliver nothing to an endpoint, so that this one need not
+/// find that out again, and when something was last delivered. A run has failed that tried, and heard nothing but what
+/// made it wait: no answer, or one that says "later". Any other answer is one of a server that is there. While a run is
+/// failing it has a second file in hand, with the state after it, which the next one finds where it was killed. One
+/// thread at a time, the pipeline's worker. Throws nothing: where the disk fails, nothing is known of the runs before.
 class run_state {
 public:
-    /// Without a look at the disk. `destination` is a hash of the endpoint.
+    /// Without a look at the disk. `destination` is a hash of the endpoint. From when `is_revoked` on no run is said to
+    /// be failing; it outlives this.
     run_state(std::filesystem::path directory, std::string protocol, std::uint64_t destination, std::uint32_t seed,
-              const system_calls& calls = system_calls::real())
+              const system_calls& calls = system_calls::real(),
+              const std::atomic<bool>& is_revoked = spool_directory::never)
         : directory_{std::move(directory), calls},
+          is_revoked_{is_revoked},
           protocol_{std::move(protocol)},
           name_{protocol_ + '-'},
           random_{seed} {
         append_hex(name_, destination, 16);
+        failing_name_ = name_ + ".failing";
         name_ += suffix_;
         random_.discard(1);  // the first numbers of seeds that are near each other are near
     }
 
+    run_state(const run_state&) = delete;
+    run_state& operator=(const run_state&) = delete;
+    ~run_state() {
+        if (is_revoked_) no_longer_failing();
+    }
+
     /// For how long the endpoint is left alone from now on. To be asked once, before the first attempt of a run. Makes
-    /// nothing on disk.
+    /// nothing on disk, but that a run which was killed while it was failing counts.
     std::chrono::milliseconds ask(wall_time now) noexcept {
-        before_ = load(now);
+        count_killed(now);
+        before_ = load(name_, now).value_or(breaker_state{});
         is_on_disk_ = before_.failed_runs > 0;
         return before_.remaining(now);
     }
 
     [[nodiscard]] unsigned failed_runs() const noexcept { return before_.failed_runs; }
 
-    /// An attempt ended. True where `forget_failures` is to be called: the server is there, and something on disk may
-    /// say otherwise.
+    /// An attempt ended. True where `record` is to be called: what the disk says is no longer so.
     [[nodiscard]] bool note(bool is_reached) noexcept {
         if (is_reached) {
             has_reached_ = true;
             return std::exchange(is_on_disk_, false);
         }
-        has_failed_ = true;
         is_on_disk_ = true;  // runs that go on at the same time may have failed too
-        return false;
+        return !std::exchange(has_failed_, true) && !has_reached_;
     }
 
-    /// Removes what is known of failed runs.
-    void forget_failures() noexcept { forget(name_); }
+    /// Says on disk that this run is failing, or, where the server is there, forgets what is known of failed runs.
+    void record(wall_time now) noexcept {
+        if (has_reached_) {
+            forget(name_);
+            return no_longer_failing();
+        }
+        try {
+            if (!is_newer(failing_name_))
+                failing_ = directory_.make(failing_name_, before_.after_failure(now, random_).text(), is_revoked_);
+        } catch (...) {  // no memory: then this run counts only when it ends
+        }
+    }
 
     /// The run ends. One that tried nothing says nothing.
     void end(wall_time now, bool has_delivered) noexcept {
@@ -167,23 +188,46 @@ public:
                 if (text.size() == last_delivery_size_)
                     directory_.write_in_place(last_delivery::file_name(protocol_), text, is_ours);
             }
-            if (has_failed_ && !has_reached_) note_failure(now);
-        } catch (...) {  // no memory: this run was not one of them
+        } catch (...) {  // no memory
         }
+        if (has_failed_ && !has_reached_) count_failure(before_.failed_runs, now, now);
+        no_longer_failing();
     }
 
 private:
     static constexpr std::string_view suffix_ = ".breaker";
     static constexpr std::size_t last_delivery_size_ = last_delivery::magic.size() + last_delivery::time_shape.size();
 
-    void note_failure(wall_time now) {
-        if (is_newer(name_)) return;
-        // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
-        auto state = load(now);
-        state.failed_runs = std::min(state.failed_runs, before_.failed_runs);
-        directory_.write(name_, state.after_failure(now, random_).text());
-        for (const auto& [name, size] : directory_.list([](std::string_view one) { return one.ends_with(suffix_); }))
-            if (!load(name, now)) forget(name);
+    /// A run has failed, at that time, that began after so many others.
+    void count_failure(unsigned before, wall_time at, wall_time now) noexcept {
+        try {
+            if (is_newer(name_)) return;
+            // Runs that went on at the same time are not in a row: what they noted meanwhile does not add up.
+            auto state = load(name_, now).value_or(breaker_state{});
+            state.failed_runs = std::min(state.failed_runs, before);
+            directory_.write(name_, state.after_failure(at, random_).text());
+            for (const auto& [name, size] : directory_.list([](std::string_view n) { return n.ends_with(suffix_); }))
+                if (!load(name, now)) forget(name);
+        } catch (...) {  // no memory: this run was not one of them
+        }
+    }
+
+    void count_killed(wall_time now) noexcept {
+        try {
+            auto left = directory_.claim(failing_name_);  // not one that a run has in hand which goes on
+            const auto text = left.is_open() ? left.read(breaker_state::file_size + 1) : std::nullopt;
+            if (!text || !is_ours(*text)) return;
+            if (const auto state = breaker_state::parse(*text, now))
+                count_failure(state->failed_runs - 1, wall_time{std::chrono::milliseconds{state->since}}, now);
+            directory_.remove(left);
+        } catch (...) {  // no memory: another time
+        }
+    }
+
+    /// A run that goes on at the same time may have put its own file in that place: this one stands for both.
+    void no_longer_failing() noexcept {
+        if (failing_.is_open()) directory_.remove(failing_);
+        failing_ = {};
     }
 
     /// Whether no newer release wrote it, whose files are left alone.
@@ -195,8 +239,6 @@ private:
         const auto text = directory_.read(name, breaker_state::file_size);
         return text && !is_ours(*text);
     }
-
-    breaker_state load(wall_time now) noexcept { return load(name_, now).value_or(breaker_state{}); }
 
     std::optional<breaker_state> load(const std::string& name, wall_time now) noexcept {
         try {
@@ -216,8 +258,11 @@ private:
     }
 
     spool_directory directory_;
+    const std::atomic<bool>& is_revoked_;
     const std::string protocol_;
     std::string name_;
+    std::string failing_name_;
+    spool_directory::file failing_{};  ///< in hand while this run is failing
     std::minstd_rand random_;
     breaker_state before_;
     bool is_on_disk_ = false;  // there may be a file
