@@ -404,7 +404,7 @@ private:
             away(lock, [&] { runs_->end(wall, has_delivered_); });
         }
         if (journal_) tell_trouble(lock);
-        if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
+        if (journal_ && !is_journal_running_) journal_->end(lock, is_away);
         auto kept = std::exchange(receipts, {});
         away(lock, [&] { spool_.reset(), runs_.reset(), kept.clear(); });  // whoever frees this closes no file
         is_done = true;

@@ -72,7 +72,7 @@ public:
     /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
     /// run.
     [[nodiscard]] steady_time next_copy() const noexcept {
-        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
+        const bool is_watched = !journal_ || is_revoked || is_journal_running_ || journal_->has_all();
         return is_watched ? steady_time::max() : schedule.copy_at();
     }
 
@@ -83,7 +83,7 @@ public:
 
     /// After the end of the worker: whether the journal ends too, within `time`.
     [[nodiscard]] bool await_journal(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
-        return !journal_thread_.joinable() || journal_->await_end_for(lock, time);
+        return !is_journal_running_ || journal_->await_end_for(lock, time);
     }
 
     /// The journal's thread, for whoever joins the worker's.
@@ -180,7 +180,7 @@ protected:
 
     /// Has all that is pending copied to disk, as far as that can be, and waits for it.
     void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_thread_.joinable()) {
+        if (is_journal_running_) {
             start_journal();
             is_away = true;
             journal_->await(lock);
@@ -249,15 +249,17 @@ protected:
     sender sender_;
     std::optional<spool> spool_;
     std::optional<journal> journal_;
-    worker_thread journal_thread_;
+    worker_thread journal_thread_;     ///< where nobody has taken it to join it
+    bool is_journal_running_ = false;  ///< it was started
     std::atomic<bool> is_ending_in_callback_ = false;
 
 private:
     bool run_journal() noexcept {
-        if (journal_thread_.joinable()) return true;
+        if (is_journal_running_) return true;
         try {
             journal_thread_ =
                 start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
+            is_journal_running_ = true;
             return true;
         } catch (...) {
             return false;
