@@ -12819,8 +12819,8 @@ struct crash_options {
 /// for the user alone (0600) until the next start.
 class crash_handler {
 public:
-    /// Installs it, in less than 100 us. Where that cannot be, `problem` says why and all is as before. Throws
-    /// `std::bad_alloc`. Not in a signal handler.
+    /// Installs it. Where that cannot be, `problem` says why and all is as before; a disk that does not answer holds it
+    /// for 100 ms. Throws `std::bad_alloc`. Not in a signal handler.
     explicit crash_handler(const crash_options& options) {
         const candor::detail::errno_guard guard;
         if (!trap_->is_only_one()) {
@@ -12870,8 +12870,7 @@ private:
                 event_id_ = uuid::random();
                 const auto start =
                     detail::start_section(event_id_, system_clock{}.wall_now(), options.release, modules);
-                file_ = detail::record_file::create(directory / detail::record_name(event_id_), start,
-                                                    start.size() + detail::largest_crash, error);
+                file_ = make_file(directory / detail::record_name(event_id_), start, error);
                 if (!error) {
                     auto& writer = detail::the_crash_writer;
                     writer.file = &file_;
@@ -12888,6 +12887,36 @@ private:
         problem_ = "no crash is recorded in " + options.directory.string() + ": " +
                    (error ? error.message() : "other processes remove the file");
         return false;
+    }
+
+    /// Makes a record that begins with `start`. One that the disk makes too late is removed.
+    static detail::record_file make_file(const std::filesystem::path& path, const std::string& start,
+                                         std::error_code& error) {
+        struct record {
+            std::mutex mutex;
+            detail::record_file file;
+            std::error_code error;
+            bool is_late = false;
+        };
+        const auto made = std::make_shared<record>();
+        candor::detail::use_disk(true, [made, path, start]() noexcept {
+            detail::record_file file;
+            std::error_code failed;
+            try {
+                file = detail::record_file::create(path, start, start.size() + detail::largest_crash, failed);
+            } catch (...) {
+                failed = std::make_error_code(std::errc::not_enough_memory);
+            }
+            const std::lock_guard guard{made->mutex};
+            if (made->is_late) return file.remove();
+            made->file = std::move(file);
+            made->error = failed;
+        });
+        const std::lock_guard guard{made->mutex};
+        made->is_late = true;
+        error = made->error;
+        if (!error && !made->file.is_open()) error = std::make_error_code(std::errc::timed_out);
+        return std::move(made->file);
     }
 
     uuid event_id_;
@@ -15422,7 +15451,9 @@ public:
     /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
     /// be written.
     explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
-        if (const auto problem = candor::detail::replace_file(path_, text); !problem.empty()) refuse(path, problem);
+        // A table of nothing is not worth waiting for a disk.
+        const auto problem = candor::detail::replace_file(path_, text, candor::detail::outlasts::process);
+        if (!problem.empty()) refuse(path, problem);
         candor::detail::sweep_replacements(path_.parent_path());
     }
 

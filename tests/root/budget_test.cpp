@@ -361,6 +361,39 @@ TEST_CASE("row 51: a disk that hangs holds no start of a program with less conse
     CHECK(std::stoi(end.said) < 100 + candor::testing::slack / 1ms);
 }
 
+TEST_CASE("row 51: a program that records crashes, and a receiver, start on a disk that does not answer") {
+    const temporary_directory directory;
+    const char* const place = std::getenv("SYSTEM_FAULTS_UNDER");
+    const std::filesystem::path there = place == nullptr ? directory.path() : std::filesystem::path{place};
+    if (const char* const faults = std::getenv("BUDGET_FAULTS")) ::setenv("SYSTEM_FAULTS", faults, 1);
+    const candor::testing::stopwatch watch;
+    const candor::sentry::crash_handler crashes{{.directory = there / "crashes"}};
+    const auto took = watch.elapsed();
+    if (const char* const descriptor = std::getenv("REPORT_TO")) {
+        ::setenv("SYSTEM_FAULTS", "fsync=hang", 1);  // a receiver's file has to be there, and need not be synced
+        const candor::otlp::basic_receiver<candor::testing::manual_server, candor::system_clock> receiver{
+            {.metrics_file = there / "metrics.txt"}};
+        return say(std::atoi(descriptor), std::to_string(took.count()) + ' ' + crashes.problem() + '\n');
+    }
+    CHECK(crashes.problem() == "");
+    CHECK(count_files(there / "crashes") == 1);
+}
+
+TEST_CASE("row 51: a disk that hangs holds no start of a program that records crashes, nor of a receiver") {
+    for (const char* disk : {"open=hang", "pwrite=hang", "flock=hang"}) {
+        CAPTURE(disk);
+        const temporary_directory directory;
+        const auto end = run_in_child([&](int output) {
+            return become("row 51: a program that records crashes*", {disk, ""}, directory.path().string(), output);
+        });
+        CHECK(end.exit_code() == 0);
+        REQUIRE_FALSE(end.said.empty());
+        CHECK(std::stoi(end.said) >= 100);
+        CHECK(std::stoi(end.said) < 100 + candor::testing::slack / 1ms);
+        CHECK(end.said.find("no crash is recorded in ") != std::string::npos);
+    }
+}
+
 TEST_CASE("nothing is synced on the way out") {
     const auto ends = check_budgets({{"fsync=exit", ""}, {"fsync=exit", "server"}, {"fsync=exit", "names"}});
     CHECK(ends[0].spooled + ends[1].spooled + ends[2].spooled > 0);

@@ -67,7 +67,7 @@ outcome run(const place& in, candor::wall_time at, bool is_server_there = true, 
     std::mutex mutex;
     auto options = place::options();
     options.delivery.spool.max_files = most_files;
-    options.shutdown_timeout = 10s;  // what is stored takes its turns
+    options.shutdown_timeout = 5s;  // what is stored takes its turns
     options.diagnostics = [&](std::string_view text) {
         const std::lock_guard guard{mutex};
         out.said.emplace_back(text);

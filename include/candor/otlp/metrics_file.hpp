@@ -23,7 +23,9 @@ public:
     /// what a killed process left in the directory. Throws `configuration_error` (`metrics_file`) where the file cannot
     /// be written.
     explicit metrics_file(const std::filesystem::path& path, std::string_view text) : path_{absolute(path)} {
-        if (const auto problem = candor::detail::replace_file(path_, text); !problem.empty()) refuse(path, problem);
+        // A table of nothing is not worth waiting for a disk.
+        const auto problem = candor::detail::replace_file(path_, text, candor::detail::outlasts::process);
+        if (!problem.empty()) refuse(path, problem);
         candor::detail::sweep_replacements(path_.parent_path());
     }
 
