@@ -5451,7 +5451,7 @@ struct recovered_crashes {
 };
 
 /// How many files one call of `recover_crashes` takes up. What is left waits for the next one.
-inline constexpr std::size_t most_recovered = 16;
+inline constexpr std::size_t most_recovered = 64;
 
 /// The record of a newer release that nobody has reported for so long is removed.
 inline constexpr std::chrono::hours newer_crash_age{30 * 24};
@@ -5483,6 +5483,44 @@ inline bool is_expired(const std::filesystem::path& record) {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Calls `take(const crash_record&, record_file&)` for each crash that an ended process of this user left in
+/// `directory`; true where it took the record, which it removes when the report is safe.
+template <class Take>
+recovered_crashes take_crashes(const std::filesystem::path& directory, const Take& take) {
+    recovered_crashes out;
+    std::size_t left = most_recovered;
+    each_crash(directory, [&](record_file& file, const std::filesystem::path& path) {
+        const auto content = file.read(largest_record + 1);
+        if (!content) return true;
+        crash_record record;
+        switch (parse_crash_record(*content, record)) {
+            case record_state::newer:
+                if (is_expired(path)) {
+                    file.remove();
+                } else {
+                    ++out.newer;
+                }
+                return true;  // those keep none of ours from being taken up
+            case record_state::unused:
+                file.remove();
+                break;
+            case record_state::damaged:
+                file.remove();
+                ++out.damaged;
+                break;
+            case record_state::crashed:
+                take(std::as_const(record), file) ? ++out.reported : ++out.kept;
+                break;
+        }
+        return --left > 0;
+    });
+    return out;
+}
+
+}  // namespace detail
+
 /// Calls `report(const crash_record&)` for each crash that an ended process of this user left in `directory`, and
 /// removes the record once that has returned true; records of processes that ended without a crash are removed in
 /// silence. The records of living processes, of newer releases, and what is no plain file of the user, stay untouched.
@@ -5491,39 +5529,11 @@ inline bool is_expired(const std::filesystem::path& record) {
 /// to the caller, the record stays. Throws `std::bad_alloc` otherwise. Any thread.
 template <class Report>
 recovered_crashes recover_crashes(const std::filesystem::path& directory, Report report) {
-    recovered_crashes out;
-    std::size_t left = most_recovered;
-    detail::each_crash(directory, [&](detail::record_file& file, const std::filesystem::path& path) {
-        const auto content = file.read(detail::largest_record + 1);
-        if (!content) return true;
-        crash_record record;
-        switch (detail::parse_crash_record(*content, record)) {
-            case detail::record_state::newer:
-                if (detail::is_expired(path)) {
-                    file.remove();
-                } else {
-                    ++out.newer;
-                }
-                return true;  // those keep none of ours from being taken up
-            case detail::record_state::unused:
-                file.remove();
-                break;
-            case detail::record_state::damaged:
-                file.remove();
-                ++out.damaged;
-                break;
-            case detail::record_state::crashed:
-                if (report(std::as_const(record))) {
-                    file.remove();
-                    ++out.reported;
-                } else {
-                    ++out.kept;
-                }
-                break;
-        }
-        return --left > 0;
+    return detail::take_crashes(directory, [&](const crash_record& record, detail::record_file& file) {
+        if (!report(record)) return false;
+        file.remove();
+        return true;
     });
-    return out;
 }
 
 /// Removes every record that ended processes of this user left, whichever release wrote it. Says how many of them
@@ -9280,6 +9290,12 @@ struct delivery_state {
     delivery_state(const delivery_state&) = delete;
     delivery_state& operator=(const delivery_state&) = delete;
 
+    /// Somebody wants to know when a record is safe.
+    struct receipt {
+        std::uint64_t number = 0;
+        std::function<void()> is_safe{};  ///< throws nothing
+    };
+
     static bool has_spool(const delivery_options& of) noexcept {
         return of.spool.enabled && !of.spool.directory.empty() && !of.dry_run;
     }
@@ -9293,6 +9309,22 @@ struct delivery_state {
         lease_ = as;
         schedule.abort();
         signal.announce_end();
+    }
+
+    /// Tells those who keep a record elsewhere that it is settled, or has a copy on disk: `away(call)` makes a call
+    /// without the mutex.
+    template <class HasCopy, class Away>
+    void tell_safe(const HasCopy& has_copy, const Away& away) noexcept {
+        for (std::size_t i = 0; i < receipts.size();) {
+            if (receipts[i].number >= first_unsettled() && !has_copy(receipts[i].number)) {
+                ++i;
+                continue;
+            }
+            const auto is_safe = std::move(receipts[i].is_safe);
+            receipts.erase(receipts.begin() + static_cast<std::ptrdiff_t>(i));
+            away(is_safe);
+            i = 0;
+        }
     }
 
     /// Of all records that were accepted, in their order, those before this number are settled.
@@ -9324,6 +9356,7 @@ struct delivery_state {
     std::uint64_t first_in_hand = 0;  ///< the number of its first record, where it was made of the queue
     bool has_fresh_in_hand = false;   ///< it was
     files_in_hand claimed{};          ///< the files that it was made of otherwise
+    std::vector<receipt> receipts{};  ///< of records that are kept elsewhere until they are safe
     bool is_filling = false;          ///< it is being made of the queue, where its records are until then
     scheduler schedule;
     std::thread::id thread{};  ///< the worker's
@@ -9373,6 +9406,7 @@ public:
         while (!state_.is_done && !state_.is_given_up()) {
             write_settled(lock, *disk_, is_away_);
             state_.claimed.write_settled(*disk_, [&](const auto& call) { away(lock, is_away_, call); });
+            tell_safe(lock, is_away_);
             if (is_behind()) {
                 copy_some(lock, is_away_);
             } else {
@@ -9404,10 +9438,6 @@ public:
     /// Whether what is pending has a copy, as far as it can have one.
     [[nodiscard]] bool has_all() const noexcept { return first_uncopied() >= state_.counters.accepted(); }
 
-    /// Whether it has a call to the disk under way, which may not return.
-    [[nodiscard]] bool is_away() const noexcept { return is_away_; }
-    [[nodiscard]] bool has_ended() const noexcept { return has_ended_; }
-
     /// Copies what was asked for, on this thread, where the journal has none of its own.
     void catch_up(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         while (is_behind()) copy_some(lock, is_away);
@@ -9418,9 +9448,9 @@ public:
         progress_.wait(lock, [&] { return has_ended_ || state_.is_given_up() || (!is_behind() && !is_away_); });
     }
 
-    /// The same, for a thread of the program's and not longer than that.
-    void await_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
-        progress_.wait_for(lock, time, [&] { return has_ended_ || (!is_behind() && !is_away_); });
+    /// Whether its thread ends within that time, after the worker has.
+    bool await_end_for(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
+        return progress_.wait_for(lock, time, [&] { return has_ended_; });
     }
 
     /// Whether a callback of the program's has to see the next record before it can be stored.
@@ -9430,6 +9460,16 @@ public:
     void write_settled(std::unique_lock<std::mutex>& lock, spool& disk, bool& is_away) noexcept {
         copies_.settle(state_.first_unsettled());
         copies_.write_settled(disk, [&](const auto& call) { away(lock, is_away, call); });
+    }
+
+    /// Tells those who keep a record elsewhere that there is a copy of it.
+    void tell_safe(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        const auto has_copy = [this](std::uint64_t number) {
+            return std::any_of(copies_.begin(), copies_.end(), [&](const file_in_hand& copy) {
+                return copy.first <= number && number < copy.end && !copy.is_busy;
+            });
+        };
+        state_.tell_safe(has_copy, [&](const auto& call) { away(lock, is_away, call); });
     }
 
     /// Until where the oldest copy of what is pending reaches; nothing where there is none.
@@ -9467,6 +9507,7 @@ public:
 
     /// Nothing is copied any more: what is left stays on disk, unless consent was revoked.
     void end(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        tell_safe(lock, is_away);
         copies_.settle(state_.is_revoked ? std::numeric_limits<std::uint64_t>::max() : state_.first_unsettled());
         copies_.let_go_all(*disk_, [&](const auto& call) { away(lock, is_away, call); });
         away(lock, is_away, [&] { disk_.reset(); });  // whoever frees this closes no file
@@ -9931,17 +9972,19 @@ public:
     /// When what is pending is to be copied by whoever is there, because the worker is busy and the journal does not
     /// run.
     [[nodiscard]] steady_time next_copy() const noexcept {
-        const bool is_watched = !journal_ || is_revoked || journal_thread_.joinable() || journal_->has_all();
+        const bool is_watched = !journal_ || is_revoked || is_journal_running_ || journal_->has_all();
         return is_watched ? steady_time::max() : schedule.copy_at();
     }
 
-    /// The worker does not return: whatever is pending is copied without it, while there is time.
-    void copy_before_leaving(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_ && !is_revoked && !store_until && start_journal()) journal_->await_for(lock, least_store_time);
+    /// The worker may not return from where it is: whatever is pending is copied without it.
+    void copy_without_worker() noexcept {
+        if (journal_ && !is_revoked && is_away && !store_until) start_journal();
     }
 
-    /// Whether the journal is in a call to the disk.
-    [[nodiscard]] bool is_disk_stuck() const noexcept { return journal_ && journal_->is_away(); }
+    /// After the end of the worker: whether the journal ends too, within `time`.
+    [[nodiscard]] bool await_journal(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
+        return !is_journal_running_ || journal_->await_end_for(lock, time);
+    }
 
     /// The journal's thread, for whoever joins the worker's.
     worker_thread take_journal_thread() noexcept { return std::exchange(journal_thread_, worker_thread{}); }
@@ -9994,6 +10037,13 @@ protected:
         claimed.write_settled(*spool_, [&](const auto& call) { away(lock, call); });
     }
 
+    /// Tells those who keep a record elsewhere that it is safe.
+    void tell_safe(std::unique_lock<std::mutex>& lock) noexcept {
+        if (receipts.empty()) return;
+        if (journal_) return journal_->tell_safe(lock, is_away);
+        delivery_state::tell_safe([](std::uint64_t) { return false; }, [&](const auto& call) { away(lock, call); });
+    }
+
     /// Says once what is the matter with the disk.
     void tell_trouble(std::unique_lock<std::mutex>& lock) noexcept {
         const auto trouble = journal_->take_trouble();
@@ -10030,7 +10080,7 @@ protected:
 
     /// Has all that is pending copied to disk, as far as that can be, and waits for it.
     void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (journal_thread_.joinable()) {
+        if (is_journal_running_) {
             start_journal();
             is_away = true;
             journal_->await(lock);
@@ -10099,15 +10149,17 @@ protected:
     sender sender_;
     std::optional<spool> spool_;
     std::optional<journal> journal_;
-    worker_thread journal_thread_;
+    worker_thread journal_thread_;     ///< where nobody has taken it to join it
+    bool is_journal_running_ = false;  ///< it was started
     std::atomic<bool> is_ending_in_callback_ = false;
 
 private:
     bool run_journal() noexcept {
-        if (journal_thread_.joinable()) return true;
+        if (is_journal_running_) return true;
         try {
             journal_thread_ =
                 start_worker_thread("candor-spool", [self = shared_from_this()] { self->journal_->run(); });
+            is_journal_running_ = true;
             return true;
         } catch (...) {
             return false;
@@ -10203,6 +10255,7 @@ public:
         std::unique_lock lock{mutex};
         thread = std::this_thread::get_id();
         for (;;) {
+            tell_safe(lock);
             if (journal_) tell_trouble(lock);
             const auto next = schedule.next(now(), work());
             switch (next.what) {
@@ -10527,6 +10580,7 @@ private:
         counters.settle_expected();  // in a callback about that
         if (!has_fresh_in_hand) put_back(lock);
         store_all(lock);
+        tell_safe(lock);
         const auto left = lease_ == lease::given_up ? 0 : counters.pending();
         const auto reason = reason_at_end();
         if (left > 0 && options.on_dropped && may_call_back()) {
@@ -10540,8 +10594,9 @@ private:
             away(lock, [&] { runs_->end(wall, has_delivered_); });
         }
         if (journal_) tell_trouble(lock);
-        if (journal_ && !journal_thread_.joinable()) journal_->end(lock, is_away);
-        away(lock, [&] { spool_.reset(), runs_.reset(); });  // whoever frees this closes no file
+        if (journal_ && !is_journal_running_) journal_->end(lock, is_away);
+        auto kept = std::exchange(receipts, {});
+        away(lock, [&] { spool_.reset(), runs_.reset(), kept.clear(); });  // whoever frees this closes no file
         is_done = true;
         if (journal_) journal_->wake();
         signal.announce_end();
@@ -10632,8 +10687,10 @@ public:
         return worker_->is_given_up();
     }
 
-    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws.
-    admission enqueue(std::span<const std::string_view> parts) noexcept {
+    /// Hands over one record, given in parts that are copied. Never blocks on I/O, never throws. Who keeps the record
+    /// elsewhere too is told on a thread of candor's when it need not be kept any more: it is delivered, dropped, or on
+    /// disk. At the end of the process it may be none of these.
+    admission enqueue(std::span<const std::string_view> parts, std::function<void()> is_safe = nullptr) noexcept {
         std::size_t size = 0;
         for (const auto part : parts) size += part.size();
         auto& worker = *worker_;
@@ -10644,10 +10701,12 @@ public:
             return count_refused(admission::full);
         try {
             if (!thread_.joinable()) start();
+            if (is_safe) worker.receipts.reserve(worker.receipts.size() + 1);
             worker.queue.push(parts, size);
         } catch (...) {
             return count_refused(admission::out_of_memory);
         }
+        if (is_safe) worker.receipts.push_back({worker.counters.accepted(), std::move(is_safe)});
         worker.counters.accept(size);
         bool comes_too_late = false;
         const bool is_first = worker.counters.waiting() == 1, is_first_uncopied = worker.lacks_only_one_copy();
@@ -10736,6 +10795,7 @@ public:
         if (!has_ended() && !worker.store_until) {
             worker.schedule.abort();
             worker.signal.wake();
+            worker.copy_without_worker();
             lock.unlock();
             worker.cancel();
             lock.lock();
@@ -10743,17 +10803,13 @@ public:
         while (!has_ended()) {
             const auto limit = std::max(worker.end_by, worker.store_until.value_or(steady_time::min()));
             // One that is not away is on its way.
-            if (worker.is_away && clock_.now() >= limit) {
-                worker.copy_before_leaving(lock);
-                if (!has_ended()) leave(lock, delivery_worker::lease::given_up);
-                return;
-            }
+            if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
+        const bool does_disk_answer = worker.await_journal(lock, end_margin_);
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
-        const bool does_disk_answer = !worker.is_disk_stuck();
         lock.unlock();
         if (ended.joinable()) comes_back ? ended.join() : ended.detach();  // or another thread has it
         if (journal.joinable()) does_disk_answer ? journal.join() : journal.detach();
@@ -13942,8 +13998,8 @@ public:
                       });
     }
 
-    /// An event that is complete, except for what all events have in common.
-    admission capture_event(event e) noexcept {
+    /// An event that is complete, except for what all events have in common. `is_safe` as in `pipeline::enqueue`.
+    admission capture_event(event e, std::function<void()> is_safe = nullptr) noexcept {
         try {
             e.release = e.release.empty() ? context_->release : e.release;
             e.tags = context_->tags;
@@ -13954,7 +14010,7 @@ public:
             append(&header, sizeof header, record);
             if (!append_event(std::move(e), context_->secrets, largest_event, record))
                 return delivery_.refuse(admission::too_large);
-            return count(delivery_.enqueue(std::array{std::string_view{record}}));
+            return count(delivery_.enqueue(std::array{std::string_view{record}}, std::move(is_safe)));
         } catch (...) {
             return count(delivery_.refuse(admission::out_of_memory));
         }
@@ -14310,7 +14366,7 @@ public:
 
     /// In a callback of one worker the other is not waited for, which may wait for this one.
     void shutdown() noexcept {
-        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+        close();
         if (any(&pipeline::is_calling_back)) return;
         each([this](pipeline& one) { one.shutdown(shutdown_timeout_); });
         if (errors) errors->forget_last();
@@ -14319,7 +14375,7 @@ public:
     void shutdown_at_exit() noexcept {
         if (at_exit::is_quick())
             return pipeline::end_quickly(shutdown_timeout_, [this](const auto& step) { each(step); });
-        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+        close();
         each([this](pipeline& one) { one.shutdown_at_exit(shutdown_timeout_); });
     }
 
@@ -14351,6 +14407,13 @@ public:
     std::optional<sentry::detail::error_pipeline> errors;
 
 private:
+    /// Nothing more is accepted. A run that had something to deliver has time for what earlier ones have stored, of
+    /// whatever kind.
+    void close() noexcept {
+        if (any(&pipeline::is_used)) each([](pipeline& one) { one.try_stored(); });
+        each([this](pipeline& one) { one.close(shutdown_timeout_); });
+    }
+
     template <class Call>
     void each(const Call& call) noexcept {
         if (analytics) call(*analytics->delivery);
@@ -14659,9 +14722,16 @@ private:
         if (!directory_)
             return detail::report(options.diagnostics, "crashes are not recorded: there is no state directory");
         auto& errors = *session_->find()->errors;
-        sentry::recover_crashes(*directory_, [&](const sentry::crash_record& crash) {
-            const auto answer = errors.capture_event(sentry::detail::crash_event(crash));
-            return answer != admission::full && answer != admission::out_of_memory;  // those wait for the next start
+        using sentry::detail::record_file;
+        sentry::detail::take_crashes(*directory_, [&](const sentry::crash_record& crash, record_file& file) {
+            // Ours as long as the report is nowhere else: a run that ends before leaves it to the next one.
+            const auto record = std::make_shared<record_file>(std::move(file));
+            const auto answer =
+                errors.capture_event(sentry::detail::crash_event(crash), [record]() noexcept { record->remove(); });
+            if (answer == admission::accepted) return true;
+            if (answer == admission::full || answer == admission::out_of_memory) return false;
+            record->remove();
+            return true;
         });
         crashes_.emplace(sentry::crash_options{
             .directory = *directory_, .release = errors.release(), .breadcrumbs = &errors.breadcrumbs()});
