@@ -185,6 +185,25 @@ TEST_CASE(
     CHECK(p.files() == 0);
 }
 
+TEST_CASE("row 23: files that were sent together are blamed one by one, and the others are delivered") {
+    const place p;
+    leave(p, {"good"});
+    leave(p, {"bad"});
+    for (int attempt = 1; attempt <= 5; ++attempt) {
+        CAPTURE(attempt);
+        run r{p, p.options()};
+        r.transport.respond(200);                    // to what is fresh
+        if (attempt == 2) r.transport.respond(200);  // to the good one, which goes alone now
+        r.transport.respond(500);
+        r.enqueue("fresh");
+        r.delivery.shutdown(1s);
+        CHECK(r.bodies().back() == (attempt == 1 ? "good\nbad\n" : "bad\n"));
+        CHECK(r.statistics().recovered == (attempt == 2 || attempt == 5 ? 1 : 0));
+        CHECK(r.statistics().dropped[drop_reason::exhausted] == (attempt == 5 ? 1 : 0));
+    }
+    CHECK(p.files() == 0);
+}
+
 TEST_CASE("row 6: of a stored batch the culprit alone is dropped") {
     const place p;
     leave(p, {"a", "bad", "c"});
