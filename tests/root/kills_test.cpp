@@ -121,7 +121,7 @@ public:
             auto chosen = programs.begin();
             std::advance(chosen, random_() % programs.size());
             std::uniform_int_distribution<std::chrono::milliseconds::rep> life{how.least.count(), how.most.count()};
-            let_live(chosen->process, std::chrono::milliseconds{life(random_)});
+            let_live(chosen->process, how.least, std::chrono::milliseconds{life(random_)});
             for (auto turns = random_() % 2000; turns > 0; --turns) std::this_thread::yield();
             const int signal = signals[kills_++ % std::size(signals)];
             const auto killed_at = diary::now();
@@ -181,12 +181,15 @@ public:
     }
 
 private:
-    static void let_live(child_process& process, std::chrono::milliseconds time) {
-        for (std::size_t size = 0; diary::life(diary::read(process.read(size))) < time;) {
-            const auto read = process.read(size).size();
-            if (read < size) return;  // it has ended
-            size = read + sizeof(diary::note);
-        }
+    /// At least so long, and on a machine that gives the program little time not more than twice as long as wanted.
+    static void let_live(child_process& process, std::chrono::nanoseconds least, std::chrono::nanoseconds time) {
+        std::vector<diary::note> notes;
+        do {
+            const auto before = notes.size();
+            notes = diary::read(process.read((before + 1) * sizeof(diary::note)));
+            if (notes.size() == before) return;  // it has ended
+        } while (diary::life(notes) < least ||
+                 (diary::life(notes) < time && notes.back().at - notes.front().at < 2 * time.count()));
     }
 
     /// In the spool, of that kind.
