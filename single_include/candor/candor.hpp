@@ -2254,8 +2254,8 @@ private:
 struct statistics {
     std::uint64_t accepted = 0;   ///< calls answered `accepted`, and messages taken over from an earlier run
     std::uint64_t delivered = 0;  ///< the server has them
-    std::uint64_t pending = 0;    ///< waiting or under way
-    std::uint64_t spooled = 0;    ///< on disk, for a later run
+    std::uint64_t pending = 0;    ///< waiting or under way; that there is a copy on disk changes nothing
+    std::uint64_t spooled = 0;    ///< on disk alone, for a later run
     std::uint64_t recovered = 0;  ///< how many of `accepted` an earlier run left
     counts_by<drop_reason, detail::drop_reason_count> dropped{};
     counts_by<admission, detail::admission_count> refused{};  ///< calls answered otherwise; outside the sum
@@ -2278,8 +2278,13 @@ struct statistics {
 
 namespace candor {
 
-/// Where messages that could not be delivered in this run wait for a later one: when the program ends, or when more
-/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+/// Where messages are on disk that are not delivered yet. What has been accepted 200 ms ago is there, unless the disk
+/// takes nothing, so that it survives the program, whatever ends that: a later run delivers it. It is written beside
+/// delivery, on a thread of its own, and makes no file where a message is delivered within that time. Where more than
+/// half of the queue waits for a server that cannot be reached, what is on disk is given up in memory. A run that has
+/// anything to deliver, or lasts longer than 3 s, tries what others have left: in turns with its own, as many files as
+/// fit in one request, and no more than ten of these a second. Nothing is synced: a loss of power is not meant. Not on
+/// Windows yet.
 ///
 /// The spool also remembers runs that could deliver nothing: a circuit breaker. After five in a row the next runs
 /// send nothing for some minutes, and longer with each further failure, up to a day: what they have waits here. What
@@ -10101,9 +10106,16 @@ protected:
             while (messages < most_messages && bytes < options.batch_bytes) {
                 auto next = spool_->claim_next(wall);
                 if (!next) break;
+                // One that a server did not take goes alone: the others are not to be blamed with it.
+                const bool is_suspect = next->attempts > 0;
+                if (is_suspect && !found.empty()) {
+                    spool_->start_over();
+                    break;
+                }
                 messages += next->messages.size();
                 bytes += next->content.size();
                 contain([&] { found.push_back(*std::move(next)); });
+                if (is_suspect) break;
             }
         });
         count_removed();
@@ -10139,6 +10151,7 @@ protected:
 
     /// What is left of the files in hand waits on disk again.
     void put_back(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!spool_) return;
         in_hand.clear();
         for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
         spool_->start_over();
@@ -10523,7 +10536,6 @@ private:
         if (!is_told) schedule.pause_replays(now());
         if (found.what == response_action::kind::retry) wait_after(answer, found);
         if (!is_blamed) return put_back(lock);
-        joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
         away(lock, [&] {
             for (auto& file : claimed) {
@@ -10532,7 +10544,7 @@ private:
             }
         });
         if (lease_ == lease::given_up) return;
-        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);
+        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);  // that is one file
     }
 
     /// One record of the queue became no message. Without the mutex.
@@ -10559,7 +10571,7 @@ private:
         if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
-            const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+            const auto most = std::min(options.batch_messages, size_.limits().messages);
             // What was put back may be in the journal's hands still, and hidden so.
             const bool is_all_there = claimed.empty();
             if (!take_up_files(lock, most))
@@ -10617,7 +10629,6 @@ private:
     std::optional<run_state> runs_;
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
-    bool joins_files_ = true;  ///< one request with what is in several
     std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
 };
 

@@ -139,6 +139,37 @@ TEST_CASE("nothing of the spool is sent before something fresh was delivered") {
     CHECK(p.files() == 2);
 }
 
+TEST_CASE("a run without a message of its own sends what earlier ones have left once it has lasted some seconds") {
+    const place p;
+    leave(p, {"a"});
+    {
+        run r{p, p.options()};
+        REQUIRE(r.clock.wait_for_idle());
+        r.delivery.shutdown(1s);
+        CHECK(r.transport.requests().empty());  // that was too short
+    }
+    run r{p, p.options()};
+    REQUIRE(r.clock.wait_for_idle());
+    CHECK(r.clock.next_wake() == candor::steady_time{candor::detail::scheduler::settling_in});
+    r.clock.advance(candor::detail::scheduler::settling_in);
+    REQUIRE(becomes_true([&] { return r.statistics().delivered == 1; }));
+    CHECK(p.files() == 0);
+    r.delivery.shutdown(1s);
+    run nothing_left{p, p.options()};
+    CHECK(nothing_left.clock.next_wake() == candor::steady_time::max());
+}
+
+TEST_CASE("a run that had something to deliver has time for what others have left when it ends") {
+    const place p;
+    leave(p, {"a"});
+    run r{p, p.options()};
+    REQUIRE(r.clock.wait_for_idle());
+    r.delivery.try_stored();  // as where another destination had something
+    r.delivery.shutdown(1s);
+    CHECK(r.statistics().delivered == 1);
+    CHECK(p.files() == 0);
+}
+
 TEST_CASE("row 2: the first failure ends the draining until something fresh is delivered again") {
     const place p;
     leave(p, {"a"});
@@ -181,6 +212,25 @@ TEST_CASE(
             CHECK(r.transport.requests().size() == 2);
             CHECK(r.statistics().dropped[drop_reason::exhausted] == (attempt == 5 && answers ? 1 : 0));
         }
+    }
+    CHECK(p.files() == 0);
+}
+
+TEST_CASE("row 23: files that were sent together are blamed one by one, and the others are delivered") {
+    const place p;
+    leave(p, {"good"});
+    leave(p, {"bad"});
+    for (int attempt = 1; attempt <= 5; ++attempt) {
+        CAPTURE(attempt);
+        run r{p, p.options()};
+        r.transport.respond(200);                    // to what is fresh
+        if (attempt == 2) r.transport.respond(200);  // to the good one, which goes alone now
+        r.transport.respond(500);
+        r.enqueue("fresh");
+        r.delivery.shutdown(1s);
+        CHECK(r.bodies().back() == (attempt == 1 ? "good\nbad\n" : "bad\n"));
+        CHECK(r.statistics().recovered == (attempt == 2 || attempt == 5 ? 1 : 0));
+        CHECK(r.statistics().dropped[drop_reason::exhausted] == (attempt == 5 ? 1 : 0));
     }
     CHECK(p.files() == 0);
 }

@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         .secrets = {},
         .message_bytes = 32768}};
     protocol back_end{*candor::detail::parse_url("http://plane"), "key", context};
-    for (const std::uint64_t named : {0, 1}) {
+    for (const std::uint64_t named : {std::uint64_t{0}, std::uint64_t{1}}) {
         std::string out = "before";
         const auto made = back_end.settle(text, named, out);
         require(out.starts_with("before"), "what stood there stays");

@@ -1,10 +1,12 @@
 // A shared library with candor in it, which `unload.cpp` loads, uses and unloads.
 #include <candor/candor.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 
 #include <unistd.h>
@@ -18,10 +20,12 @@ struct used {
 };
 
 int ready = -1, release = -1;
+std::atomic<bool> hangs{false};
 
 /// Says that it is called, and returns when it is told to.
 void hang() {
     static_cast<void>(::write(ready, "r", 1));
+    hangs = true;
     char byte = 0;
     static_cast<void>(::read(release, &byte, 1));
 }
@@ -60,6 +64,8 @@ extern "C" void use_candor(const char* way, const char* url, int to, int from) {
         made->track(used{.how = way});
         made->flush(std::chrono::milliseconds{1});
     }
+    if (name.starts_with("resolving"))  // the end gives it 50 ms, which may be too little on a busy machine
+        while (!hangs) std::this_thread::yield();
     if (name == "shut_down") made->shutdown();
     if (name == "handlers" || name == "shut_down") static_cast<void>(::write(ready, "r", 1));
     if (name != "resolving") static_cast<void>(made.release());

@@ -333,7 +333,6 @@ private:
         if (!is_told) schedule.pause_replays(now());
         if (found.what == response_action::kind::retry) wait_after(answer, found);
         if (!is_blamed) return put_back(lock);
-        joins_files_ = false;  // the others are not to be blamed with one
         unsigned attempts = 0;
         away(lock, [&] {
             for (auto& file : claimed) {
@@ -342,7 +341,7 @@ private:
             }
         });
         if (lease_ == lease::given_up) return;
-        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);
+        attempts >= most_attempts_ ? drop_batch(lock, drop_reason::exhausted) : put_back(lock);  // that is one file
     }
 
     /// One record of the queue became no message. Without the mutex.
@@ -369,7 +368,7 @@ private:
         if (sender_.back_end().inquiry() != nullptr) return inquire(lock);
         if (runs_ && !std::exchange(has_asked_runs_, true)) return ask_runs(lock);
         try {
-            const auto most = joins_files_ ? std::min(options.batch_messages, size_.limits().messages) : 1;
+            const auto most = std::min(options.batch_messages, size_.limits().messages);
             // What was put back may be in the journal's hands still, and hidden so.
             const bool is_all_there = claimed.empty();
             if (!take_up_files(lock, most))
@@ -427,7 +426,6 @@ private:
     std::optional<run_state> runs_;
     bool has_asked_runs_ = false;
     bool has_delivered_ = false;
-    bool joins_files_ = true;  ///< one request with what is in several
     std::uint32_t taken_ = 0;  ///< the records of the queue that were made into messages of the batch, or given up
 };
 

@@ -15,8 +15,13 @@
 
 namespace candor {
 
-/// Where messages that could not be delivered in this run wait for a later one: when the program ends, or when more
-/// than half of the queue waits for a server that cannot be reached. Not on Windows yet.
+/// Where messages are on disk that are not delivered yet. What has been accepted 200 ms ago is there, unless the disk
+/// takes nothing, so that it survives the program, whatever ends that: a later run delivers it. It is written beside
+/// delivery, on a thread of its own, and makes no file where a message is delivered within that time. Where more than
+/// half of the queue waits for a server that cannot be reached, what is on disk is given up in memory. A run that has
+/// anything to deliver, or lasts longer than 3 s, tries what others have left: in turns with its own, as many files as
+/// fit in one request, and no more than ten of these a second. Nothing is synced: a loss of power is not meant. Not on
+/// Windows yet.
 ///
 /// The spool also remembers runs that could deliver nothing: a circuit breaker. After five in a row the next runs
 /// send nothing for some minutes, and longer with each further failure, up to a day: what they have waits here. What

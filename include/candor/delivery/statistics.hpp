@@ -98,8 +98,8 @@ private:
 struct statistics {
     std::uint64_t accepted = 0;   ///< calls answered `accepted`, and messages taken over from an earlier run
     std::uint64_t delivered = 0;  ///< the server has them
-    std::uint64_t pending = 0;    ///< waiting or under way
-    std::uint64_t spooled = 0;    ///< on disk, for a later run
+    std::uint64_t pending = 0;    ///< waiting or under way; that there is a copy on disk changes nothing
+    std::uint64_t spooled = 0;    ///< on disk alone, for a later run
     std::uint64_t recovered = 0;  ///< how many of `accepted` an earlier run left
     counts_by<drop_reason, detail::drop_reason_count> dropped{};
     counts_by<admission, detail::admission_count> refused{};  ///< calls answered otherwise; outside the sum

@@ -201,9 +201,16 @@ protected:
             while (messages < most_messages && bytes < options.batch_bytes) {
                 auto next = spool_->claim_next(wall);
                 if (!next) break;
+                // One that a server did not take goes alone: the others are not to be blamed with it.
+                const bool is_suspect = next->attempts > 0;
+                if (is_suspect && !found.empty()) {
+                    spool_->start_over();
+                    break;
+                }
                 messages += next->messages.size();
                 bytes += next->content.size();
                 contain([&] { found.push_back(*std::move(next)); });
+                if (is_suspect) break;
             }
         });
         count_removed();
@@ -239,6 +246,7 @@ protected:
 
     /// What is left of the files in hand waits on disk again.
     void put_back(std::unique_lock<std::mutex>& lock) noexcept {
+        if (!spool_) return;
         in_hand.clear();
         for (auto& file : claimed) counters.put_back(std::exchange(file.pending, 0), file.is_own);
         spool_->start_over();
