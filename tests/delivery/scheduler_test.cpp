@@ -303,9 +303,9 @@ TEST_CASE("what is pending is copied to disk once it has waited, and later where
     uncopied.is_stored = false;
     s.waits_since(at(1s));
     s.uncopied_since(at(1s));
-    CHECK(s.next(at(1s), uncopied) == decision{action::wait, at(1120ms), reason::interval});
-    CHECK(s.next(at(1120ms), uncopied).what == action::copy);
-    CHECK(s.next(at(1120ms), waiting(1)) == interval(6s));
+    CHECK(s.next(at(1s), uncopied) == decision{action::wait, at(1100ms), reason::interval});
+    CHECK(s.next(at(1100ms), uncopied).what == action::copy);
+    CHECK(s.next(at(1100ms), waiting(1)) == interval(6s));
     s.copied(at(2s), false);
     for (const auto wait : {1000ms, 2000ms, 4000ms, 8000ms, 16'000ms, 30'000ms, 30'000ms}) {
         const auto until = std::min(at(2s) + wait, at(6s));
@@ -313,7 +313,7 @@ TEST_CASE("what is pending is copied to disk once it has waited, and later where
         s.copied(at(2s), false);
     }
     s.copied(at(2s), true);
-    CHECK(s.next(at(2s), uncopied) == decision{action::wait, at(2120ms), reason::interval});
+    CHECK(s.next(at(2s), uncopied) == decision{action::wait, at(2100ms), reason::interval});
     scheduler without{limits, false, 1};
     without.waits_since(at(1s));
     CHECK(without.next(at(2s), uncopied) == interval(6s));

@@ -500,7 +500,8 @@ TEST_CASE("a bad DSN throws where the program passes it, and is a diagnostic whe
 }
 
 TEST_CASE("a version that no server takes as a release is said, and all is sent as ever") {
-    for (const auto& [version, is_said] : {std::pair{"1.4.0", false}, {"feature/x", true}, {"1.4.0\n", true}}) {
+    for (const auto& [named, is_said] : {std::pair{"1.4.0", false}, {"feature/x", true}, {"1.4.0\n", true}}) {
+        const std::string version = named;
         CAPTURE(version);
         recording_transport transport;
         manual_clock clock;

@@ -62,6 +62,7 @@ public:
     /// Everything that is accepted now is to be copied.
     void ask() noexcept {
         asked_ = state_.counters.accepted();
+        asked_at_ = state_.now();
         wake();
     }
 
@@ -86,7 +87,15 @@ public:
 
     /// Waits until what was asked for is copied, or cannot be, or nobody waits for it any more.
     void await(std::unique_lock<std::mutex>& lock) noexcept {
-        progress_.wait(lock, [&] { return has_ended_ || state_.is_given_up() || (!is_behind() && !is_away_); });
+        progress_.wait(lock, [&] {
+            return has_ended_ || state_.is_given_up() || state_.is_revoked || (!is_behind() && !is_away_);
+        });
+    }
+
+    /// Nobody waits for a copy any more.
+    void interrupt() noexcept {
+        progress_.notify_all();
+        wake();
     }
 
     /// Whether its thread ends within that time, after the worker has.
@@ -190,7 +199,6 @@ private:
     /// Copies some of what was asked for: to one file, with one write.
     void copy_some(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         const auto first = copied_ = first_uncopied();
-        const auto taken_at = state_.now();
         const auto wall = state_.wall_now();
         bool is_stored = true;
         try {
@@ -235,7 +243,8 @@ private:
             is_stored = false;
         }
         if (!is_stored) asked_ = 0;
-        state_.schedule.copied(taken_at, is_stored);
+        // What came since it was asked for waits since then, however long this takes.
+        state_.schedule.copied(is_stored ? asked_at_ : state_.now(), is_stored);
         progress_.notify_all();
     }
 
@@ -346,6 +355,7 @@ private:
     std::uint64_t cursor_at_ = 0;
     std::uint64_t copied_ = 0;  ///< before this number all are copied, settled, or will not become messages
     std::uint64_t asked_ = 0;   ///< and before this they are to be copied
+    steady_time asked_at_{};    ///< which was said then
     std::optional<std::uint64_t> needs_worker_at_{};
     std::uint64_t named_ = 0;
     std::optional<std::string> trouble_{};

@@ -209,7 +209,7 @@ public:
             if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
-        const bool does_disk_answer = worker.await_journal(lock, end_margin_);
+        const bool does_disk_answer = worker.await_journal(lock, end_margin_ / 2);
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
@@ -249,6 +249,7 @@ public:
         worker_->schedule.abort();
         worker_->end_by = after(now, end_margin_);
         worker_->counters.drop_spooled(drop_reason::revoked);
+        worker_->stop_copying();
         worker_->signal.wake();
     }
 

@@ -66,8 +66,8 @@ public:
     /// A destination that does not take our key is left alone for this long.
     static constexpr std::chrono::minutes pause{5};
 
-    /// What has waited for so long is copied to disk.
-    static constexpr std::chrono::milliseconds copy_delay{120};
+    /// What has waited for so long is copied to disk: it is to be there after 200 ms, on a busy machine too.
+    static constexpr std::chrono::milliseconds copy_delay{100};
 
     /// A run without a message of its own looks after what earlier ones have stored when it has lasted so long.
     static constexpr std::chrono::seconds settling_in{3};

@@ -81,6 +81,11 @@ public:
         if (journal_ && !is_revoked && is_away && !store_until) start_journal();
     }
 
+    /// Consent was revoked: the worker waits for no copy any more.
+    void stop_copying() noexcept {
+        if (journal_) journal_->interrupt();
+    }
+
     /// After the end of the worker: whether the journal ends too, within `time`.
     [[nodiscard]] bool await_journal(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
         return !is_journal_running_ || journal_->await_end_for(lock, time);
@@ -95,7 +100,7 @@ public:
         for (const auto& file : claimed)
             if (file.is_own) own += file.pending;
         leave(lease::given_up);
-        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
+        counters.abandon(journal_ && !is_revoked ? journal_->copied() : 0, own, reason_at_end());
         if (journal_) journal_->wake();
     }
 
