@@ -8267,8 +8267,8 @@ public:
     /// A destination that does not take our key is left alone for this long.
     static constexpr std::chrono::minutes pause{5};
 
-    /// What has waited for so long is copied to disk.
-    static constexpr std::chrono::milliseconds copy_delay{120};
+    /// What has waited for so long is copied to disk: it is to be there after 200 ms, on a busy machine too.
+    static constexpr std::chrono::milliseconds copy_delay{100};
 
     /// A run without a message of its own looks after what earlier ones have stored when it has lasted so long.
     static constexpr std::chrono::seconds settling_in{3};
@@ -9426,6 +9426,7 @@ public:
     /// Everything that is accepted now is to be copied.
     void ask() noexcept {
         asked_ = state_.counters.accepted();
+        asked_at_ = state_.now();
         wake();
     }
 
@@ -9450,7 +9451,15 @@ public:
 
     /// Waits until what was asked for is copied, or cannot be, or nobody waits for it any more.
     void await(std::unique_lock<std::mutex>& lock) noexcept {
-        progress_.wait(lock, [&] { return has_ended_ || state_.is_given_up() || (!is_behind() && !is_away_); });
+        progress_.wait(lock, [&] {
+            return has_ended_ || state_.is_given_up() || state_.is_revoked || (!is_behind() && !is_away_);
+        });
+    }
+
+    /// Nobody waits for a copy any more.
+    void interrupt() noexcept {
+        progress_.notify_all();
+        wake();
     }
 
     /// Whether its thread ends within that time, after the worker has.
@@ -9554,7 +9563,6 @@ private:
     /// Copies some of what was asked for: to one file, with one write.
     void copy_some(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         const auto first = copied_ = first_uncopied();
-        const auto taken_at = state_.now();
         const auto wall = state_.wall_now();
         bool is_stored = true;
         try {
@@ -9599,7 +9607,8 @@ private:
             is_stored = false;
         }
         if (!is_stored) asked_ = 0;
-        state_.schedule.copied(taken_at, is_stored);
+        // What came since it was asked for waits since then, however long this takes.
+        state_.schedule.copied(is_stored ? asked_at_ : state_.now(), is_stored);
         progress_.notify_all();
     }
 
@@ -9710,6 +9719,7 @@ private:
     std::uint64_t cursor_at_ = 0;
     std::uint64_t copied_ = 0;  ///< before this number all are copied, settled, or will not become messages
     std::uint64_t asked_ = 0;   ///< and before this they are to be copied
+    steady_time asked_at_{};    ///< which was said then
     std::optional<std::uint64_t> needs_worker_at_{};
     std::uint64_t named_ = 0;
     std::optional<std::string> trouble_{};
@@ -9986,6 +9996,11 @@ public:
         if (journal_ && !is_revoked && is_away && !store_until) start_journal();
     }
 
+    /// Consent was revoked: the worker waits for no copy any more.
+    void stop_copying() noexcept {
+        if (journal_) journal_->interrupt();
+    }
+
     /// After the end of the worker: whether the journal ends too, within `time`.
     [[nodiscard]] bool await_journal(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds time) noexcept {
         return !is_journal_running_ || journal_->await_end_for(lock, time);
@@ -10000,7 +10015,7 @@ public:
         for (const auto& file : claimed)
             if (file.is_own) own += file.pending;
         leave(lease::given_up);
-        counters.abandon(journal_ ? journal_->copied() : 0, own, reason_at_end());
+        counters.abandon(journal_ && !is_revoked ? journal_->copied() : 0, own, reason_at_end());
         if (journal_) journal_->wake();
     }
 
@@ -10817,7 +10832,7 @@ public:
             if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
-        const bool does_disk_answer = worker.await_journal(lock, end_margin_);
+        const bool does_disk_answer = worker.await_journal(lock, end_margin_ / 2);
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
@@ -10857,6 +10872,7 @@ public:
         worker_->schedule.abort();
         worker_->end_by = after(now, end_margin_);
         worker_->counters.drop_spooled(drop_reason::revoked);
+        worker_->stop_copying();
         worker_->signal.wake();
     }
 
