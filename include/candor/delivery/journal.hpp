@@ -48,7 +48,7 @@ public:
             write_settled(lock, *disk_, is_away_);
             state_.claimed.write_settled(*disk_, [&](const auto& call) { away(lock, is_away_, call); });
             tell_safe(lock, is_away_);
-            if (is_behind()) {
+            if (is_behind() && !is_copying_) {
                 copy_some(lock, is_away_);
             } else {
                 wait(lock);
@@ -82,7 +82,7 @@ public:
 
     /// Copies what was asked for, on this thread, where the journal has none of its own.
     void catch_up(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
-        while (is_behind()) copy_some(lock, is_away);
+        while (is_behind() && !is_copying_) copy_some(lock, is_away);
     }
 
     /// Waits until what was asked for is copied, or cannot be, or nobody waits for it any more.
@@ -198,6 +198,14 @@ private:
 
     /// Copies some of what was asked for: to one file, with one write.
     void copy_some(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        is_copying_ = true;
+        copy_next(lock, is_away);
+        is_copying_ = false;
+        progress_.notify_all();
+        wake();
+    }
+
+    void copy_next(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         const auto first = copied_ = first_uncopied();
         const auto wall = state_.wall_now();
         bool is_stored = true;
@@ -245,7 +253,6 @@ private:
         if (!is_stored) asked_ = 0;
         // What came since it was asked for waits since then, however long this takes.
         state_.schedule.copied(is_stored ? asked_at_ : state_.now(), is_stored);
-        progress_.notify_all();
     }
 
     std::optional<preparation> draft(std::string_view record) noexcept {
@@ -334,7 +341,7 @@ private:
         }
         // Only a worker that idles sees to it that its clock is kept.
         auto time = look_interval_;
-        if (!has_all() && may_copy()) {
+        if (!has_all() && may_copy() && !is_copying_) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(state_.schedule.copy_at() - state_.now());
             if (left <= left.zero()) return ask();
             time = std::min(time, left);
@@ -359,6 +366,7 @@ private:
     std::optional<std::uint64_t> needs_worker_at_{};
     std::uint64_t named_ = 0;
     std::optional<std::string> trouble_{};
+    bool is_copying_ = false;  ///< the thread does, or the worker before there was one
     bool is_away_ = false;
     bool is_asleep_ = false;
     bool has_ended_ = false;

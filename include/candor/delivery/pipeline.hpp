@@ -209,7 +209,8 @@ public:
             if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
-        const bool does_disk_answer = worker.await_journal(lock, end_margin_ / 2);
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(worker.end_by - clock_.now());
+        const bool does_disk_answer = worker.await_journal(lock, std::clamp(left, end_margin_ / 10, end_margin_ / 2));
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();

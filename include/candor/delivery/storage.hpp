@@ -185,15 +185,12 @@ protected:
 
     /// Has all that is pending copied to disk, as far as that can be, and waits for it.
     void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (is_journal_running_) {
-            start_journal();
-            is_away = true;
-            journal_->await(lock);
-            is_away = false;
-        } else {
-            journal_->ask();
-            journal_->catch_up(lock, is_away);
-        }
+        journal_->ask();
+        if (!is_journal_running_) journal_->catch_up(lock, is_away);
+        if (!is_journal_running_) return;  // somebody may have started it meanwhile
+        is_away = true;
+        journal_->await(lock);
+        is_away = false;
     }
 
     /// Takes up the oldest files of the spool, as many as make a request, as the batch in hand. False where there are
