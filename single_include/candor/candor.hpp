@@ -9412,7 +9412,7 @@ public:
             write_settled(lock, *disk_, is_away_);
             state_.claimed.write_settled(*disk_, [&](const auto& call) { away(lock, is_away_, call); });
             tell_safe(lock, is_away_);
-            if (is_behind()) {
+            if (is_behind() && !is_copying_) {
                 copy_some(lock, is_away_);
             } else {
                 wait(lock);
@@ -9446,7 +9446,7 @@ public:
 
     /// Copies what was asked for, on this thread, where the journal has none of its own.
     void catch_up(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
-        while (is_behind()) copy_some(lock, is_away);
+        while (is_behind() && !is_copying_) copy_some(lock, is_away);
     }
 
     /// Waits until what was asked for is copied, or cannot be, or nobody waits for it any more.
@@ -9562,6 +9562,14 @@ private:
 
     /// Copies some of what was asked for: to one file, with one write.
     void copy_some(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
+        is_copying_ = true;
+        copy_next(lock, is_away);
+        is_copying_ = false;
+        progress_.notify_all();
+        wake();
+    }
+
+    void copy_next(std::unique_lock<std::mutex>& lock, bool& is_away) noexcept {
         const auto first = copied_ = first_uncopied();
         const auto wall = state_.wall_now();
         bool is_stored = true;
@@ -9609,7 +9617,6 @@ private:
         if (!is_stored) asked_ = 0;
         // What came since it was asked for waits since then, however long this takes.
         state_.schedule.copied(is_stored ? asked_at_ : state_.now(), is_stored);
-        progress_.notify_all();
     }
 
     std::optional<preparation> draft(std::string_view record) noexcept {
@@ -9698,7 +9705,7 @@ private:
         }
         // Only a worker that idles sees to it that its clock is kept.
         auto time = look_interval_;
-        if (!has_all() && may_copy()) {
+        if (!has_all() && may_copy() && !is_copying_) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(state_.schedule.copy_at() - state_.now());
             if (left <= left.zero()) return ask();
             time = std::min(time, left);
@@ -9723,6 +9730,7 @@ private:
     std::optional<std::uint64_t> needs_worker_at_{};
     std::uint64_t named_ = 0;
     std::optional<std::string> trouble_{};
+    bool is_copying_ = false;  ///< the thread does, or the worker before there was one
     bool is_away_ = false;
     bool is_asleep_ = false;
     bool has_ended_ = false;
@@ -10100,15 +10108,12 @@ protected:
 
     /// Has all that is pending copied to disk, as far as that can be, and waits for it.
     void copy_all(std::unique_lock<std::mutex>& lock) noexcept {
-        if (is_journal_running_) {
-            start_journal();
-            is_away = true;
-            journal_->await(lock);
-            is_away = false;
-        } else {
-            journal_->ask();
-            journal_->catch_up(lock, is_away);
-        }
+        journal_->ask();
+        if (!is_journal_running_) journal_->catch_up(lock, is_away);
+        if (!is_journal_running_) return;  // somebody may have started it meanwhile
+        is_away = true;
+        journal_->await(lock);
+        is_away = false;
     }
 
     /// Takes up the oldest files of the spool, as many as make a request, as the batch in hand. False where there are
@@ -10832,7 +10837,8 @@ public:
             if (worker.is_away && clock_.now() >= limit) return leave(lock, delivery_worker::lease::given_up);
             worker.signal.await_end(lock, worker.is_away ? limit : after(clock_.now(), end_margin_));
         }
-        const bool does_disk_answer = worker.await_journal(lock, end_margin_ / 2);
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(worker.end_by - clock_.now());
+        const bool does_disk_answer = worker.await_journal(lock, std::clamp(left, end_margin_ / 10, end_margin_ / 2));
         auto ended = std::exchange(thread_, worker_thread{});
         auto journal = worker.take_journal_thread();
         const bool comes_back = !worker.is_ending_in_callback();
