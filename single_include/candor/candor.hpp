@@ -10604,7 +10604,7 @@ private:
 
     /// The end: stores what is left while there is time, and gives up the rest, and the lock. Nothing is accepted.
     void finish(std::unique_lock<std::mutex>& lock) noexcept {
-        store_until = std::max(end_by, after(now(), least_store_time));
+        store_until = is_revoked ? end_by : std::max(end_by, after(now(), least_store_time));
         signal.announce_end();
         schedule.close(now());
         schedule.abort();
