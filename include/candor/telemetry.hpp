@@ -20,6 +20,7 @@
 #include <candor/consent/ci.hpp>
 #include <candor/consent/level.hpp>
 #include <candor/delivery/options.hpp>
+#include <candor/delivery/spool/spool.hpp>
 #include <candor/delivery/statistics.hpp>
 #include <candor/event/catalog.hpp>
 #include <candor/event/fields.hpp>
@@ -44,6 +45,7 @@
 #include <candor/sentry/crash.hpp>
 #include <candor/sentry/crash_event.hpp>
 #include <candor/sentry/crash_recovery.hpp>
+#include <candor/sentry/envelope.hpp>
 #include <candor/sentry/error_pipeline.hpp>
 #include <candor/sentry/event.hpp>
 #include <candor/sentry/severity.hpp>
@@ -347,8 +349,13 @@ private:
         auto& errors = *session_->find()->errors;
         using sentry::detail::record_file;
         sentry::detail::take_crashes(*directory_, [&](const sentry::crash_record& crash, record_file& file) {
-            // Ours as long as the report is nowhere else: a run that ends before leaves it to the next one.
+            // Ours as long as the report is nowhere else: a run that ends before leaves it to the next one. One that
+            // ended right after it was stored has left both.
             const auto record = std::make_shared<record_file>(std::move(file));
+            if (detail::has_spooled(delivery_.spool, "sentry", sentry::detail::id_text(crash.event_id))) {
+                record->remove();
+                return true;
+            }
             const auto answer =
                 errors.capture_event(sentry::detail::crash_event(crash), [record]() noexcept { record->remove(); });
             if (answer == admission::accepted) return true;

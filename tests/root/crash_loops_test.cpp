@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <support/becomes_true.hpp>
 #include <support/child_process.hpp>
@@ -26,6 +27,7 @@ namespace crash_loops_test {
 
 namespace {
 
+namespace fs = std::filesystem;
 using candor::testing::in_two_days;
 using state = gateway_process::state;
 using namespace std::chrono_literals;
@@ -90,6 +92,14 @@ public:
         CHECK(run.wait().signal() == SIGKILL);
     }
 
+    /// The records of crashes.
+    [[nodiscard]] std::vector<fs::path> records() const {
+        std::vector<fs::path> out;
+        for (const auto& entry : fs::recursive_directory_iterator{state_})
+            if (entry.path().filename().string().starts_with("crash-")) out.push_back(entry.path());
+        return out;
+    }
+
     [[nodiscard]] std::multiset<std::string> reported() const { return server_->error_ids(); }
 
 private:
@@ -133,6 +143,23 @@ TEST_CASE("row 53: crashes while nobody listens are reported by later runs, whic
     m.run([] { return true; });
     CHECK(distinct(m.reported()) == crashes);
     CHECK(m.reported().size() == crashes);
+}
+
+TEST_CASE("row 53: a crash whose report has been stored is reported once, though its record is still there") {
+    machine m;
+    m.crash();
+    REQUIRE(m.records().size() == 1);
+    const auto record = m.records()[0];
+    const auto aside = record.parent_path() / "aside";
+    fs::copy_file(record, aside);
+    m.run([] { return true; });  // nobody listens
+    CHECK(m.records().empty());
+    fs::rename(aside, record);  // as where that run had been killed before it could remove it
+    m.start_server();
+    m.run([&] { return distinct(m.reported()) >= 1; });
+    m.run([] { return true; });
+    CHECK(m.reported().size() == 1);
+    CHECK(m.records().empty());
 }
 
 TEST_CASE("row 53: a crash, then a run that is killed while it tries to report it: the next one does") {

@@ -396,6 +396,18 @@ private:
     bool is_swept_ = false;
 };
 
+/// Whether the spool of a directory holds a message of a protocol with that text in it, whoever has it in hand. Reads
+/// all of it. Throws `std::bad_alloc`.
+inline bool has_spooled(const spool_options& of, std::string_view protocol, std::string_view text) {
+    if (!of.enabled || of.directory.empty()) return false;
+    spool_directory directory{of.directory};
+    const auto files = directory.list([&](std::string_view name) { return name.starts_with(protocol); });
+    return std::any_of(files.begin(), files.end(), [&](const spool_directory::entry& file) {
+        const auto content = directory.read(file.name, of.max_bytes);
+        return content && content->find(text) != content->npos;
+    });
+}
+
 /// Removes all that the spool of a directory holds for a protocol, whoever wrote it.
 inline void purge_spool(const std::filesystem::path& directory, std::string_view protocol) noexcept {
     try {
