@@ -190,7 +190,7 @@ TEST_CASE(
     }
     const auto peak = peak_bytes();
 #if !defined(CANDOR_TESTS_ADDRESS_SANITIZER) && !defined(CANDOR_TESTS_THREAD_SANITIZER)
-    CHECK(peak < 64 * 1024 * 1024);
+    CHECK(peak - peak_before < 48 * 1024 * 1024);  // the tests before have left some memory with the allocator
 #endif
     const auto first = server.report();
     CHECK(first.distinct == sent);
